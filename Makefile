@@ -1,0 +1,42 @@
+# The two commands to know: `make run` runs PayFlux, `make test` passes the tests. Both set up everything they need.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check smoke bench lock clean
+
+help:  ## list the commands
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+run: $(VENV)/.run  ## run PayFlux with an embedded Valkey and simulated traffic
+	$(BIN)/payflux dev --simulate
+
+test: check  ## check and test everything
+	$(BIN)/pytest -n 2 --dist worksteal
+
+check: $(VENV)/.dev  ## formatting, lint, types, layers
+	$(BIN)/ruff format --check src tests scripts benchmarks
+	$(BIN)/ruff check src tests scripts benchmarks
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+smoke: $(VENV)/.dev  ## send 10,000 events through a node of its own and prove that each came out once
+	$(BIN)/python scripts/smoke.py
+
+bench: $(VENV)/.dev  ## measure against the floors of the same machine; needs nginx
+	$(BIN)/python benchmarks/bench.py
+
+lock:  ## compile the lock files anew; needs uv
+	scripts/lock.sh
+
+clean:  ## forget the environment and everything made
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(VENV)/.run: requirements.lock pyproject.toml scripts/install.sh
+	scripts/install.sh "$(PYTHON)" $(VENV) requirements.lock
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock pyproject.toml scripts/install.sh
+	scripts/install.sh "$(PYTHON)" $(VENV) requirements-dev.lock
+	@touch $(VENV)/.run $@

@@ -1,0 +1,28 @@
+-- Ack entries and note in the ledger that it was done, if the caller still holds the lease.
+--
+-- KEYS[1] stream  KEYS[2] lease  KEYS[3] ledger
+-- ARGV[1] group  ARGV[2] owner  ARGV[3] lease in milliseconds  ARGV[4] settled  ARGV[5] last id  ARGV[6] last number
+-- ARGV[7] ids left behind, separated by blanks  ARGV[8] entries the caller believes to be pending  ARGV[9…] ids
+-- Returns one character for each id, "1" when it was pending until now; or "lease" when the lease is not the caller's.
+if redis.call('GET', KEYS[2]) ~= ARGV[2] then return 'lease' end
+local ids, flags = {}, nil
+for i = 9, #ARGV do ids[#ids + 1] = ARGV[i] end
+local acked = 0
+if #ids > 0 and redis.call('XPENDING', KEYS[1], ARGV[1])[1] == tonumber(ARGV[8]) then
+  -- Nobody else has touched the group: one command does for all.
+  acked = redis.call('XACK', KEYS[1], ARGV[1], unpack(ids))
+  flags = string.rep('1', #ids)
+else
+  flags = {}
+  for i, id in ipairs(ids) do
+    local n = redis.call('XACK', KEYS[1], ARGV[1], id)
+    acked = acked + n
+    flags[i] = tostring(n)
+  end
+  flags = table.concat(flags)
+end
+redis.call('HINCRBY', KEYS[3], 'acked', acked)
+redis.call('HSET', KEYS[3], 'owner', ARGV[2], 'settled', ARGV[4], 'last_id', ARGV[5], 'last_seq', ARGV[6],
+  'left', ARGV[7])
+redis.call('PEXPIRE', KEYS[2], ARGV[3])
+return flags

@@ -1,0 +1,122 @@
+-- Append a batch of events to the stream, each at most once: de-duplicate, number, append, mark, in one atomic step.
+--
+-- Every key PayFlux owns in Redis (the hash tag keeps them in one slot of a Redis Cluster):
+--   events_stream                        stream   entries `data` (canonical JSON) and `seq`; the first one appended after
+--                                                 the stream lost events also carries `lost_to`, the number it had reached
+--   events_stream_dlq                    stream   dead letters
+--   {events_stream}:state                hash     `seq` the last number given; `layers` the sets of marks (see below)
+--   {events_stream}:marks:<layer>:<hex>  set      marks of the event ids in one bucket of a layer
+--   {events_stream}:probe                string   written by the health check
+--   {events_stream}:lease                string   who consumes the stream
+--   {events_stream}:ledger               hash     how far the consumer got
+--   {events_stream}:consumer:<name>      string   which node uses this consumer name
+--
+-- Marks. An event id becomes a bucket (6 hex digits) and a mark (63-bit integer), so that a bucket is an integer set:
+-- 8 bytes an id. A layer has 16^digits buckets and is closed when it is older than the window or holds 256 ids a
+-- bucket on average (integer sets end at 512); the next one is then larger or smaller as needed. Only the newest layer
+-- takes marks; a closed one is asked for one window more and then deleted in slices. So an id is remembered for one to
+-- two windows, and found by at most 63 + 4 * digits bits, 75 or more.
+--   layers = "<layer>,<digits>,<opened>,<closed or 0>,<count>,<next bucket to delete>" joined by ";", oldest first
+--
+-- A script that fails is not rolled back, so of each event what must not be lost comes first: XADD, then the mark.
+--
+-- KEYS[1] stream  KEYS[2] state
+-- ARGV[1] MAXLEN, 0 = none  ARGV[2] window in seconds  ARGV[3] highest number the caller has been told
+-- ARGV[4…] for each event: bucket, mark, data
+-- Returns {last number, one character for each event in order: "1" appended, "0" already there, error or false}; when
+-- an append failed, the characters end there and the error says why.
+local stream, state = KEYS[1], KEYS[2]
+local maxlen, window, told = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local marks = '{' .. stream .. '}:marks:'
+local MEAN, SMALLEST, LARGEST, SLICE = 256, 3, 6, 64
+
+local stored = redis.call('HMGET', state, 'seq', 'layers')
+local seq = tonumber(stored[1] or '0')
+local now = tonumber(redis.call('TIME')[1])
+
+local layers = {}
+for id, digits, opened, closed, count, sweep in
+  string.gmatch(stored[2] or '', '(%d+),(%d+),(%d+),(%d+),(%d+),(%d+)') do
+  layers[#layers + 1] = {id = tonumber(id), digits = tonumber(digits), opened = tonumber(opened),
+    closed = tonumber(closed), count = tonumber(count), sweep = tonumber(sweep), prefix = marks .. id .. ':'}
+end
+
+local function open(digits)
+  local last = layers[#layers]
+  local id = last and last.id + 1 or 1
+  if last then last.closed = now end
+  layers[#layers + 1] = {id = id, digits = digits, opened = now, closed = 0, count = 0, sweep = 0,
+    prefix = marks .. id .. ':'}
+  return layers[#layers]
+end
+
+local newest = layers[#layers] or open(SMALLEST)
+if newest.count >= MEAN * 16 ^ newest.digits and newest.digits < LARGEST then
+  newest = open(newest.digits + 1)
+elseif now - newest.opened >= window and newest.count > 0 then
+  local roomy = newest.count * 16 < MEAN * 16 ^ newest.digits and newest.digits > SMALLEST
+  newest = open(roomy and newest.digits - 1 or newest.digits)
+end
+
+-- Delete a slice of a layer nobody asks for any more.
+local oldest, swept = layers[1], false
+if oldest ~= newest and now - oldest.closed > window then
+  local doomed, size = {}, 16 ^ oldest.digits
+  while #doomed < SLICE and oldest.sweep < size do
+    doomed[#doomed + 1] = oldest.prefix .. string.format('%0' .. oldest.digits .. 'x', oldest.sweep)
+    oldest.sweep = oldest.sweep + 1
+  end
+  redis.call('UNLINK', unpack(doomed))
+  swept = true
+  if oldest.sweep >= size then table.remove(layers, 1) end
+end
+
+local asked = {}
+for i = #layers - 1, 1, -1 do
+  if now - layers[i].closed <= window then asked[#asked + 1] = layers[i] end
+end
+
+local function holds(layer, bucket, mark)
+  return redis.pcall('SISMEMBER', layer.prefix .. string.sub(bucket, 1, layer.digits), mark)
+end
+
+local results, failure, before = {}, false, seq
+for i = 4, #ARGV, 3 do
+  local bucket, mark = ARGV[i], ARGV[i + 1]
+  local known = holds(newest, bucket, mark)
+  for j = 1, #asked do
+    if known ~= 0 then break end
+    known = holds(asked[j], bucket, mark)
+  end
+  if known == 1 then
+    results[#results + 1] = '0'
+  elseif known ~= 0 then
+    failure = known.err
+    break
+  else
+    local added
+    if seq < told then
+      added = redis.pcall('XADD', stream, '*', 'data', ARGV[i + 2], 'seq', seq + 1, 'lost_to', told)
+    else
+      added = redis.pcall('XADD', stream, '*', 'data', ARGV[i + 2], 'seq', seq + 1)
+    end
+    if type(added) == 'table' and added.err then
+      failure = added.err
+      break
+    end
+    redis.call('SADD', newest.prefix .. string.sub(bucket, 1, newest.digits), mark)
+    seq = seq + 1
+    if seq <= told then told = seq - 1 end
+    newest.count = newest.count + 1
+    results[#results + 1] = '1'
+  end
+end
+
+if seq == before and not swept then return {seq, table.concat(results), failure} end
+if maxlen > 0 then redis.call('XTRIM', stream, 'MAXLEN', '~', maxlen) end
+local parts = {}
+for i, l in ipairs(layers) do
+  parts[i] = string.format('%d,%d,%d,%d,%d,%d', l.id, l.digits, l.opened, l.closed, l.count, l.sweep)
+end
+redis.call('HSET', state, 'seq', seq, 'layers', table.concat(parts, ';'))
+return {seq, table.concat(results), failure}

@@ -1,0 +1,123 @@
+"""`payflux dev`: everything on one machine, nothing to install or configure."""
+
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from payflux.commands.serve import refuse
+from payflux.embedded import EmbeddedServer
+from payflux.errors import SettingsError
+from payflux.node import load_settings
+from payflux.settings import environment, set_environment
+from payflux.supervisor import supervise
+
+KEY_FILE = "api-key"
+EVENT = (
+    '{{"event_type":"payment_failed","event_timestamp":"2026-01-09T12:00:00Z","event_id":"{event_id}",'
+    '"merchant_id_hash":"abc123","payment_intent_id_hash":"xyz456","processor":"stripe",'
+    '"failure_category":"processor_timeout","retry_count":0,"geo_bucket":"US","amount_bucket":"50-200",'
+    '"system_source":"checkout_api","payment_method_bucket":"credit_card","channel":"web",'
+    '"retry_result":"failed","failure_origin":"processor"}}'
+)
+BANNER = """
+PayFlux is running at {url}   (data and API key in {directory})
+
+Send an event, and see its line appear on stdout:
+
+  curl -s -X POST {url}/v1/events/payment_exhaust \\
+    -H "Authorization: Bearer {key}" -H "Content-Type: application/json" \\
+    -d '{event}'
+
+Look around:   curl {url}/health      curl -s {url}/metrics | grep payflux_      curl {url}/export/health
+More traffic:  payflux simulate --url {url} --key {key} --incident outage
+Ctrl-C ends it; the data stay.
+
+"""
+
+
+def dev(
+    *,
+    simulate: Annotated[bool, Parameter(help="Send realistic traffic, with an incident now and then.")] = False,
+    directory: Annotated[
+        Path | None, Parameter(help="Where data and key are kept; default ~/.local/state/payflux.")
+    ] = None,
+) -> int:
+    """Run a complete node with an embedded Valkey: nothing to install, nothing to configure.
+
+    A key is generated unless PAYFLUX_API_KEY(S) is set, checkout is off, and data are kept over restarts. Event lines go
+    to stdout, everything else to stderr. REDIS_ADDR and REDIS_URL are not used; every other variable is.
+
+    Examples:
+        payflux dev
+        payflux dev --simulate > events.jsonl
+        HTTP_ADDR=:9090 payflux dev --directory /tmp/payflux-trial
+
+    Exit codes: 0 ended by a signal, 1 its parts kept dying, 2 it cannot start as configured.
+    """
+    home = directory or _home()
+    try:
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        server = EmbeddedServer(home / "valkey")
+    except SettingsError as error:
+        return refuse(error)
+    except OSError as error:
+        return refuse(
+            SettingsError([f"--directory {home}: expected a directory this user can write ({error.strerror})"])
+        )
+    traffic: list[subprocess.Popen[bytes]] = []
+    try:
+        key = _prepare(home, server.url)
+        return supervise(load_settings(), "all", _on_ready(home, key, traffic if simulate else None))
+    except SettingsError as error:
+        return refuse(error)
+    finally:
+        for process in traffic:
+            process.send_signal(signal.SIGTERM)
+            process.wait()
+        server.stop()
+
+
+def _home() -> Path:
+    state = environment().get("XDG_STATE_HOME")
+    return (Path(state) if state else Path.home() / ".local" / "state") / "payflux"
+
+
+def _prepare(home: Path, url: str) -> str:
+    """Set what the node reads: where its Valkey is, a key, no checkout. Returns the key."""
+    environ = environment()
+    changes = {"REDIS_URL": url, "REDIS_ADDR": ""}
+    changes["PAYFLUX_CHECKOUT_ENABLED"] = environ.get("PAYFLUX_CHECKOUT_ENABLED") or "false"
+    configured = environ.get("PAYFLUX_API_KEYS") or environ.get("PAYFLUX_API_KEY")
+    if not configured:
+        configured = changes["PAYFLUX_API_KEY"] = _kept_key(home / KEY_FILE)
+    set_environment(changes)
+    return configured.split(",")[0].strip()
+
+
+def _kept_key(file: Path) -> str:
+    if not file.exists():
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as handle:
+            handle.write(f"dev_{secrets.token_hex(16)}")
+    return file.read_text().strip()
+
+
+def _on_ready(home: Path, key: str, traffic: list[subprocess.Popen[bytes]] | None) -> Callable[[str, int], None]:
+    def on_ready(host: str, port: int) -> None:
+        url = f"http://{host}:{port}"
+        event = EVENT.format(event_id=uuid.uuid4())
+        sys.stderr.write(BANNER.format(url=url, key=key, event=event, directory=home))
+        sys.stderr.flush()
+        if traffic is not None:
+            command = [sys.executable, "-P", "-m", "payflux", "simulate", "--url", url]
+            set_environment({"PAYFLUX_API_KEY": key})
+            traffic.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL))
+
+    return on_ready

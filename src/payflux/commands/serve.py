@@ -1,0 +1,38 @@
+"""`payflux serve`: the production command; its configuration is the environment alone."""
+
+import sys
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from payflux.errors import SettingsError
+from payflux.node import load_settings
+from payflux.settings import Role
+from payflux.supervisor import EXIT_CONFIGURATION, supervise
+
+
+def serve(*, role: Annotated[Role, Parameter(help="What this node does.")] = "all") -> int:
+    """Run a node: events in over HTTP, one JSON line for each out on stdout. This is what `payflux` alone does.
+
+    The configuration is the environment; `payflux config` shows it. Logs go to stderr as JSON lines.
+    SIGTERM ends the node gracefully, SIGHUP reopens the export file.
+
+    Examples:
+        PAYFLUX_API_KEY=secret PAYFLUX_CHECKOUT_ENABLED=false payflux serve > events.jsonl
+        payflux serve --role ingest          # takes events in, another node exports them
+        payflux serve --role consume
+
+    Exit codes: 0 ended by a signal, 1 its parts kept dying, 2 it cannot start as configured.
+    """
+    try:
+        values = load_settings()
+    except SettingsError as error:
+        return refuse(error)
+    return supervise(values, role)
+
+
+def refuse(error: SettingsError) -> int:
+    """Say on stderr what is wrong with the configuration, one line a problem."""
+    for line in error.problems:
+        sys.stderr.write(f"payflux: {line}\n")
+    return EXIT_CONFIGURATION

@@ -1,0 +1,197 @@
+"""Fan-out: every exporter behind a bounded queue and a thread of its own, so that a stalled one harms nothing else."""
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from queue import SimpleQueue
+from typing import Literal, NamedTuple
+
+from payflux.errors import ExportFailed
+from payflux.exporters import Exporter
+from payflux.log import log
+from payflux.metrics import (
+    EXPORT_ERRORS,
+    EXPORT_LAST_ERROR,
+    EXPORT_LAST_SUCCESS,
+    EXPORT_QUEUE,
+    EXPORT_REASONS,
+    EXPORT_REOPENED,
+    EXPORTED,
+    Metrics,
+)
+from payflux.settings import Setting, choice, integer, optional
+
+EXPORT_MODE = Setting(
+    "PAYFLUX_EXPORT_MODE", choice("stdout", "file", "both"), "stdout", "Where event lines go: stdout, file or both."
+)
+EXPORT_FILE = optional("PAYFLUX_EXPORT_FILE", str, "Path of the export file; required for `file` and `both`.")
+EXPORT_QUEUE_BYTES = Setting(
+    "PAYFLUX_EXPORT_QUEUE_BYTES",
+    integer(65_536),
+    "67108864",
+    "How many bytes may wait for a destination that stalls; what comes after is counted and not exported.",
+)
+LOG_EVERY_SECONDS = 10.0
+
+
+class _Batch(NamedTuple):
+    data: bytes
+    lines: int
+
+
+_Order = _Batch | Literal["reopen", "end"]
+
+
+class Lane:
+    """One exporter, its queue and its thread. `done` is written by the thread alone, `taken` by the caller alone."""
+
+    def __init__(
+        self, name: str, exporter: Exporter, metrics: Metrics, queue_bytes: int, now: Callable[[], float] = time.time
+    ) -> None:
+        self.name = name
+        self.taken = 0
+        self._exporter, self._metrics, self._now = exporter, metrics, now
+        self._queue: SimpleQueue[_Order] = SimpleQueue()
+        self._queue_bytes = queue_bytes
+        self._put_bytes = 0
+        self._done_bytes = 0
+        self._refused = 0
+        self._done = 0
+        self._logged = float("-inf")
+        self._settled_slot = metrics.state(f"settled:{name}")
+        self._queue_slot = metrics.slot(EXPORT_QUEUE, name)
+        self._exported_slot = metrics.slot(EXPORTED, name)
+        self._success_slot = metrics.slot(EXPORT_LAST_SUCCESS, name)
+        self._refused_slot = metrics.state(f"refused:{name}")
+        self._writing_slot = metrics.state(f"writing:{name}")
+        for slot in (self._settled_slot, self._refused_slot, self._writing_slot):
+            metrics.values[slot] = 0
+        self._thread = threading.Thread(target=self._run, name=f"export-{name}", daemon=True)
+        self._thread.start()
+
+    @property
+    def done(self) -> int:
+        """Lines exported or counted as not exported."""
+        return self._done + self._refused
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything taken is done."""
+        return self.done >= self.taken
+
+    def put(self, data: bytes, lines: int) -> None:
+        """Queue lines, or count them as not exported when the queue is full. Never blocks."""
+        self.taken += lines
+        waiting = self._put_bytes - self._done_bytes
+        if waiting and waiting + len(data) > self._queue_bytes:
+            self._refuse(lines, ExportFailed("queue_full", "the destination stalls"))
+            return
+        self._put_bytes += len(data)
+        self._metrics.values[self._queue_slot] = waiting + len(data)
+        self._queue.put(_Batch(data, lines))
+
+    def reopen(self) -> None:
+        """Reopen behind what is queued."""
+        self._queue.put("reopen")
+
+    def end(self, seconds: float) -> None:
+        """Write what is queued, for so long at most; the rest is counted as not exported."""
+        self._queue.put("end")
+        self._thread.join(seconds)
+        left = self.taken - self.done
+        if left > 0:
+            self._refuse(left, ExportFailed("shutdown", "the destination stalled until the end"))
+
+    def _refuse(self, lines: int, why: ExportFailed) -> None:
+        self._refused += lines
+        self._metrics.values[self._refused_slot] = self._refused
+        self._failed(why, lines)
+
+    def _run(self) -> None:
+        while True:
+            order = self._queue.get()
+            if order == "end":
+                self._exporter.close()
+                return
+            if order == "reopen":
+                self._reopen()
+            elif isinstance(order, _Batch):
+                self._write(order)
+
+    def _write(self, batch: _Batch) -> None:
+        values = self._metrics.values
+        values[self._writing_slot] = 1  # stays so when we are killed half-way: the successor ends the torn line
+        try:
+            self._exporter.write(batch.data)
+        except ExportFailed as error:
+            written = batch.data.count(b"\n", 0, error.written)
+            self._failed(error, batch.lines - written)
+        else:
+            written = batch.lines
+        if written:
+            values[self._exported_slot] += written
+            values[self._success_slot] = self._now()
+        values[self._writing_slot] = 0
+        self._done += batch.lines
+        values[self._settled_slot] += batch.lines
+        self._done_bytes += len(batch.data)
+        values[self._queue_slot] = self._put_bytes - self._done_bytes
+
+    def _reopen(self) -> None:
+        try:
+            self._exporter.reopen()
+            self._metrics.add(EXPORT_REOPENED)
+            log("info", "export_reopened", destination=self.name)
+        except ExportFailed as error:
+            self._failed(error, 0)
+
+    def _failed(self, error: ExportFailed, lines: int) -> None:
+        now = self._now()
+        self._metrics.add(EXPORT_ERRORS, self.name, error.code, n=lines)
+        self._metrics.set(EXPORT_LAST_ERROR, self.name, to=now)
+        self._metrics.values[self._metrics.state(f"error:{self.name}")] = list(EXPORT_REASONS).index(error.code)
+        if now - self._logged >= LOG_EVERY_SECONDS:
+            self._logged = now
+            log("error", "export_failed", destination=self.name, reason=error.code, detail=str(error), lines=lines)
+
+
+def former_settled(metrics: Metrics, names: Sequence[str]) -> int:
+    """How many lines a former process of this child was done with; to be asked before its lanes are made anew."""
+    values, state = metrics.values, metrics.state
+    return int(min(values[state(f"settled:{name}")] + values[state(f"refused:{name}")] for name in names))
+
+
+class FanOut:
+    """All destinations of this node."""
+
+    def __init__(self, lanes: Sequence[Lane]) -> None:
+        self._lanes = lanes
+        self.published = 0
+
+    def publish(self, lines: Sequence[bytes]) -> None:
+        """Hand whole lines to every exporter. Never blocks."""
+        data = b"".join(lines)
+        self.published += len(lines)
+        for lane in self._lanes:
+            lane.put(data, len(lines))
+
+    @property
+    def settled(self) -> int:
+        """Of the lines published, how many every exporter is done with."""
+        return min(lane.done for lane in self._lanes)
+
+    def reopen(self) -> None:
+        """SIGHUP: reopen what can be reopened."""
+        for lane in self._lanes:
+            lane.reopen()
+
+    def end(self, seconds: float) -> None:
+        """Write what is queued, for so long at most."""
+        until = time.monotonic() + seconds
+        for lane in self._lanes:
+            lane.end(max(0.0, until - time.monotonic()))
+
+
+def fan_out(exporters: Mapping[str, Exporter], metrics: Metrics, queue_bytes: int) -> FanOut:
+    """A lane for every exporter, by destination."""
+    return FanOut([Lane(name, exporter, metrics, queue_bytes) for name, exporter in exporters.items()])

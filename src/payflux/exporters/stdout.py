@@ -1,0 +1,53 @@
+"""Export to stdout: what `write(2)` took is exported."""
+
+import errno
+import os
+import select
+
+from payflux.errors import ExportFailed
+
+STDOUT = 1
+
+
+class StdoutExporter:
+    """Writes to a descriptor it shares with others, so it changes none of its flags and never closes it."""
+
+    def __init__(self, target: str = "", fd: int = STDOUT) -> None:
+        del target  # there is only one
+        self._fd = fd
+        self._torn = False
+
+    def write(self, data: bytes) -> None:
+        """Write whole lines; a line that failed half-way is ended first, so that it spoils no other one."""
+        if self._torn:
+            self._write(b"\n")
+        self._torn = False
+        self._write(data)
+
+    def _write(self, data: bytes) -> None:
+        rest = memoryview(data)
+        while rest:
+            try:
+                rest = rest[os.write(self._fd, rest) :]
+            except BlockingIOError:
+                select.select([], [self._fd], [])  # someone else made the pipe non-blocking
+            except OSError as error:
+                written = len(data) - len(rest)
+                self._torn = written > 0 and data[written - 1] != ord("\n")
+                raise ExportFailed(_reason(error), f"stdout: {error.strerror}", written) from None
+
+    def end_torn_line(self) -> None:
+        """A former writer may have died in the middle of a line: end it before the next."""
+        self._torn = True
+
+    def reopen(self) -> None:
+        """Nothing to reopen: rotation is the reader's."""
+
+    def close(self) -> None:
+        """Nothing to close: the descriptor is not ours."""
+
+
+def _reason(error: OSError) -> str:
+    if error.errno in (errno.EPIPE, errno.EBADF):
+        return "closed"
+    return "disk_full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "write"

@@ -1,0 +1,129 @@
+"""What the HTTP server and the handlers behind it say to each other: Request, Response, problem+json."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+JSON = b"application/json"
+PROBLEM = b"application/problem+json"
+TEXT = b"text/plain; charset=utf-8"
+
+
+class Request:
+    """One request: complete when `Handler.handle` gets it, without its body when `Handler.admit` does.
+
+    Attributes:
+        method: as sent, upper-case for every method HTTP knows.
+        path: the path alone, not decoded.
+        query: what followed `?`, not decoded; empty without one.
+        headers: by lower-case name; a repeated header's values are joined by a comma, as RFC 9110 section 5.3 says.
+        content_length: what the client announced; None for a chunked body.
+        body: the decoded body.
+        connection: a place where handlers may remember what they learnt from this connection's earlier requests.
+    """
+
+    __slots__ = ("body", "connection", "content_length", "headers", "method", "path", "query")
+
+    def __init__(  # noqa: PLR0917 - made by position: it is on the path of every event
+        self,
+        method: str,
+        path: str,
+        query: str = "",
+        headers: dict[bytes, bytes] | None = None,
+        body: bytes = b"",
+        content_length: int | None = 0,
+        connection: dict[str, Any] | None = None,
+    ) -> None:
+        self.method = method
+        self.path = path
+        self.query = query
+        self.headers = headers if headers is not None else {}
+        self.body = body
+        self.content_length = content_length
+        self.connection = connection if connection is not None else {}
+
+
+class Response:
+    """One answer; immutable by convention, so that constant ones are built once and sent many times.
+
+    `head` is everything of the HTTP message's head that does not change from one sending to the next: status line,
+    content type and length, further headers, each line ended; the server adds `Date` and `Connection`.
+    """
+
+    __slots__ = ("body", "head", "status")
+
+    def __init__(
+        self,
+        status: int,
+        body: bytes = b"",
+        content_type: bytes = JSON,
+        headers: Sequence[tuple[bytes, bytes]] = (),
+    ) -> None:
+        self.status = status
+        self.body = body
+        extra = b"".join(b"%s: %s\r\n" % header for header in headers)
+        self.head = b"HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n%s" % (
+            status,
+            REASONS[status],
+            content_type,
+            len(body),
+            extra,
+        )
+
+
+Respond = Callable[[Response], None]
+"""How a handler answers: to be called exactly once, now or later."""
+
+
+class Handler(Protocol):
+    """The application behind the server. It knows nothing of sockets."""
+
+    def admit(self, request: Request) -> Response | None:
+        """Judge a request by its head, before its body is read; a response refuses it, None lets it in."""
+
+    def handle(self, request: Request, respond: Respond) -> None:
+        """Answer one complete request by calling `respond` exactly once; must not raise."""
+
+
+REASONS = {
+    200: b"OK",
+    202: b"Accepted",
+    400: b"Bad Request",
+    401: b"Unauthorized",
+    404: b"Not Found",
+    405: b"Method Not Allowed",
+    408: b"Request Timeout",
+    413: b"Content Too Large",
+    415: b"Unsupported Media Type",
+    429: b"Too Many Requests",
+    431: b"Request Header Fields Too Large",
+    500: b"Internal Server Error",
+    501: b"Not Implemented",
+    503: b"Service Unavailable",
+}
+"""Every status PayFlux answers, with its reason phrase."""
+
+
+def problem(
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    headers: Sequence[tuple[bytes, bytes]] = (),
+    **members: object,
+) -> Response:
+    """An error as RFC 9457 problem details.
+
+    Args:
+        status: the HTTP status.
+        code: the stable, machine-readable code.
+        detail: what went wrong and what to do, in words; never a value the client sent.
+        headers: further response headers.
+        members: extension members, `errors` for one.
+
+    Returns:
+        A response of type `application/problem+json`.
+    """
+    body = {"type": "about:blank", "title": REASONS[status].decode(), "status": status, "code": code, "detail": detail}
+    return Response(status, msgspec.json.encode(body | members), PROBLEM, headers)

@@ -1,0 +1,16 @@
+-- Take or keep the lease of the stream. One consumer at a time reads, scores, acks and exports.
+--
+-- KEYS[1] lease  KEYS[2] ledger
+-- ARGV[1] owner  ARGV[2] milliseconds  ARGV[3] 1 = this process never held it  ARGV[4] settled
+-- Returns false while another owner holds it, else {kept, ledger's fields and values as they were before}.
+local holder = redis.call('GET', KEYS[1])
+if holder and holder ~= ARGV[1] then return false end
+local before = redis.call('HGETALL', KEYS[2])
+local same = redis.call('HGET', KEYS[2], 'owner') == ARGV[1] and ARGV[3] == '0'
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+if same then
+  redis.call('HSET', KEYS[2], 'settled', ARGV[4])
+else
+  redis.call('HSET', KEYS[2], 'owner', ARGV[1], 'acked', 0, 'settled', 0)
+end
+return {same and 1 or 0, before}

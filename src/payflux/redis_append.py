@@ -1,0 +1,221 @@
+"""The append side of the stream on Redis: group commit, one script for everything that arrived meanwhile."""
+
+import asyncio
+import hashlib
+import random
+from collections.abc import Callable, Sequence
+from functools import partial
+from importlib.resources import files
+from typing import Any
+
+import hiredis
+
+from payflux.errors import StreamUnavailable
+from payflux.event import StoredEvent
+from payflux.log import log
+from payflux.redis_keys import PROBE, STATE, STREAM
+from payflux.redis_link import RedisAddress, RedisLink, connect, pack, unavailable
+from payflux.settings import Setting, integer
+from payflux.stream import Settle
+
+STREAM_MAXLEN = Setting(
+    "PAYFLUX_STREAM_MAXLEN", integer(0), "200000", "Approximate length of the stream; 0 = no trimming."
+)
+DEDUP_TTL_SEC = Setting(
+    "PAYFLUX_DEDUP_TTL_SEC", integer(1, 31_536_000), "86400", "How long an event_id is remembered at least, seconds."
+)
+
+SCRIPT = files("payflux").joinpath("append.lua").read_text()
+SHA = hashlib.sha1(SCRIPT.encode()).hexdigest()  # noqa: S324 - Redis names scripts by SHA-1
+BATCH_EVENTS = 512
+WAITING_EVENTS = 20_000
+REPLY_SECONDS = 4.0
+BACKOFF_SECONDS = (0.05, 2.0)
+
+_MASK = (1 << 128) - 1
+_ODD = 0x9E3779B97F4A7C15F39CC0605CEDC835  # 2^128 / golden ratio, odd: multiplication is a bijection
+
+
+def mark_of(uid: bytes) -> tuple[str, int]:
+    """Where the mark of an event id is kept: (bucket, mark).
+
+    The 128 bits are mixed by a bijection first, so that ids that share bits (version 7, version 1) spread over the
+    buckets too; 87 of them are kept, and 63 + 4 * digits of a layer tell two ids apart (see append.lua).
+
+    Args:
+        uid: the 16 bytes of the UUID.
+
+    Returns:
+        6 hex digits, and an integer below 2^63.
+    """
+    mixed = int.from_bytes(uid, "big")
+    mixed = ((mixed ^ mixed >> 64) * _ODD) & _MASK
+    mixed = ((mixed ^ mixed >> 64) * _ODD) & _MASK
+    return "%06x" % (mixed >> 104), mixed >> 41 & 0x7FFFFFFFFFFFFFFF
+
+
+class RedisAppender:
+    """Appends to the stream, over one connection that it keeps up by itself."""
+
+    def __init__(
+        self,
+        address: RedisAddress,
+        *,
+        maxlen: int,
+        window_sec: int,
+        told: Callable[[], int] = lambda: 0,
+        heard: Callable[[int], None] = lambda _: None,
+        client: str = "payflux-ingest",
+    ) -> None:
+        """Prepare; `run` connects.
+
+        Args:
+            address: of Redis.
+            maxlen: approximate length of the stream, 0 for no trimming.
+            window_sec: how long an event id is remembered at least.
+            told: the highest number any appender of this node has been told.
+            heard: takes the number a reply tells; below `told()` when Redis has lost events.
+            client: name of the connection.
+        """
+        self._address = address
+        self._head = (b"EVALSHA", SHA.encode(), b"2", STREAM.encode(), STATE.encode())
+        self._limits = (str(maxlen).encode(), str(window_sec).encode())
+        self._told, self._heard, self._client = told, heard, client
+        self._loop = asyncio.get_running_loop()
+        self._link: RedisLink | None = None
+        self._gone = asyncio.Event()
+        self._waiting: list[tuple[Sequence[StoredEvent], Settle]] = []
+        self._count = 0
+        self._busy = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection to Redis."""
+        return self._link is not None and not self._link.lost
+
+    async def run(self) -> None:
+        """Keep a connection to Redis until cancelled, with jittered back-off."""
+        low, high = BACKOFF_SECONDS
+        delay = low
+        while True:
+            self._gone.clear()
+            try:
+                self._link = await connect(self._address, self._client, self._gone.set)
+            except StreamUnavailable as error:
+                if delay == low:
+                    log("warning", "redis_unavailable", code=error.code, detail=str(error))
+                await asyncio.sleep(delay * random.uniform(0.5, 1))
+                delay = min(high, delay * 2)
+                continue
+            log("info", "redis_connected", address=str(self._address))
+            delay = low
+            await self._gone.wait()
+            log("warning", "redis_connection_lost", address=str(self._address))
+
+    def append(self, events: Sequence[StoredEvent], settle: Settle) -> None:
+        """Store events with the next script; see AppendStream."""
+        if self._count + len(events) > WAITING_EVENTS and self._waiting:
+            settle(b"", StreamUnavailable("overloaded", "too many events wait for Redis"))
+            return
+        self._waiting.append((events, settle))
+        self._count += len(events)
+        if not self._busy:
+            self._busy = True
+            self._idle.clear()
+            self._loop.call_soon(self._flush)  # after everything that was read in this turn of the loop
+
+    async def probe(self) -> None:
+        """Prove that Redis takes writes: PING would succeed on a read-only replica or a full one."""
+        if self._link is None or self._link.lost:
+            raise StreamUnavailable("redis_down", f"no connection to Redis at {self._address}")
+        try:
+            kind, _ = await self._link.calls([("TYPE", STREAM), ("SET", PROBE, "1", "EX", "60")], timeout=2.0)
+        except hiredis.ReplyError as error:
+            raise unavailable(error) from None
+        if kind not in (b"stream", b"none"):
+            raise StreamUnavailable("redis_wrong_type", f"{STREAM} is a {kind.decode()}, not a stream")
+
+    async def drain(self) -> None:
+        """Wait until nothing waits and no script is in flight."""
+        await self._idle.wait()
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._link is not None:
+            self._link.close()
+
+    def _flush(self) -> None:
+        if not self._waiting:
+            self._busy = False
+            self._idle.set()
+            return
+        batch = self._take()
+        if self._link is None:
+            self._landed(batch, None, StreamUnavailable("redis_down", f"no connection to Redis at {self._address}"))
+            return
+        arguments: list[str | bytes | int] = [*self._limits, str(self._told()).encode()]
+        for events, _ in batch:
+            for event in events:
+                bucket, mark = mark_of(event.uid)
+                arguments += (bucket, mark, event.data)
+        link = self._link
+        timer = self._loop.call_later(REPLY_SECONDS, link.fail, StreamUnavailable("redis_timeout", "no reply in time"))
+        link.send(pack((*self._head, *arguments)), partial(self._replied, batch, arguments, timer))
+
+    def _take(self) -> list[tuple[Sequence[StoredEvent], Settle]]:
+        if self._count <= BATCH_EVENTS:
+            batch, self._waiting, self._count = self._waiting, [], 0
+            return batch
+        taken = size = 0
+        while taken < len(self._waiting) and (not taken or size + len(self._waiting[taken][0]) <= BATCH_EVENTS):
+            size += len(self._waiting[taken][0])
+            taken += 1
+        batch, self._waiting = self._waiting[:taken], self._waiting[taken:]
+        self._count -= size
+        return batch
+
+    def _replied(
+        self,
+        batch: list[tuple[Sequence[StoredEvent], Settle]],
+        arguments: list[Any],
+        timer: asyncio.TimerHandle,
+        reply: Any,
+    ) -> None:
+        timer.cancel()
+        if isinstance(reply, hiredis.ReplyError) and str(reply).startswith("NOSCRIPT") and self._link is not None:
+            # Nothing was executed, so sending the same again is no retry; EVAL also stores the script.
+            again = self._loop.call_later(
+                REPLY_SECONDS, self._link.fail, StreamUnavailable("redis_timeout", "no reply")
+            )
+            command = (b"EVAL", SCRIPT.encode(), *self._head[2:], *arguments)
+            self._link.send(pack(command), partial(self._replied, batch, arguments, again))
+            return
+        self._landed(batch, reply, unavailable(reply) if isinstance(reply, Exception) else None)
+
+    def _landed(
+        self, batch: list[tuple[Sequence[StoredEvent], Settle]], reply: Any, error: StreamUnavailable | None
+    ) -> None:
+        results = b""
+        if error is None:
+            seq, results, failure = reply
+            self._heard(seq)
+            error = unavailable(hiredis.ReplyError(failure.decode())) if failure else None
+        if error is not None and error.code == "redis_readonly" and self._link is not None:
+            self._link.close()  # a replica now: the name may lead to the new primary
+        self._flush_next()
+        at = 0
+        for events, settle in batch:
+            size = len(events)
+            got = results[at : at + size]
+            at += size
+            settle(got, error if len(got) < size else None)
+
+    def _flush_next(self) -> None:
+        """Send the next script before answering for the last one, so that Redis works meanwhile."""
+        if self._waiting:
+            self._flush()
+        else:
+            self._busy = False
+            self._idle.set()

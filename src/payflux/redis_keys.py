@@ -1,0 +1,10 @@
+"""Names of the keys PayFlux owns in Redis; `append.lua` says what each one holds."""
+
+STREAM = "events_stream"
+GROUP = "payment_consumers"
+DEAD_LETTERS = "events_stream_dlq"
+STATE = "{events_stream}:state"
+PROBE = "{events_stream}:probe"
+LEASE = "{events_stream}:lease"
+LEDGER = "{events_stream}:ledger"
+CONSUMER = "{events_stream}:consumer:"

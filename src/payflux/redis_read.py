@@ -1,0 +1,242 @@
+"""The consumer's side of the stream on Redis: lease, group, reading, reclaim, ack, dead letters."""
+
+import hashlib
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from importlib.resources import files
+from typing import Any
+
+import hiredis
+
+from payflux.errors import StreamUnavailable
+from payflux.redis_keys import CONSUMER, DEAD_LETTERS, GROUP, LEASE, LEDGER, STATE, STREAM
+from payflux.redis_link import RedisAddress, RedisLink, connect, unavailable
+from payflux.stream import Delivery, GroupMissing, LeaseLost, Ledger
+
+LEASE_MS = 5000
+NAME_MS = 10_000
+SLICE = 200
+
+
+class _Script:
+    def __init__(self, name: str) -> None:
+        self.text = files("payflux").joinpath(name).read_text()
+        self.sha = hashlib.sha1(self.text.encode()).hexdigest()  # noqa: S324 - Redis names scripts by SHA-1
+
+
+_LEASE, _ACK, _DEAD_LETTER = _Script("lease.lua"), _Script("ack.lua"), _Script("dead_letter.lua")
+_CLAIM_NAME = (
+    "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end return 0"
+)
+_LET_GO = "for i, key in ipairs(KEYS) do if redis.call('GET', key) == ARGV[1] then redis.call('DEL', key) end end"
+_TAIL = (
+    "if #redis.call('XRANGE', KEYS[1], '(' .. ARGV[1], '+', 'COUNT', 1) > 0 then return false end "
+    "return redis.call('HGET', KEYS[2], 'seq') or '0'"
+)
+
+
+class RedisReader:
+    """One consumer of the group, on two connections: one may block in a read while the other acks and renews."""
+
+    def __init__(self, address: RedisAddress, consumer: str, token: str) -> None:
+        """Prepare; `connect` connects.
+
+        Args:
+            address: of Redis.
+            consumer: the name in the group.
+            token: what tells this node from every other one.
+        """
+        self._address = address
+        self.consumer = consumer
+        self._token = token
+        self._link: RedisLink | None = None
+        self._read_link: RedisLink | None = None
+
+    async def connect(self) -> None:
+        """Connect what is not connected."""
+        if self._link is None or self._link.lost:
+            self._link = await connect(self._address, f"payflux-{self.consumer}"[:60].replace(" ", "_"))
+        if self._read_link is None or self._read_link.lost:
+            self._read_link = await connect(self._address, "payflux-reader")
+
+    async def claim_name(self) -> bool:
+        """Take or keep the consumer name for this node; see ReadStream."""
+        key = CONSUMER + self.consumer
+        kept = await self._call("EVAL", _CLAIM_NAME, 1, key, self._token, NAME_MS)
+        return bool(kept) or bool(await self._call("SET", key, self._token, "NX", "PX", NAME_MS))
+
+    async def take_lease(self, ledger: Ledger, *, fresh: bool) -> Ledger | None:
+        """Take or keep the lease; see ReadStream."""
+        arguments = (self._token, LEASE_MS, int(fresh), ledger.settled)
+        reply = await self._script(_LEASE, (LEASE, LEDGER), arguments)
+        if reply is None:
+            return None
+        kept, before = reply
+        return ledger if kept else _ledger(before)
+
+    async def ensure_group(self, ledger: Ledger) -> bool:
+        """Make the group if it is missing; see ReadStream."""
+        start = ledger.last_id
+        if ledger.left:
+            start = _just_before(ledger.left[0])
+        newest = await self._newest()
+        if newest is None or _key(newest) < _key(ledger.last_id):
+            ledger.last_id, ledger.left, start = b"0-0", (), b"0-0"
+        try:
+            await self._call("XGROUP", "CREATE", STREAM, GROUP, start, "MKSTREAM")
+        except StreamUnavailable as error:
+            if "BUSYGROUP" in str(error):
+                return False
+            raise
+        return True
+
+    async def _newest(self) -> bytes | None:
+        """The highest id the stream ever gave; None when there is no stream."""
+        try:
+            info = await self._call("XINFO", "STREAM", STREAM)
+        except StreamUnavailable as error:
+            if "no such key" in str(error):
+                return None
+            raise
+        found: bytes = dict(zip(info[::2], info[1::2], strict=True))[b"last-generated-id"]
+        return found
+
+    async def read(self, count: int, block_seconds: float) -> list[Delivery]:
+        """Read new entries; see ReadStream."""
+        link = self._need(self._read_link)
+        block = max(1, int(block_seconds * 1000))
+        command = ("XREADGROUP", "GROUP", GROUP, self.consumer, "COUNT", count, "BLOCK", block, "STREAMS", STREAM, ">")
+        try:
+            reply = await link.call(*command, timeout=block_seconds + 4)
+        except hiredis.ReplyError as error:
+            raise _translate(error) from None
+        if reply is None:
+            return []
+        return [_delivery(entry_id, fields) for entry_id, fields in reply[0][1]]
+
+    async def pending(self, after: bytes, idle_seconds: float, *, count_attempt: bool) -> list[Delivery]:
+        """Take over pending entries; see ReadStream."""
+        idle = int(idle_seconds * 1000)
+        start = b"-" if after == b"0-0" else b"(" + after
+        rows = await self._call("XPENDING", STREAM, GROUP, "IDLE", idle, start, "+", SLICE)
+        if not rows:
+            return []
+        link = self._need(self._link)
+        found = await link.calls([("XRANGE", STREAM, row[0], row[0]) for row in rows])
+        alive = [row[0] for row, entries in zip(rows, found, strict=True) if entries]
+        if alive:
+            how = () if count_attempt else ("JUSTID",)
+            await self._call("XCLAIM", STREAM, GROUP, self.consumer, idle, *alive, *how)
+        deliveries = []
+        for (entry_id, _, _, attempts), entries in zip(rows, found, strict=True):
+            if entries:
+                deliveries.append(_delivery(entry_id, entries[0][1], attempts + count_attempt))
+            else:
+                deliveries.append(Delivery(entry_id, 0, None, attempts, gone=True))
+        return deliveries
+
+    async def ack(self, ids: Sequence[bytes], ledger: Ledger, expected: int) -> bytes:
+        """Ack entries and note the ledger; see ReadStream."""
+        head = (GROUP, self._token, LEASE_MS, ledger.settled, ledger.last_id, ledger.last_seq)
+        reply = await self._script(
+            _ACK, (STREAM, LEASE, LEDGER), (*head, b" ".join(ledger.left), expected, *ids), timeout=4.0
+        )
+        if reply == b"lease":
+            raise LeaseLost("another consumer may hold the stream")
+        return bytes(reply)
+
+    async def dead_letter(self, delivery: Delivery, reason: str, ledger: Ledger) -> bool:
+        """Copy an entry to the dead-letter stream, then ack it; see ReadStream."""
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        keys = (STREAM, LEASE, LEDGER, DEAD_LETTERS)
+        arguments = (GROUP, self._token, delivery.id, delivery.data or b"", reason, stamp)
+        reply = await self._script(_DEAD_LETTER, keys, (*arguments, ledger.last_id, ledger.last_seq))
+        if reply == b"lease":
+            raise LeaseLost("another consumer may hold the stream")
+        return bool(reply)
+
+    async def unread_tail(self, ledger: Ledger) -> int | None:
+        """The last number given when nothing follows; see ReadStream."""
+        reply = await self._call("EVAL", _TAIL, 2, STREAM, STATE, ledger.last_id)
+        return None if reply is None else int(reply)
+
+    async def leave(self) -> None:
+        """Give up lease and name, and close both connections."""
+        with suppress(StreamUnavailable, GroupMissing):  # they expire by themselves
+            await self._call("EVAL", _LET_GO, 2, LEASE, CONSUMER + self.consumer, self._token)
+        for link in (self._link, self._read_link):
+            if link is not None:
+                link.close()
+
+    def _need(self, link: RedisLink | None) -> RedisLink:
+        if link is None:
+            raise StreamUnavailable("redis_down", f"no connection to Redis at {self._address}")
+        return link
+
+    async def _call(self, *command: str | bytes | int) -> Any:
+        try:
+            return await self._need(self._link).call(*command)
+        except hiredis.ReplyError as error:
+            raise _translate(error) from None
+
+    async def _script(
+        self,
+        script: _Script,
+        keys: tuple[str, ...],
+        arguments: tuple[str | bytes | int, ...],
+        timeout: float = 5.0,  # noqa: ASYNC109
+    ) -> Any:
+        link = self._need(self._link)
+        try:
+            return await link.call("EVALSHA", script.sha, len(keys), *keys, *arguments, timeout=timeout)
+        except hiredis.ReplyError as error:
+            if not str(error).startswith("NOSCRIPT"):
+                raise _translate(error) from None
+        return await self._call("EVAL", script.text, len(keys), *keys, *arguments)
+
+
+def _translate(error: hiredis.ReplyError) -> Exception:
+    text = str(error)
+    if "NOGROUP" in text or "UNBLOCKED" in text:
+        return GroupMissing(text)
+    return unavailable(error)
+
+
+def _delivery(entry_id: bytes, fields: list[bytes] | None, attempts: int = 1) -> Delivery:
+    """An entry as a delivery; anybody may have written to the stream, so its fields may be anything."""
+    if fields is None:
+        return Delivery(entry_id, 0, None, attempts, gone=True)
+    if len(fields) == 4 and fields[0] == b"data" and fields[2] == b"seq" and fields[3].isdigit():
+        return Delivery(entry_id, int(fields[3]), fields[1], attempts)
+    named = dict(zip(fields[::2], fields[1::2], strict=True))
+    seq, lost_to = named.get(b"seq", b""), named.get(b"lost_to", b"")
+    return Delivery(
+        entry_id,
+        int(seq) if seq.isdigit() and len(seq) < 17 else 0,
+        named.get(b"data"),
+        attempts,
+        int(lost_to) if lost_to.isdigit() and len(lost_to) < 17 else 0,
+    )
+
+
+def _ledger(flat: list[bytes]) -> Ledger:
+    named = dict(zip(flat[::2], flat[1::2], strict=True))
+    return Ledger(
+        owner=named.get(b"owner", b"").decode(),
+        acked=int(named.get(b"acked", 0)),
+        settled=int(named.get(b"settled", 0)),
+        last_id=named.get(b"last_id", b"0-0"),
+        last_seq=int(named.get(b"last_seq", 0)),
+        left=tuple(named.get(b"left", b"").split()),
+    )
+
+
+def _key(entry_id: bytes) -> tuple[int, int]:
+    milliseconds, _, counter = entry_id.partition(b"-")
+    return int(milliseconds), int(counter or 0)
+
+
+def _just_before(entry_id: bytes) -> bytes:
+    milliseconds, counter = _key(entry_id)
+    return b"%d-%d" % (milliseconds, counter - 1) if counter else b"%d-%d" % (milliseconds - 1, 2**64 - 1)

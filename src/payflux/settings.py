@@ -1,0 +1,172 @@
+"""Settings: each declared once, beside what uses it; parsing, errors and documentation come from the declaration."""
+
+import difflib
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeVar, cast
+
+from payflux.errors import SettingsError
+
+T = TypeVar("T")
+Role = Literal["all", "ingest", "consume"]
+PREFIX = "PAYFLUX_"
+
+
+@dataclass(frozen=True, eq=False)
+class Setting(Generic[T]):
+    """One environment variable.
+
+    Attributes:
+        name: of the variable.
+        parse: text to value; raises ValueError whose text completes "expected …".
+        default: as it would be written in the environment; None when there is none, and the value is then None.
+        help: one sentence for the documentation.
+        secret: its value is masked wherever it is shown.
+    """
+
+    name: str
+    parse: Callable[[str], T]
+    default: str | None
+    help: str
+    secret: bool = False
+
+    def show(self, text: str) -> str:
+        """The value as it may be shown: a secret's is masked."""
+        return mask(text) if self.secret else text
+
+
+def optional(name: str, parse: Callable[[str], T], meaning: str, *, secret: bool = False) -> Setting[T | None]:
+    """A setting that may be unset, and is None then."""
+    return Setting[T | None](name, parse, None, meaning, secret)
+
+
+def mask(secret: str) -> str:
+    """A secret as it may be shown: its length class and its last two characters, or nothing of a short one."""
+    return f"****{secret[-2:]}" if len(secret) >= 12 else "****"
+
+
+class Values:
+    """The settings of one process, read once at its start."""
+
+    def __init__(self, values: Mapping[str, object], texts: Mapping[str, str], warnings: Sequence[str]) -> None:
+        self._values = values
+        self._texts = texts
+        self.warnings = tuple(warnings)
+
+    def __getitem__(self, setting: Setting[T]) -> T:
+        return cast("T", self._values[setting.name])
+
+    def is_set(self, setting: Setting[Any]) -> bool:
+        """Whether the environment holds the variable with anything in it."""
+        return setting.name in self._texts
+
+    def text(self, setting: Setting[Any]) -> str | None:
+        """What the environment holds, or the default; as it may be shown."""
+        text = self._texts.get(setting.name, setting.default)
+        return None if text is None else setting.show(text)
+
+
+Check = Callable[[Values], Iterable[str]]
+"""A rule over several settings: yields one line for each problem."""
+
+
+def environment() -> dict[str, str]:
+    """The process's environment; the only place that reads it."""
+    return dict(os.environ)  # noqa: TID251
+
+
+def load(declared: Sequence[Setting[Any]], environ: Mapping[str, str], checks: Sequence[Check] = ()) -> Values:
+    """Read all settings.
+
+    Args:
+        declared: every setting of the program.
+        environ: the environment; an empty value counts as unset.
+        checks: rules over several settings, asked only about values that could be read.
+
+    Returns:
+        The values, with `warnings` for unknown `PAYFLUX_*` variables that resemble none of ours.
+
+    Raises:
+        SettingsError: with one line for every problem, all of them at once.
+    """
+    texts = {s.name: environ[s.name].strip() for s in declared if environ.get(s.name, "").strip()}
+    values: dict[str, object] = {}
+    problems: list[str] = []
+    for setting in declared:
+        text = texts.get(setting.name, setting.default)
+        try:
+            values[setting.name] = None if text is None else setting.parse(text)
+        except ValueError as error:
+            problems.append(f"{setting.name}={setting.show(text or '')!r}: expected {error}")
+    misspelt, warnings = _unknown([s.name for s in declared], environ)
+    problems += misspelt
+    loaded = Values(values, texts, warnings)
+    for check in checks:
+        try:
+            problems += check(loaded)
+        except KeyError:
+            continue  # it asks about a setting that is reported already
+    if problems:
+        raise SettingsError(problems)
+    return loaded
+
+
+def _unknown(known: Sequence[str], environ: Mapping[str, str]) -> tuple[list[str], list[str]]:
+    problems, warnings = [], []
+    for name in sorted(environ):
+        if not name.startswith(PREFIX) or name in known:
+            continue
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.88)
+        if near:
+            problems.append(f"{name}: unknown variable, did you mean {near[0]}?")
+        else:
+            warnings.append(f"{name}: unknown variable, ignored")
+    return problems, warnings
+
+
+def integer(low: int, high: int | None = None) -> Callable[[str], int]:
+    """A parser of whole numbers from `low` to `high`, both included."""
+    wanted = f"a whole number from {low} to {high}" if high is not None else f"a whole number, {low} or more"
+
+    def parse(text: str) -> int:
+        if not (text.isascii() and text.isdigit()) or len(text) > 15:
+            raise ValueError(wanted)
+        value = int(text)
+        if value < low or (high is not None and value > high):
+            raise ValueError(wanted)
+        return value
+
+    return parse
+
+
+def flag(text: str) -> bool:
+    """A parser of `true` and `false`, with the spellings `1`, `0`, `yes`, `no`, `on`, `off`."""
+    value = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+    if text.lower() not in value:
+        raise ValueError("true or false")
+    return value[text.lower()]
+
+
+def choice(*allowed: str) -> Callable[[str], str]:
+    """A parser of one of the words `allowed`."""
+
+    def parse(text: str) -> str:
+        if text not in allowed:
+            raise ValueError("one of " + ", ".join(allowed))
+        return text
+
+    return parse
+
+
+def words(text: str) -> tuple[str, ...]:
+    """A parser of comma-separated words; blanks around them and empty ones are dropped."""
+    found = tuple(word.strip() for word in text.split(",") if word.strip())
+    if not found:
+        raise ValueError("at least one value, separated by commas")
+    return found
+
+
+def set_environment(changes: Mapping[str, str]) -> None:
+    """Set variables for this process and its children; an empty text unsets one."""
+    os.environ.update(changes)  # noqa: TID251

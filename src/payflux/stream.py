@@ -1,0 +1,162 @@
+"""What ingest and consumer know of the stream that joins them, and nothing more."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from payflux.errors import PayfluxError, StreamUnavailable
+from payflux.event import StoredEvent
+
+APPENDED = ord("1")
+DUPLICATE = ord("0")
+
+Settle = Callable[[bytes, StreamUnavailable | None], None]
+"""Gets `APPENDED` or `DUPLICATE` for each event in order; fewer than events sent means that the rest is unknown or not
+stored, and the error says why."""
+
+
+class AppendStream(Protocol):
+    """The producer's side: each event stored at most once, in one atomic step with its mark and its number."""
+
+    def append(self, events: Sequence[StoredEvent], settle: Settle) -> None:
+        """Store events; calls `settle` exactly once, later. Never blocks, never raises."""
+
+    async def probe(self) -> None:
+        """Prove that the write path works.
+
+        Raises:
+            StreamUnavailable: it does not.
+        """
+
+
+class Delivery(msgspec.Struct, frozen=True, gc=False):
+    """One reading of one event.
+
+    Attributes:
+        id: the entry's id in the stream, `<milliseconds>-<counter>`.
+        seq: its number, without gaps; 0 when the entry has none.
+        data: the canonical JSON; None when the entry has none.
+        attempts: how often it has been delivered, this time included.
+        lost_to: above 0, the stream had lost events before this entry, the last of them numbered so.
+        gone: it is pending, but was deleted from the stream.
+    """
+
+    id: bytes
+    seq: int
+    data: bytes | None
+    attempts: int = 1
+    lost_to: int = 0
+    gone: bool = False
+
+    @property
+    def at_ms(self) -> int:
+        """When it was appended by the clock of the stream, milliseconds."""
+        return int(self.id.partition(b"-")[0])
+
+
+class Ledger(msgspec.Struct):
+    """How far the consumer of a stream got; survives it in the stream's own store.
+
+    Attributes:
+        owner: who wrote it.
+        acked: events it acked so far.
+        settled: of those, how many are exported or counted as not exported.
+        last_id: the newest entry acked or dead-lettered.
+        last_seq: its number.
+        left: older entries that are not acked yet, in order.
+    """
+
+    owner: str = ""
+    acked: int = 0
+    settled: int = 0
+    last_id: bytes = b"0-0"
+    last_seq: int = 0
+    left: tuple[bytes, ...] = ()
+
+
+class GroupMissing(PayfluxError):
+    """The consumer group, or the stream with it, has vanished."""
+
+    code = "group_missing"
+
+
+class LeaseLost(PayfluxError):
+    """Another consumer holds the stream now, or nobody does; nothing was changed."""
+
+    code = "lease_lost"
+
+
+class ReadStream(Protocol):
+    """The consumer's side. Every method raises StreamUnavailable when the outcome is unknown."""
+
+    async def connect(self) -> None:
+        """Connect, or connect anew; idempotent."""
+
+    async def claim_name(self) -> bool:
+        """Take or keep the consumer name for this node; False while another node uses it."""
+
+    async def take_lease(self, ledger: Ledger, *, fresh: bool) -> Ledger | None:
+        """Take or keep the stream's lease, noting `ledger.settled` when it is kept.
+
+        Args:
+            ledger: how far this consumer got.
+            fresh: this process has not held the lease before: what a former process of this node left counts as left.
+
+        Returns:
+            None while another node holds it; else the ledger as it was before: of the former holder when
+            the lease is new to this process, our own when it was kept.
+        """
+
+    async def ensure_group(self, ledger: Ledger) -> bool:
+        """Make sure that the group exists, made just after `ledger.last_id` or before the oldest of `ledger.left`.
+
+        Returns:
+            Whether it had to be made. When the stream is another one than the ledger's, `last_id` is reset.
+        """
+
+    async def read(self, count: int, block_seconds: float) -> list[Delivery]:
+        """New entries, at most `count`, waiting for the first one; raises GroupMissing."""
+
+    async def pending(self, after: bytes, idle_seconds: float, *, count_attempt: bool) -> list[Delivery]:
+        """Take over pending entries of the whole group that have been idle so long, in order, after an id; a slice."""
+
+    async def ack(self, ids: Sequence[bytes], ledger: Ledger, expected: int) -> bytes:
+        """Ack entries and note the ledger in one step; `acked` is counted there.
+
+        Args:
+            ids: the entries.
+            ledger: to be noted.
+            expected: how many entries this consumer believes to be pending in the group.
+
+        Returns:
+            `1` for each entry that was pending until now, `0` for one that was not.
+
+        Raises:
+            LeaseLost: nothing was acked. GroupMissing: nothing was acked.
+        """
+
+    async def dead_letter(self, delivery: Delivery, reason: str, ledger: Ledger) -> bool:
+        """Copy an entry to the dead-letter stream, then ack it; False when it was not pending any more."""
+
+    async def unread_tail(self, ledger: Ledger) -> int | None:
+        """The last number given when no entry after `ledger.last_id` exists; None while there is one."""
+
+    async def leave(self) -> None:
+        """Give up lease and name, and close."""
+
+
+class Backlog(NamedTuple):
+    """What waits in the stream.
+
+    Attributes:
+        length: entries in the stream.
+        pending: entries read and not acked.
+        lag: entries not yet read.
+        dead: entries in the dead-letter stream.
+    """
+
+    length: int
+    pending: int
+    lag: int
+    dead: int

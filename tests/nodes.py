@@ -1,0 +1,174 @@
+"""Real nodes for tests: `payflux serve` as a process, over real sockets."""
+
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from servers import until
+
+KEY = "test-key-0123456789"
+START_SECONDS = 30.0
+
+
+def event(**members: object) -> dict[str, Any]:
+    """A valid event with all fifteen members and an id of its own."""
+    base = {
+        "event_type": "payment_failed",
+        "event_timestamp": "2026-01-09T12:00:00Z",
+        "event_id": str(uuid.uuid4()),
+        "merchant_id_hash": "abc123",
+        "payment_intent_id_hash": "xyz456",
+        "processor": "stripe",
+        "failure_category": "processor_timeout",
+        "retry_count": 0,
+        "geo_bucket": "US",
+        "amount_bucket": "50-200",
+        "system_source": "checkout_api",
+        "payment_method_bucket": "credit_card",
+        "channel": "web",
+        "retry_result": "failed",
+        "failure_origin": "processor",
+    }
+    return base | members
+
+
+class Node:
+    """One `payflux serve`; stdout goes to `lines`, or to what is given, stderr to `log`.
+
+    Args:
+        directory: for its files.
+        redis_url: of its server.
+        environ: further variables.
+        arguments: of the command line.
+        stdout: a descriptor instead of the file.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        redis_url: str,
+        environ: dict[str, str] | None = None,
+        arguments: Sequence[str] = ("serve",),
+        stdout: int | None = None,
+    ) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self.lines_file = directory / "lines.jsonl"
+        self.log_file = directory / "log.jsonl"
+        self.environ = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(directory),
+            "REDIS_URL": redis_url,
+            "HTTP_ADDR": "127.0.0.1:0",
+            "PAYFLUX_API_KEY": KEY,
+            "PAYFLUX_CHECKOUT_ENABLED": "false",
+            "PAYFLUX_RATELIMIT_RPS": "1000000",
+            "PAYFLUX_RATELIMIT_BURST": "1000000",
+        } | (environ or {})
+        self._arguments = arguments
+        self._stdout = stdout
+        self.port = 0
+        self.start()
+
+    def start(self, *, ready: bool = True) -> None:
+        """Start it and wait until it is at work."""
+        with self.log_file.open("ab") as log, self.lines_file.open("ab") as lines:
+            start = self.log_file.stat().st_size
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "payflux", *self._arguments],
+                env=self.environ,
+                stdin=subprocess.DEVNULL,
+                stdout=lines if self._stdout is None else self._stdout,
+                stderr=log,
+                start_new_session=True,
+            )
+        if ready:
+            until(lambda: self.logged("node_ready", start) or self.process.poll() is not None, "node", START_SECONDS)
+            assert self.process.poll() is None, self.log_file.read_text()
+            self.port = int(self.logged("node_ready", start)[-1]["address"].rpartition(":")[2])
+            until(lambda: self.get("/health")[0] == 200, "health")
+
+    def logs(self, start: int = 0) -> list[dict[str, Any]]:
+        """The log lines from a position of the file on."""
+        text = self.log_file.read_bytes()[start:].decode()
+        return [json.loads(line) for line in text.split("\n")[:-1]]
+
+    def logged(self, msg: str, start: int = 0) -> list[dict[str, Any]]:
+        """The log lines that say so."""
+        return [line for line in self.logs(start) if line["msg"] == msg]
+
+    def lines(self) -> list[dict[str, Any]]:
+        """The exported lines, all whole."""
+        text = self.lines_file.read_bytes()
+        assert not text or text.endswith(b"\n")
+        return [json.loads(line) for line in text.splitlines()]
+
+    def child_pid(self, name: str) -> int:
+        """The process that is this child just now."""
+        pid: int = [line["pid"] for line in self.logged("child_started") if line["child"] == name][-1]
+        return pid
+
+    def request(
+        self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
+    ) -> tuple[int, bytes]:
+        """One request on a connection of its own; status 0 when there was no answer."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        try:
+            connection.request(method, path, body, headers or {})
+            response = connection.getresponse()
+            return response.status, response.read()
+        except (OSError, http.client.HTTPException):
+            return 0, b""
+        finally:
+            connection.close()
+
+    def get(self, path: str) -> tuple[int, bytes]:
+        """GET a path."""
+        return self.request("GET", path)
+
+    def post(self, one: dict[str, Any]) -> int:
+        """POST one event; the status, 0 when there was no answer."""
+        headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
+        return self.request("POST", "/v1/events/payment_exhaust", json.dumps(one).encode(), headers)[0]
+
+    def post_batch(self, events: Sequence[dict[str, Any]]) -> tuple[int, dict[str, Any]]:
+        """POST events as NDJSON; status and answer."""
+        body = b"\n".join(json.dumps(one, separators=(",", ":")).encode() for one in events)
+        headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/x-ndjson"}
+        status, answer = self.request("POST", "/v1/events/payment_exhaust/batch", body, headers)
+        return status, json.loads(answer) if answer else {}
+
+    def metrics(self) -> dict[str, float]:
+        """Every sample of /metrics, as `name{label="value",…}` without the prefix, labels sorted."""
+        status, text = self.get("/metrics")
+        assert status == 200
+        found = {}
+        for family in text_string_to_metric_families(text.decode()):
+            for sample in family.samples:
+                labels = ",".join(f'{name}="{value}"' for name, value in sorted(sample.labels.items()))
+                name = sample.name.removeprefix("payflux_")
+                found[f"{name}{{{labels}}}" if labels else name] = sample.value
+        return found
+
+    def drained(self) -> bool:
+        """Nothing waits in the stream."""
+        metrics = self.metrics()
+        return metrics.get("pending_messages") == 0 and metrics.get("consumer_lag_messages") == 0
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the supervisor."""
+        self.process.send_signal(number)
+
+    def stop(self) -> int:
+        """End it gracefully; its exit code."""
+        if self.process.poll() is None:
+            self.signal(signal.SIGTERM)
+        return self.process.wait(35)
