@@ -19,6 +19,6 @@ if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
         exit 1
     fi
 fi
-echo "installing from $lock ..."
+echo "installing from $lock ..." >&2
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --requirement "$lock"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .

@@ -186,7 +186,7 @@ class Process:
 
 @asynccontextmanager
 async def process(*arguments: str, **environ: str) -> AsyncIterator[Process]:
-    own = {name: value for name, value in os.environ.items() if not name.startswith("PAYFLUX_")}  # noqa: TID251 - a child's
+    own = {name: value for name, value in os.environ.items() if not name.startswith("PAYFLUX_")}
     started = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", COMMAND, "simulate", *arguments),
         stdout=asyncio.subprocess.PIPE,
@@ -219,14 +219,15 @@ async def test_the_command_ends_cleanly_on_a_signal(lines: Path, number: signal.
     assert {headers["authorization"] for _, headers, _ in node.requests} == {f"Bearer {KEYS[0]}"}
 
 
-async def test_the_command_takes_its_options(lines: Path) -> None:
+@pytest.mark.parametrize("incident", ["silence", "random"])
+async def test_the_command_takes_its_options(lines: Path, incident: str) -> None:
     """Key, batch, duration and seed are those given, and a run with them says so."""
     options = ("--key", KEYS[1], "--batch", "10", "--duration", "0.5", "--seed", "5", "--rate", "200")
-    async with toy_node(lines) as node, process("--url", node.url, *options, "--incident", "silence") as it:
+    async with toy_node(lines) as node, process("--url", node.url, *options, "--incident", incident) as it:
         began = await it.until("simulation_began")
         summary = await it.until("simulation_ended")
         assert await it.end() == 0
-    assert (began["seed"], began["rate"], began["incidents"]) == (5, 200, ["silence"])
+    assert (began["seed"], began["rate"], began["incidents"]) == (5, 200, [incident])
     assert summary["accepted"] == counted(lines) > 0
     assert {headers["authorization"] for _, headers, _ in node.requests} == {f"Bearer {KEYS[1]}"}
 
@@ -271,6 +272,7 @@ async def test_on_a_terminal_a_live_line_shows_the_numbers(lines: Path) -> None:
         ({"key": "k", "duration": -1.0}, "--duration -1.0"),
         ({"key": "k", "batch": 1001}, "--batch 1001"),
         ({"key": "k", "incident": ["outrage"]}, "--incident outrage"),
+        ({"key": "k", "incident": ["outage", "random"]}, "--incident random"),
     ],
 )
 def test_wrong_arguments_are_named(

@@ -21,7 +21,7 @@ from rich.text import Text
 from payflux.load import AnswerError, Attempt, Item, Sender, UrlError
 from payflux.log import log
 from payflux.settings import environment
-from payflux.traffic import INCIDENTS, Event, Incident, Traffic, one_after_another
+from payflux.traffic import INCIDENTS, Event, Incident, Traffic, one_after_another, schedule
 
 CONNECTIONS = 16
 LATE_SECONDS = 0.5
@@ -189,7 +189,10 @@ def simulate(
     duration: Annotated[float | None, Parameter(help="Seconds; by default until interrupted.")] = None,
     incident: Annotated[
         list[str] | None,
-        Parameter(help="Incident to stage; several follow one another. `list` shows what there is.", negative=""),
+        Parameter(
+            help="Incident to stage; several follow one another. `random`: one now and then; `list`: show them all.",
+            negative="",
+        ),
     ] = None,
     batch: Annotated[int, Parameter(help="Events per request, 1 to 1,000.")] = 1,
 ) -> int:
@@ -217,24 +220,23 @@ def simulate(
         sys.stderr.write("".join(f"{problem}\n" for problem in problems))
         return 2
     chosen = seed if seed is not None else random.getrandbits(32)
-    return asyncio.run(
-        _simulate(sender, chosen, one_after_another(incident or []), rate=rate, batch=batch, duration=duration)
-    )
+    return asyncio.run(_simulate(sender, chosen, incident or [], rate=rate, batch=batch, duration=duration))
 
 
 async def _simulate(
-    sender: Sender, seed: int, incidents: Sequence[Incident], *, rate: float, batch: int, duration: float | None
+    sender: Sender, seed: int, names: Sequence[str], *, rate: float, batch: int, duration: float | None
 ) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     start = time.time()
+    traffic = Traffic(seed, start, schedule(seed) if names == ["random"] else one_after_another(names))
     tally = Tally()
     with _narrator(lambda: tally) as say:
-        say("info", "simulation_began", seed=seed, rate=rate, incidents=[incident.name for incident in incidents])
+        say("info", "simulation_began", seed=seed, rate=rate, incidents=names)
         async with sender:
-            simulation = Simulation(sender, Traffic(seed, start, incidents), start, rate=rate, batch=batch, say=say)
+            simulation = Simulation(sender, traffic, start, rate=rate, batch=batch, say=say)
             tally = simulation.tally
             refused = False
             try:
@@ -290,8 +292,8 @@ def _problems(
     if not 1 <= batch <= 1000:
         yield f"--batch {batch}: expected 1 to 1,000"
     for name in incidents:
-        if name not in INCIDENTS:
-            yield f"--incident {name}: expected one of {', '.join(INCIDENTS)}, or `list` alone"
+        if name not in INCIDENTS and incidents != ["random"]:
+            yield f"--incident {name}: expected one of {', '.join(INCIDENTS)}, or `random` or `list` alone"
 
 
 def _print_incidents() -> None:
