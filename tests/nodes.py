@@ -8,6 +8,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,7 @@ class Node:
         environ: further variables.
         arguments: of the command line.
         stdout: a descriptor instead of the file.
+        ready: wait until it is at work.
     """
 
     def __init__(
@@ -59,6 +61,8 @@ class Node:
         environ: dict[str, str] | None = None,
         arguments: Sequence[str] = ("serve",),
         stdout: int | None = None,
+        *,
+        ready: bool = True,
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.lines_file = directory / "lines.jsonl"
@@ -76,7 +80,7 @@ class Node:
         self._arguments = arguments
         self._stdout = stdout
         self.port = 0
-        self.start()
+        self.start(ready=ready)
 
     def start(self, *, ready: bool = True) -> None:
         """Start it and wait until it is at work."""
@@ -115,6 +119,13 @@ class Node:
         """The process that is this child just now."""
         pid: int = [line["pid"] for line in self.logged("child_started") if line["child"] == name][-1]
         return pid
+
+    def kill_child(self, name: str) -> int:
+        """Kill -9 a child and wait until another process has taken its place; its pid."""
+        former = self.child_pid(name)
+        os.kill(former, signal.SIGKILL)
+        until(lambda: self.child_pid(name) != former, f"a new {name}")
+        return self.child_pid(name)
 
     def request(
         self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
@@ -167,8 +178,17 @@ class Node:
         """Send a signal to the supervisor."""
         self.process.send_signal(number)
 
+    def kill_all(self) -> None:
+        """Kill -9 every process of the node at once."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(10)
+
     def stop(self) -> int:
         """End it gracefully; its exit code."""
         if self.process.poll() is None:
             self.signal(signal.SIGTERM)
-        return self.process.wait(35)
+        try:
+            return self.process.wait(35)
+        finally:
+            self.kill_all()

@@ -67,7 +67,7 @@ class Server:
         return str(self.client.info("server")["run_id"])
 
     def kill(self) -> None:
-        """kill -9."""
+        """Kill -9."""
         self.process.send_signal(signal.SIGKILL)
         self.process.wait(10)
         self.client.connection_pool.disconnect()

@@ -8,10 +8,11 @@ if redis.call('GET', KEYS[2]) ~= ARGV[2] then return 'lease' end
 local ids, flags = {}, nil
 for i = 9, #ARGV do ids[#ids + 1] = ARGV[i] end
 local acked = 0
-if #ids > 0 and redis.call('XPENDING', KEYS[1], ARGV[1])[1] == tonumber(ARGV[8]) then
-  -- Nobody else has touched the group: one command does for all.
+local pending = #ids > 0 and redis.call('XPENDING', KEYS[1], ARGV[1])
+if pending and pending[1] == tonumber(ARGV[8]) and #pending[4] == 1 then
+  -- Nobody else has touched the group (or somebody has acked all of it, and holds as many): one command does for all.
   acked = redis.call('XACK', KEYS[1], ARGV[1], unpack(ids))
-  flags = string.rep('1', #ids)
+  flags = string.rep(acked > 0 and '1' or '0', #ids)
 else
   flags = {}
   for i, id in ipairs(ids) do

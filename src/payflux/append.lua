@@ -14,8 +14,9 @@
 -- Marks. An event id becomes a bucket (6 hex digits) and a mark (63-bit integer), so that a bucket is an integer set:
 -- 8 bytes an id. A layer has 16^digits buckets and is closed when it is older than the window or holds 256 ids a
 -- bucket on average (integer sets end at 512); the next one is then larger or smaller as needed. Only the newest layer
--- takes marks; a closed one is asked for one window more and then deleted in slices. So an id is remembered for one to
--- two windows, and found by at most 63 + 4 * digits bits, 75 or more.
+-- takes marks; a closed one is asked for one window more and then deleted in slices, larger ones when they do not keep
+-- up with rare scripts. So an id is remembered for one to two windows, and found by at most 63 + 4 * digits bits, 75
+-- or more.
 --   layers = "<layer>,<digits>,<opened>,<closed or 0>,<count>,<next bucket to delete>" joined by ";", oldest first
 --
 -- A script that fails is not rolled back, so of each event what must not be lost comes first: XADD, then the mark.
@@ -28,7 +29,7 @@
 local stream, state = KEYS[1], KEYS[2]
 local maxlen, window, told = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local marks = '{' .. stream .. '}:marks:'
-local MEAN, SMALLEST, LARGEST, SLICE = 256, 3, 6, 64
+local MEAN, SMALLEST, LARGEST, SLICE, MOST = 256, 3, 6, 64, 4096
 
 local stored = redis.call('HMGET', state, 'seq', 'layers')
 local seq = tonumber(stored[1] or '0')
@@ -41,10 +42,10 @@ for id, digits, opened, closed, count, sweep in
     closed = tonumber(closed), count = tonumber(count), sweep = tonumber(sweep), prefix = marks .. id .. ':'}
 end
 
-local function open(digits)
+local function open(digits, closed)
   local last = layers[#layers]
   local id = last and last.id + 1 or 1
-  if last then last.closed = now end
+  if last then last.closed = closed end
   layers[#layers + 1] = {id = id, digits = digits, opened = now, closed = 0, count = 0, sweep = 0,
     prefix = marks .. id .. ':'}
   return layers[#layers]
@@ -52,17 +53,21 @@ end
 
 local newest = layers[#layers] or open(SMALLEST)
 if newest.count >= MEAN * 16 ^ newest.digits and newest.digits < LARGEST then
-  newest = open(newest.digits + 1)
-elseif now - newest.opened >= window and newest.count > 0 then
+  newest = open(newest.digits + 1, now)
+elseif newest.count == 0 then
+  newest.opened = now
+elseif now - newest.opened >= window then
+  -- It took its last mark within the window, however long nothing came since.
   local roomy = newest.count * 16 < MEAN * 16 ^ newest.digits and newest.digits > SMALLEST
-  newest = open(roomy and newest.digits - 1 or newest.digits)
+  newest = open(roomy and newest.digits - 1 or newest.digits, newest.opened + window)
 end
 
 -- Delete a slice of a layer nobody asks for any more.
-local oldest, swept = layers[1], false
-if oldest ~= newest and now - oldest.closed > window then
-  local doomed, size = {}, 16 ^ oldest.digits
-  while #doomed < SLICE and oldest.sweep < size do
+local oldest, dead, swept = layers[1], 0, false
+while layers[dead + 1] ~= newest and now - layers[dead + 1].closed > window do dead = dead + 1 end
+if dead > 0 then
+  local doomed, size, most = {}, 16 ^ oldest.digits, math.min(MOST, SLICE * dead * dead)
+  while #doomed < most and oldest.sweep < size do
     doomed[#doomed + 1] = oldest.prefix .. string.format('%0' .. oldest.digits .. 'x', oldest.sweep)
     oldest.sweep = oldest.sweep + 1
   end

@@ -12,9 +12,17 @@ from payflux.slab import Slab
 API_KEYS = optional(
     "PAYFLUX_API_KEYS", words, "Valid keys, separated by commas; several at once allow rotation.", secret=True
 )
+
+
+def _one_key(text: str) -> tuple[str, ...]:
+    if "," in text:
+        raise ValueError("one key without commas; PAYFLUX_API_KEYS takes several")
+    return (text,)
+
+
 API_KEY = optional(
     "PAYFLUX_API_KEY",
-    words,
+    _one_key,
     "One key, used when PAYFLUX_API_KEYS is unset. One of the two is required.",
     secret=True,
 )
@@ -39,8 +47,8 @@ def check_keys(values: Values) -> list[str]:
 
 def keys_of(values: Values) -> tuple[str, ...]:
     """The configured keys, each once."""
-    keys: tuple[str, ...] = values[API_KEYS] or values[API_KEY] or ()
-    return tuple(dict.fromkeys(keys))
+    several, one = values[API_KEYS], values[API_KEY]
+    return tuple(dict.fromkeys(several or one or ()))
 
 
 class TokenBucket:
@@ -59,7 +67,7 @@ class TokenBucket:
     ) -> None:
         self._interval = 1 / rate
         self._burst = burst
-        self._span = burst / rate
+        self._span = burst * self._interval  # not burst / rate: a full bucket has to be full to the last bit
         self._slab, self._full_at = slab, slab.doubles(BUCKETS)
         self._alone, self._now = alone, now
 
@@ -111,7 +119,7 @@ class Gatekeeper:
         proved before is compared in constant time too.
 
         Args:
-            authorization: the header's value.
+            authorization: the header's value: `Bearer` in any letter case, one blank, the key.
             connection: where the answer is remembered for the connection's next request.
 
         Returns:
@@ -125,7 +133,7 @@ class Gatekeeper:
             return number
         if authorization[:7].lower() != _BEARER:
             return None
-        digest = hashlib.sha256(authorization[7:].strip(b" ")).digest()
+        digest = hashlib.sha256(authorization[7:]).digest()
         found = None
         for index, known in enumerate(self._digests):
             if hmac.compare_digest(digest, known):

@@ -9,10 +9,10 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
 
-from payflux.enrich import Enricher, Line
-from payflux.errors import ConsumerNameTaken, InvalidEvent, StreamUnavailable
+from payflux.batch import Assembler, Batch
+from payflux.enrich import Enricher
+from payflux.errors import ConsumerNameTaken, StreamUnavailable
 from payflux.exporters.fanout import FanOut
 from payflux.log import log
 from payflux.metrics import (
@@ -49,22 +49,6 @@ HALT_PROBE = 10
 BACKOFF_SECONDS = (0.05, 2.0)
 
 
-@dataclass
-class Batch:
-    """What is decided about a batch before it is acked."""
-
-    lines: dict[bytes, Line] = field(default_factory=dict)
-    silent: list[Delivery] = field(default_factory=list)  # acked without a line: gone, or exported before
-    invalid: dict[bytes, tuple[Delivery, str]] = field(default_factory=dict)
-    failed: list[bytes] = field(default_factory=list)
-    audit: SeqAudit = field(default_factory=SeqAudit)
-
-    @property
-    def ids(self) -> list[bytes]:
-        """What is to be acked."""
-        return [*self.lines, *(delivery.id for delivery in self.silent)]
-
-
 class Consumer:
     """One member of the group, active while it holds the stream's lease.
 
@@ -76,7 +60,7 @@ class Consumer:
         token: what tells this node from every other one.
         claim_idle: seconds after which a pending entry is taken over.
         max_deliveries: deliveries of an entry before it is dead-lettered.
-        former_settled: lines a former process of this node was done with; None when there was none.
+        former_settled: lines of its ledger a former process of this node was done with; None when there was none.
         now: a monotonic clock.
     """
 
@@ -94,20 +78,20 @@ class Consumer:
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._stream, self._enricher, self._fan_out, self._metrics = stream, enricher, fan_out, metrics
-        self._token, self._claim_idle, self._max_deliveries = token, claim_idle, max_deliveries
+        self._assembler = Assembler(enricher, max_deliveries)
+        self._token, self._claim_idle = token, claim_idle
         self._former_settled = former_settled
         self._now = now
         self._audit = SeqAudit()
         self._base = 0  # lines published before the ledger began, less those acked without one
+        self._note_base()
         self._fresh = True
         self._holding = False
         self._group_sure = False
         self._recover: bool | None = None  # whether recovery is due, and counts as an attempt
         self._in_doubt: Batch | None = None
-        self._built: dict[bytes, Line] = {}  # scored, not acked: an entry is scored once
         self._left: dict[bytes, None] = {}
         self._dying: dict[bytes, str] = {}
-        self._invalid_row = 0
         self._halted_until = 0.0
         self._renew_at = self._sweep_at = self._show_at = self._read_at = self._tail_at = 0.0
         self._name_since: float | None = None
@@ -163,16 +147,19 @@ class Consumer:
             await self._take_up(0, count_attempt=self._recover)
             await self._settle_doubts()
             self._recover = None
+        elif self._now() < self._halted_until:
+            await self._pause(STANDBY_SECONDS)
+            return
         elif self._now() >= self._sweep_at:
             self._sweep_at = self._now() + self._claim_idle / 2
-            await self._take_up(self._claim_idle, count_attempt=True)
+            doubtful = self._assembler.invalid_row >= HALT_AFTER  # what we refuse to judge must not use up its budget
+            await self._take_up(self._claim_idle, count_attempt=not doubtful)
         await self._read()
 
     async def _read(self) -> None:
-        if self._now() < self._halted_until:
-            await self._pause(STANDBY_SECONDS)
-            return
-        deliveries = await self._stream.read(BATCH if self._invalid_row < HALT_AFTER else HALT_PROBE, BLOCK_SECONDS)
+        deliveries = await self._stream.read(
+            BATCH if self._assembler.invalid_row < HALT_AFTER else HALT_PROBE, BLOCK_SECONDS
+        )
         if deliveries:
             started = self._now()
             await self._process(deliveries)
@@ -224,8 +211,9 @@ class Consumer:
         elif self._fresh:
             self._audit = SeqAudit(last_seq=None)  # nobody noted how far the group is
         self._base = self._fan_out.published
+        self._note_base()
         self._group_sure, self._recover, self._in_doubt = False, True, None
-        self._built.clear()
+        self._assembler.forget_all()
         self._fresh = False
         log("info", "lease_taken", former=before.owner, last_id=self._audit.last_id.decode())
 
@@ -292,11 +280,10 @@ class Consumer:
             self._commit(batch, b"1" * len(batch.ids))
 
     async def _process(self, deliveries: Sequence[Delivery], *, redelivered: bool = False) -> None:
-        batch = self._decide(deliveries, redelivered=redelivered)
+        batch = self._assembler.batch(deliveries, self._audit, self._left, redelivered=redelivered)
         self._left.update(dict.fromkeys([*batch.invalid, *batch.failed]))
         ids = batch.ids
         after = self._noted(batch.audit, acking=set(ids))
-        self._built.update(batch.lines)
         try:
             flags = await self._stream.ack(ids, after, len(ids) + len(after.left))
         except StreamUnavailable:
@@ -304,42 +291,6 @@ class Consumer:
             raise
         self._commit(batch, flags)
         await self._bury(batch)
-
-    def _decide(self, deliveries: Sequence[Delivery], *, redelivered: bool) -> Batch:
-        batch = Batch(audit=self._audit.settled())
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()).encode()
-        last = entry_key(self._audit.last_id)
-        all_new = entry_key(deliveries[0].id) > last
-        for delivery in deliveries:
-            new = all_new or entry_key(delivery.id) > last
-            if new:
-                batch.audit.see(delivery)
-            if delivery.gone or not (new or redelivered or delivery.id in self._left):
-                batch.silent.append(delivery)
-            elif delivery.attempts > self._max_deliveries:
-                batch.invalid[delivery.id] = (delivery, "max_deliveries")
-            else:
-                self._build(delivery, stamp, batch)
-        return batch
-
-    def _build(self, delivery: Delivery, stamp: bytes, batch: Batch) -> None:
-        try:
-            line = (self._built.get(delivery.id) if self._built else None) or self._enricher.line(delivery, stamp)
-        except InvalidEvent as error:
-            batch.invalid[delivery.id] = (delivery, error.code)
-            self._invalid_row += 1
-        except Exception as error:  # noqa: BLE001 - a defect of ours must cost this entry its budget, not the node
-            log(
-                "error",
-                "entry_failed",
-                entry=delivery.id.decode(),
-                error=type(error).__name__,
-                attempt=delivery.attempts,
-            )
-            batch.failed.append(delivery.id)
-        else:
-            batch.lines[delivery.id] = line
-            self._invalid_row = 0
 
     def _commit(self, batch: Batch, flags: bytes) -> None:
         """The ack has happened: count it, and hand the lines of what was ours to the exporters."""
@@ -350,10 +301,11 @@ class Consumer:
         gone = sum(delivery.gone and entry_key(delivery.id) <= entry_key(self._audit.last_id) for delivery in silent)
         self._count_losses(batch.audit.losses(), gone)
         self._audit = batch.audit.settled()
+        self._assembler.forget(batch.ids)
         for entry_id in batch.ids:
-            self._built.pop(entry_id, None)
             self._left.pop(entry_id, None)
         self._base -= len(silent)
+        self._note_base()
         values = self._metrics.values
         values[self._metrics.slot(PROCESSED)] += len(lines)
         for slot, n in Counter(slot for line in lines for slot in line.slots).items():
@@ -373,7 +325,7 @@ class Consumer:
     async def _bury(self, batch: Batch) -> None:
         """Dead-letter what can never be processed, unless that is nearly everything."""
         for delivery, reason in batch.invalid.values():
-            if self._invalid_row >= HALT_AFTER and reason != "max_deliveries":
+            if self._assembler.invalid_row >= HALT_AFTER and reason != "max_deliveries":
                 self._halt()
                 return
             self._dying[delivery.id] = reason
@@ -387,6 +339,7 @@ class Consumer:
 
     def _halt(self) -> None:
         self._halted_until = self._now() + HALT_SECONDS
+        self._assembler.in_doubt = True
         self._metrics.set(CONSUMER_HALTED, to=1)
         log("error", "consumer_halted", reason="nearly everything read is invalid", pending=len(self._left))
 
@@ -410,6 +363,10 @@ class Consumer:
             last_seq=at.last_seq or 0,
             left=tuple(sorted((i for i in self._left if i not in acking), key=entry_key)) if self._left else (),
         )
+
+    def _note_base(self) -> None:
+        """For a successor in this node: what it needs to tell our lines of this ledger from earlier ones."""
+        self._metrics.values[self._metrics.state("base")] = self._base
 
     def _show(self) -> None:
         if self._now() >= self._show_at and self._stream_ms:

@@ -1,18 +1,24 @@
 """An embedded Valkey for one machine: a private server process with a directory and a socket of its own."""
 
+import fcntl
+import hashlib
 import importlib.util
 import os
 import platform
 import shutil
 import socket
+import stat
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from payflux.errors import SettingsError
 
 START_SECONDS = 10.0
+STOP_SECONDS = 10.0
 SOCKET_BYTES = 100  # the kernel takes 107 (Linux) or 103 (macOS) for the path of a unix socket
 POLL_SECONDS = 0.01
 
@@ -44,62 +50,100 @@ def server_binary() -> str:
 class EmbeddedServer:
     """A running server: append-only file, fsync every second, reachable at `url`.
 
+    One at a time may use a directory. A server whose owner was killed is ended first: two of them would write to the
+    same files.
+
     Args:
         directory: where its data live; made if missing, and kept over restarts.
+
+    Raises:
+        SettingsError: the directory is in use, or the server does not start.
     """
 
     def __init__(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path = directory / "valkey.sock"
-        if len(os.fsencode(path)) <= SOCKET_BYTES:
-            where = ["--port", "0", "--unixsocket", str(path), "--unixsocketperm", "700"]
-            self.url = f"unix://{path}"
-            self._target: str | tuple[str, int] = str(path)
-        else:
-            port = _free_port()
-            where = ["--port", str(port), "--bind", "127.0.0.1"]
-            self.url = f"redis://127.0.0.1:{port}"
-            self._target = ("127.0.0.1", port)
+        self._lock = _lock(directory)
+        self._path = _socket_path(directory.resolve())
+        self.url = f"unix://{self._path}"
+        self._log = directory / "valkey.log"
+        self._process: subprocess.Popen[bytes] | None = None
+        try:
+            self._end_orphan()
+            self._process = self._start(directory)
+            self._await(self._answers, START_SECONDS)
+        except BaseException:  # an interrupt too must not leave a server behind
+            self.stop()
+            raise
+
+    def _start(self, directory: Path) -> subprocess.Popen[bytes]:
         command = [server_binary(), "--dir", str(directory), "--appendonly", "yes", "--appendfsync", "everysec"]
-        options = ["--save", "", "--loglevel", "warning", "--logfile", str(directory / "valkey.log")]
+        options = ["--save", "", "--loglevel", "warning", "--logfile", str(self._log.resolve())]
+        where = ["--port", "0", "--unixsocket", str(self._path), "--unixsocketperm", "700"]
         # A session of its own: Ctrl-C is for the node, which ends the server last.
-        self._process = subprocess.Popen(
+        return subprocess.Popen(
             [*command, *options, *where], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
         )
-        self._log = directory / "valkey.log"
-        self._await_start()
 
-    def _await_start(self) -> None:
-        until = time.monotonic() + START_SECONDS
-        while not self._answers():
-            if self._process.poll() is not None or time.monotonic() > until:
-                self.stop()
-                raise SettingsError([f"the embedded server did not start; its log is {self._log}"])
+    def _end_orphan(self) -> None:
+        if self._answers():
+            self._ask(b"SHUTDOWN\r\n")
+            self._await(lambda: not self._answers(), STOP_SECONDS)
+
+    def _await(self, condition: Callable[[], bool], seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while not condition():
+            ended = self._process is not None and self._process.poll() is not None
+            if ended or time.monotonic() > until:
+                raise SettingsError([f"the embedded server did not start or end; its log is {self._log}"])
             time.sleep(POLL_SECONDS)
 
     def _answers(self) -> bool:
-        family = socket.AF_UNIX if isinstance(self._target, str) else socket.AF_INET
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
+        """Whether it is up; one that still loads its data, or is ending, answers with an error."""
+        answer = self._ask(b"PING\r\n")
+        return answer.startswith(b"+PONG") if self._process else bool(answer)
+
+    def _ask(self, command: bytes) -> bytes:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
             probe.settimeout(1.0)
             try:
-                probe.connect(self._target)
-                probe.sendall(b"PING\r\n")
-                return probe.recv(16).startswith(b"+PONG")
+                probe.connect(str(self._path))
+                probe.sendall(command)
+                return probe.recv(16)
             except OSError:
-                return False
+                return b""
 
     def stop(self) -> None:
         """End the server; it writes its file first."""
-        self._process.terminate()
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        if self._process is not None:
+            self._process.terminate()
+            try:
+                self._process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        os.close(self._lock)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def _lock(directory: Path) -> int:
+    """Take the directory for this process; the kernel frees it with the process, however that ends."""
+    lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        raise SettingsError([f"{directory} is in use by another payflux dev: expected one of its own"]) from None
+    return lock
+
+
+def _socket_path(directory: Path) -> Path:
+    """In the directory; where its name is too long for a socket, in a private one that follows from it."""
+    path = directory / "valkey.sock"
+    if len(os.fsencode(path)) <= SOCKET_BYTES:
+        return path
+    name = hashlib.sha256(os.fsencode(directory)).hexdigest()[:16]
+    private = Path(tempfile.gettempdir(), f"payflux-{os.getuid()}-{name}")
+    private.mkdir(mode=0o700, exist_ok=True)
+    status = private.lstat()
+    if status.st_uid != os.getuid() or stat.S_IMODE(status.st_mode) != 0o700 or not stat.S_ISDIR(status.st_mode):
+        raise SettingsError([f"{private}: expected a directory of this user that nobody else can enter"])
+    return private / "valkey.sock"

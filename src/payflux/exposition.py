@@ -60,9 +60,11 @@ class Exposition(Collector):
     def _family(self, metric: Metric) -> Family:
         kind = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
         family = kind(f"payflux_{metric.name}", metric.help, labels=[label.name for label in metric.labels])
+        # A counter over names exists once it has counted; a gauge of 0 was set to it.
+        sparse = metric.kind == "counter" and any(label.table for label in metric.labels)
         for labels in product(*(self._values(label) for label in metric.labels)):
             value = self._sum(OFFSETS[metric] + _position(metric, labels))
-            if value is not None and (value or not any(label.table for label in metric.labels)):
+            if value is not None and (value or not sparse):
                 family.add_metric([text for _, text in labels], value)
         return family
 

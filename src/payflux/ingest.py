@@ -71,11 +71,9 @@ class Door:
         """Judge a request by its head."""
         headers = request.headers
         authorization = headers.get(b"authorization")
-        key = self._gatekeeper.identify(authorization, request.connection)
-        if key is None:
+        if self._gatekeeper.identify(authorization, request.connection) is None:
             self._metrics.add(AUTH_DENIED, "missing" if authorization is None else "invalid")
             return self.refused("unauthorized", UNAUTHORIZED)
-        request.connection["key"] = key
         if request.content_length is not None and request.content_length > BODY_BYTES:
             return self.refused("body_too_large", BODY_TOO_LARGE)
         content_type = headers.get(b"content-type", b"")
@@ -84,6 +82,12 @@ class Door:
         if headers.get(b"content-encoding", b"identity").lower() != b"identity":
             return self.refused("unsupported_encoding", BAD_ENCODING)
         return None
+
+    def key(self, request: Request) -> int:
+        """The number of an admitted request's key. It may have waited behind others, and the next may carry another."""
+        key = self._gatekeeper.identify(request.headers.get(b"authorization"), request.connection)
+        assert key is not None
+        return key
 
     def limited(self, seconds: float) -> Response:
         """The refusal of a key that is too fast."""
@@ -159,7 +163,7 @@ class Ingest(Door):
     def handle(self, request: Request, respond: Respond) -> None:
         """Store one event and answer 202, or say why not."""
         started = self._now()
-        wait = self._take(request.connection["key"], 1)
+        wait = self._take(self.key(request), 1)
         if wait:
             respond(self.limited(wait))
             return
@@ -203,7 +207,7 @@ class IngestBatch(Door):
     def handle(self, request: Request, respond: Respond) -> None:
         """Store what is valid and answer with one result for each event."""
         started = self._counts.now()
-        key = request.connection["key"]
+        key = self.key(request)
         wait = self._bucket.wait(key)
         if wait:
             respond(self.limited(wait))
@@ -259,7 +263,7 @@ def split(request: Request) -> list[bytes]:
         items = [line for line in request.body.split(b"\n") if line and not line.isspace()]
     else:
         try:
-            items = [bytes(item) for item in _items(request.body)]
+            items = [bytes(item) for item in _items(request.body)[: BATCH_EVENTS + 1]]  # one too many is enough to know
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise ValueError from None
     if not items:
@@ -318,9 +322,17 @@ class _Batch:
 
 
 def _refusal(index: int, item: bytes, error: InvalidEvent) -> bytes:
-    event_id = None
-    if not any(e.field in ("event_id", "") for e in error.errors):  # it is a UUID, so it may be repeated
-        event_id = _named(item).event_id.lower()
+    event_id = _sure_id(item, error)
     return msgspec.json.encode(
         {"index": index, "event_id": event_id, "status": "rejected", "code": error.code, "errors": fields(error.errors)}
     )
+
+
+def _sure_id(item: bytes, error: InvalidEvent) -> str | None:
+    """The id of a refused event; None unless it is known to be a UUID, as anything else must not be repeated."""
+    if error.code in ("invalid_json", "duplicate_member") or any(e.field == "event_id" for e in error.errors):
+        return None
+    try:
+        return _named(item).event_id.lower()
+    except (msgspec.DecodeError, RecursionError):  # half a surrogate pair or deep nesting in a member that is not ours
+        return None

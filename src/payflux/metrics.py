@@ -100,7 +100,9 @@ INGEST_REJECTED = Metric(
 )
 INGEST_DUPLICATE = Metric("ingest_duplicate_total", "counter", "Events whose event_id was stored already.")
 INGEST_DURATION = Metric(
-    "ingest_duration_seconds", "histogram", "From a complete request to its answer, single events and batches."
+    "ingest_duration_seconds",
+    "histogram",
+    "From a complete request, single event or batch, to the answer about what was stored.",
 )
 BY_PROCESSOR = Metric("events_by_processor_total", "counter", "Events accepted, by payment processor.", (PROCESSOR,))
 AUTH_DENIED = Metric(
@@ -158,7 +160,7 @@ METRICS = (
 """Every metric kept in the slab, in the order of their slots."""
 
 STATE = (
-    *("unready", "heartbeat", "highest_seq"),
+    *("unready", "heartbeat", "highest_seq", "base"),
     *(f"{state}:{name}" for name in DESTINATIONS for state in ("settled", "refused", "writing", "error")),
 )
 """Numbers the node's processes tell each other that are not metrics; they follow the metrics in a child's section."""

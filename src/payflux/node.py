@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,7 @@ from payflux.slab import Slab
 
 NAME_TAKEN = 3
 """Exit code of a child that cannot start: its consumer name is in use; replacing it would not help."""
+FAILED = 1
 FINISH_SECONDS = 10.0  # for requests in flight, and again for lines in the queues
 
 
@@ -300,7 +302,10 @@ class Child:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 
     def _hear(self) -> None:
-        word = self._control.recv(16)
+        try:
+            word = self._control.recv(16)
+        except OSError:  # it died before it read what we told it
+            word = b""
         if b"h" in word and self._fan_out is not None:
             self._fan_out.reopen()
         if b"t" in word or not word:  # told to end, or the supervisor is gone
@@ -324,6 +329,10 @@ def run(plan: Plan, run_loop: Callable[..., int] = uvloop.run) -> int:
 
 
 if __name__ == "__main__":
-    code = run(msgspec.json.decode(sys.argv[1], type=Plan))
+    try:
+        code = run(msgspec.json.decode(sys.argv[1], type=Plan))
+    except Exception as failure:  # noqa: BLE001 - it belongs into the log, which is JSON
+        log("error", "child_failed", error=type(failure).__name__, traceback=traceback.format_exc(limit=-5))
+        code = FAILED
     sys.stderr.flush()
     os._exit(code)  # a thread that hangs in a write to a stalled reader must not keep the process

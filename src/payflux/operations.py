@@ -110,7 +110,7 @@ class Scrape:
             if self._now() - self._asked_at > 60:
                 self._durability, self._asked_at = await self._admin.durability(), self._now()
         except StreamUnavailable:
-            self._asked_at = float("-inf")
+            self._durability, self._asked_at = None, float("-inf")  # what it was says nothing of what it will be
             return None
         return backlog
 
@@ -135,14 +135,14 @@ class ExportHealth:
         index = DESTINATIONS.index(name)
         success = _stamp(self._consumer[OFFSETS[EXPORT_LAST_SUCCESS] + index])
         error = _stamp(self._consumer[OFFSETS[EXPORT_LAST_ERROR] + index])
-        reason = list(EXPORT_REASONS)[int(self._consumer[state_slot(f"error:{name}")])] if error else None
+        reason = list(EXPORT_REASONS)[int(self._consumer[state_slot(f"error:{name}")])]
         return {
             "enabled": True,
             "last_success_ts": success,
             "last_success_rfc3339": _rfc3339(success),
             "last_error_ts": error,
             "last_error_rfc3339": _rfc3339(error),
-            "last_error_reason": reason,
+            "last_error_reason": None if error is None else reason,
         }
 
 

@@ -4,9 +4,37 @@ from typing import Any, NamedTuple
 
 import hiredis
 
-from payflux.redis_keys import DEAD_LETTERS, GROUP, LEDGER, STATE, STREAM
+from payflux.redis_keys import DEAD_LETTERS, GROUP, STATE, STREAM
 from payflux.redis_link import RedisAddress, RedisLink, connect, unavailable
 from payflux.stream import Backlog
+
+# A missing group has read nothing, a key of the wrong type holds nothing. The first unread entry that has a number
+# tells how many were given from it on: what Redis calls the lag is wrong after trimming, and 6.2 does not tell it.
+_BACKLOG = """
+local function number(command, key)
+  local found = redis.pcall(command, key)
+  return type(found) == 'number' and found or 0
+end
+local pending = redis.pcall('XPENDING', KEYS[1], ARGV[1])
+local read, groups = '0-0', redis.pcall('XINFO', 'GROUPS', KEYS[1])
+for _, group in ipairs(groups) do
+  local named = {}
+  for i = 1, #group, 2 do named[group[i]] = group[i + 1] end
+  if named.name == ARGV[1] then read = named['last-delivered-id'] end
+end
+local seq = redis.pcall('HGET', KEYS[2], 'seq')
+local last = type(seq) == 'string' and tonumber(seq) or 0
+local unread = 0
+for i, entry in ipairs(redis.pcall('XRANGE', KEYS[1], '(' .. read, '+', 'COUNT', 10)) do
+  local first
+  for j = 1, #entry[2], 2 do
+    if entry[2][j] == 'seq' then first = tonumber(entry[2][j + 1]) end
+  end
+  unread = i + math.max(0, last - (first or last))
+  if first then break end
+end
+return {number('XLEN', KEYS[1]), pending.err and 0 or pending[1], unread, number('XLEN', KEYS[3])}
+"""
 
 
 class Durability(NamedTuple):
@@ -28,25 +56,20 @@ class RedisAdmin:
     async def backlog(self) -> Backlog:
         """How much waits in the stream.
 
-        The lag comes from the numbers of the entries: what Redis says of it is wrong after trimming in Redis 7, and
-        Redis 6.2 says nothing.
+        Raises:
+            StreamUnavailable: Redis does not answer.
+        """
+        (reply,) = await self._ask(("EVAL", _BACKLOG, "3", STREAM, STATE, DEAD_LETTERS, GROUP))
+        if isinstance(reply, hiredis.ReplyError):
+            raise unavailable(reply)
+        return Backlog(*reply)
+
+    async def durability(self) -> Durability:
+        """What Redis does with what it has acknowledged.
 
         Raises:
             StreamUnavailable: Redis does not answer.
         """
-        length, pending, seq, ledger, dead = await self._ask(
-            ("XLEN", STREAM),
-            ("XPENDING", STREAM, GROUP),
-            ("HGET", STATE, "seq"),
-            ("HGET", LEDGER, "last_seq"),
-            ("XLEN", DEAD_LETTERS),
-        )
-        waiting = pending[0] if isinstance(pending, list) else 0
-        lag = max(0, int(seq or 0) - int(ledger or 0) - waiting) if _known(seq) and _known(ledger) else 0
-        return Backlog(_number(length), waiting, lag, _number(dead))
-
-    async def durability(self) -> Durability:
-        """What Redis does with what it has acknowledged."""
         info, fsync, policy = await self._ask(
             ("INFO",), ("CONFIG", "GET", "appendfsync"), ("CONFIG", "GET", "maxmemory-policy")
         )
@@ -64,7 +87,7 @@ class RedisAdmin:
             self._link.close()
 
     async def _ask(self, *commands: tuple[str, ...]) -> list[Any]:
-        """The replies; an error reply stands for itself, since one question may be forbidden or too early."""
+        """The replies; an error reply stands for itself, since one question may be forbidden."""
         if self._link is None or self._link.lost:
             self._link = await connect(self._address, "payflux-admin")
         replies = []
@@ -72,18 +95,11 @@ class RedisAdmin:
             try:
                 replies.append(await self._link.call(*command, timeout=2.0))
             except hiredis.ReplyError as error:
-                if unavailable(error).code in ("redis_loading", "redis_auth", "redis_down"):
-                    raise unavailable(error) from None
+                down = unavailable(error)
+                if down.code in ("redis_loading", "redis_down") or str(error).startswith("NOAUTH"):
+                    raise down from None
                 replies.append(error)
         return replies
-
-
-def _known(reply: Any) -> bool:
-    return reply is None or isinstance(reply, bytes)
-
-
-def _number(reply: Any) -> int:
-    return reply if isinstance(reply, int) else 0
 
 
 def _text(reply: Any) -> str:

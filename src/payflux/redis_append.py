@@ -101,23 +101,27 @@ class RedisAppender:
         delay = low
         while True:
             self._gone.clear()
+            started = self._loop.time()
             try:
                 self._link = await connect(self._address, self._client, self._gone.set)
             except StreamUnavailable as error:
                 if delay == low:
                     log("warning", "redis_unavailable", code=error.code, detail=str(error))
-                await asyncio.sleep(delay * random.uniform(0.5, 1))
-                delay = min(high, delay * 2)
-                continue
-            log("info", "redis_connected", address=str(self._address))
-            delay = low
-            await self._gone.wait()
-            log("warning", "redis_connection_lost", address=str(self._address))
+            else:
+                log("info", "redis_connected", address=str(self._address))
+                await self._gone.wait()
+                log("warning", "redis_connection_lost", address=str(self._address))
+                if self._loop.time() - started > high:
+                    delay = low
+                    continue
+            # A connection that did not last is no success: a read-only Redis would have us connect for every batch.
+            await asyncio.sleep(delay * random.uniform(0.5, 1))
+            delay = min(high, delay * 2)
 
     def append(self, events: Sequence[StoredEvent], settle: Settle) -> None:
         """Store events with the next script; see AppendStream."""
         if self._count + len(events) > WAITING_EVENTS and self._waiting:
-            settle(b"", StreamUnavailable("overloaded", "too many events wait for Redis"))
+            self._loop.call_soon(settle, b"", StreamUnavailable("overloaded", "too many events wait for Redis"))
             return
         self._waiting.append((events, settle))
         self._count += len(events)

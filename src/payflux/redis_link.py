@@ -6,10 +6,11 @@ reply can be taken for it.
 """
 
 import asyncio
+import re
 import ssl
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
@@ -34,8 +35,8 @@ class RedisAddress:
     port: int = 6379
     path: str = ""
     tls: bool = False
-    user: str = ""
-    password: str = ""
+    user: str = field(default="", repr=False)
+    password: str = field(default="", repr=False)
     database: int = 0
 
     def __str__(self) -> str:
@@ -45,10 +46,10 @@ class RedisAddress:
 
 def parse_addr(text: str) -> RedisAddress:
     """Read `host:port`."""
-    host, colon, port = text.rpartition(":")
-    if not colon or not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+    found = re.fullmatch(r"([^\s/@\[\]:]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})", text)
+    if found is None or not 0 < int(found[2]) < 65536:
         raise ValueError("host:port")
-    return RedisAddress(host=host.strip("[]"), port=int(port))
+    return RedisAddress(host=found[1].strip("[]"), port=int(found[2]))
 
 
 def parse_url(text: str) -> RedisAddress:
@@ -56,20 +57,22 @@ def parse_url(text: str) -> RedisAddress:
     wanted = "redis://[user:password@]host[:port][/db], rediss://… or unix://[user:password@]/path[?db=n]"
     try:
         url = urlsplit(text)
-        port = url.port
+        port = 6379 if url.port is None else url.port
     except ValueError:
         raise ValueError(wanted) from None
     user, password = unquote(url.username or ""), unquote(url.password or "")
     if url.scheme == "unix":
-        database = url.query.removeprefix("db=") or "0"
-        if not url.path or not database.isdigit():
+        database = re.fullmatch(r"(?:db=([0-9]{1,4}))?", url.query)
+        if database is None or not url.path or url.hostname or url.fragment:
             raise ValueError(wanted)
-        return RedisAddress(path=unquote(url.path), user=user, password=password, database=int(database))
-    database = url.path.strip("/") or "0"
-    if url.scheme not in ("redis", "rediss") or not url.hostname or not database.isdigit() or url.query:
+        return RedisAddress(path=unquote(url.path), user=user, password=password, database=int(database[1] or 0))
+    database = re.fullmatch(r"/?([0-9]{1,4})?", url.path)
+    if url.scheme not in ("redis", "rediss") or not url.hostname or not port or url.query or url.fragment:
+        raise ValueError(wanted)
+    if database is None:
         raise ValueError(wanted)
     tls = url.scheme == "rediss"
-    return RedisAddress(url.hostname, port or 6379, "", tls, user, password, int(database))
+    return RedisAddress(url.hostname, port, "", tls, user, password, int(database[1] or 0))
 
 
 REDIS_ADDR = Setting("REDIS_ADDR", parse_addr, "localhost:6379", "Address of Redis, host:port.")
@@ -105,9 +108,12 @@ CODES = {
     "NOAUTH": "redis_auth",
     "WRONGPASS": "redis_auth",
     "NOPERM": "redis_auth",
+    "ACL failure in script:": "redis_auth",
+    "user executing the script can't run": "redis_auth",  # Redis 6.2 and 7.0
     "MASTERDOWN": "redis_down",
     "CLUSTERDOWN": "redis_down",
 }
+_CODE = re.compile(rf"(?:^|[ -])({'|'.join(CODES)}) ")
 
 
 def unavailable(error: Exception) -> StreamUnavailable:
@@ -115,10 +121,8 @@ def unavailable(error: Exception) -> StreamUnavailable:
     if isinstance(error, StreamUnavailable):
         return error
     text = str(error)
-    for word, code in CODES.items():
-        if text.startswith(word) or f"-{word} " in text or f" {word} " in text:
-            return StreamUnavailable(code, text)
-    return StreamUnavailable("redis_error", text)
+    found = _CODE.search(text)
+    return StreamUnavailable(CODES[found[1]] if found else "redis_error", text)
 
 
 def pack(command: Sequence[str | bytes | int]) -> bytes:
@@ -145,11 +149,18 @@ class RedisLink(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Asyncio: hand every complete reply to whoever waits for it."""
         self._reader.feed(data)
-        while (reply := self._reader.gets()) is not False:
+        while (reply := self._next()) is not False:
             if not self._waiting:
-                self.fail(StreamUnavailable("redis_error", "a reply nobody asked for"))
+                self.fail(StreamUnavailable("redis_error", "Redis sent a reply nobody asked for"))
                 return
             self._waiting.popleft()(reply)
+
+    def _next(self) -> Any:
+        try:
+            return self._reader.gets()
+        except hiredis.ProtocolError as error:
+            self.fail(StreamUnavailable("redis_error", f"this is not Redis: {error}"))
+            return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Asyncio: the socket is closed."""
@@ -239,8 +250,10 @@ async def connect(address: RedisAddress, client: str, on_lost: Callable[[], None
                 _, link = await loop.create_connection(
                     lambda: RedisLink(on_lost), address.host, address.port, ssl=context
                 )
-    except (OSError, TimeoutError) as error:
-        raise StreamUnavailable("redis_down", f"no connection to Redis at {address}: {error}") from None
+    except (OSError, ValueError) as error:  # ValueError: a name no resolver takes
+        raise StreamUnavailable(
+            "redis_down", f"no connection to Redis at {address}: {str(error) or 'timed out'}"
+        ) from None
     try:
         await link.calls(_greeting(address, client), timeout=CONNECT_SECONDS)
     except (hiredis.ReplyError, StreamUnavailable) as error:
@@ -251,9 +264,11 @@ async def connect(address: RedisAddress, client: str, on_lost: Callable[[], None
 
 def _greeting(address: RedisAddress, client: str) -> list[Command]:
     commands: list[Command] = []
-    if address.password:
-        commands.append(("AUTH", address.user, address.password) if address.user else ("AUTH", address.password))
+    if address.user:
+        commands.append(("AUTH", address.user, address.password))
+    elif address.password:
+        commands.append(("AUTH", address.password))
     if address.database:
         commands.append(("SELECT", address.database))
-    commands.append(("CLIENT", "SETNAME", client))
+    commands.append(("CLIENT", "SETNAME", re.sub(r"[^!-~]", "_", client)))  # Redis takes no other characters
     return commands

@@ -11,7 +11,7 @@ import hiredis
 
 from payflux.errors import StreamUnavailable
 from payflux.redis_keys import CONSUMER, DEAD_LETTERS, GROUP, LEASE, LEDGER, STATE, STREAM
-from payflux.redis_link import RedisAddress, RedisLink, connect, unavailable
+from payflux.redis_link import Command, RedisAddress, RedisLink, connect, unavailable
 from payflux.stream import Delivery, GroupMissing, LeaseLost, Ledger
 
 LEASE_MS = 5000
@@ -56,7 +56,7 @@ class RedisReader:
     async def connect(self) -> None:
         """Connect what is not connected."""
         if self._link is None or self._link.lost:
-            self._link = await connect(self._address, f"payflux-{self.consumer}"[:60].replace(" ", "_"))
+            self._link = await connect(self._address, f"payflux-{self.consumer}"[:60])
         if self._read_link is None or self._read_link.lost:
             self._read_link = await connect(self._address, "payflux-reader")
 
@@ -122,8 +122,7 @@ class RedisReader:
         rows = await self._call("XPENDING", STREAM, GROUP, "IDLE", idle, start, "+", SLICE)
         if not rows:
             return []
-        link = self._need(self._link)
-        found = await link.calls([("XRANGE", STREAM, row[0], row[0]) for row in rows])
+        found = await self._calls([("XRANGE", STREAM, row[0], row[0]) for row in rows])
         alive = [row[0] for row, entries in zip(rows, found, strict=True) if entries]
         if alive:
             how = () if count_attempt else ("JUSTID",)
@@ -151,7 +150,8 @@ class RedisReader:
         stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         keys = (STREAM, LEASE, LEDGER, DEAD_LETTERS)
         arguments = (GROUP, self._token, delivery.id, delivery.data or b"", reason, stamp)
-        reply = await self._script(_DEAD_LETTER, keys, (*arguments, ledger.last_id, ledger.last_seq))
+        left = b" ".join(entry_id for entry_id in ledger.left if entry_id != delivery.id)
+        reply = await self._script(_DEAD_LETTER, keys, (*arguments, ledger.last_id, ledger.last_seq, left))
         if reply == b"lease":
             raise LeaseLost("another consumer may hold the stream")
         return bool(reply)
@@ -175,8 +175,12 @@ class RedisReader:
         return link
 
     async def _call(self, *command: str | bytes | int) -> Any:
+        (reply,) = await self._calls([command])
+        return reply
+
+    async def _calls(self, commands: list[Command]) -> list[Any]:
         try:
-            return await self._need(self._link).call(*command)
+            return await self._need(self._link).calls(commands)
         except hiredis.ReplyError as error:
             raise _translate(error) from None
 
@@ -207,17 +211,15 @@ def _delivery(entry_id: bytes, fields: list[bytes] | None, attempts: int = 1) ->
     """An entry as a delivery; anybody may have written to the stream, so its fields may be anything."""
     if fields is None:
         return Delivery(entry_id, 0, None, attempts, gone=True)
-    if len(fields) == 4 and fields[0] == b"data" and fields[2] == b"seq" and fields[3].isdigit():
-        return Delivery(entry_id, int(fields[3]), fields[1], attempts)
+    if len(fields) == 4 and fields[0] == b"data" and fields[2] == b"seq":
+        return Delivery(entry_id, _count(fields[3]), fields[1], attempts)
     named = dict(zip(fields[::2], fields[1::2], strict=True))
-    seq, lost_to = named.get(b"seq", b""), named.get(b"lost_to", b"")
-    return Delivery(
-        entry_id,
-        int(seq) if seq.isdigit() and len(seq) < 17 else 0,
-        named.get(b"data"),
-        attempts,
-        int(lost_to) if lost_to.isdigit() and len(lost_to) < 17 else 0,
-    )
+    seq, lost_to = _count(named.get(b"seq", b"")), _count(named.get(b"lost_to", b""))
+    return Delivery(entry_id, seq, named.get(b"data"), attempts, lost_to)
+
+
+def _count(text: bytes) -> int:
+    return int(text) if text.isdigit() and len(text) < 17 else 0
 
 
 def _ledger(flat: list[bytes]) -> Ledger:

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 import msgspec
 
 HEADER_BYTES = 4096
-NAME_BYTES = 416  # 2 bytes of length, then 100 characters of up to 4 bytes
+NAME_BYTES = 416  # 2 bytes of length, then at least 100 characters of up to 4 bytes
 OTHER = "other"
 
 
@@ -78,7 +78,8 @@ def _anonymous_file() -> int:
 class Names:
     """The first names seen by any process of the node, each with a number; later ones share the last, `other`.
 
-    So label values come from a bounded, sticky set, and every process gives a name the same number.
+    So label values come from a bounded, sticky set, and every process gives a name the same number. An empty name, one
+    of more than 414 bytes and `other` itself count as `other`.
     """
 
     def __init__(self, slab: Slab, section: str) -> None:
@@ -104,7 +105,7 @@ class Names:
         return [*self._known, OTHER]
 
     def _learn(self, name: str) -> int:
-        if len(self._known) >= self.capacity or name == OTHER:
+        if len(self._known) >= self.capacity or name == OTHER or not 0 < len(name.encode()) <= NAME_BYTES - 2:
             return self.capacity
         with self._slab.locked(self._section):
             self._refresh()

@@ -127,7 +127,7 @@ class ReadStream(Protocol):
         Args:
             ids: the entries.
             ledger: to be noted.
-            expected: how many entries this consumer believes to be pending in the group.
+            expected: how many entries this consumer believes to be pending in the group, `ids` among them.
 
         Returns:
             `1` for each entry that was pending until now, `0` for one that was not.

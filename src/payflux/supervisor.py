@@ -29,7 +29,7 @@ EXIT_FAILED = 1
 EXIT_CONFIGURATION = 2
 DEATHS, DEATH_SECONDS = 5, 60.0
 BACKOFF_SECONDS = (0.1, 5.0)
-REOPEN_SECONDS = 0.05  # hang-ups that come together count as one
+REOPEN_SECONDS = 0.1  # hang-ups that come together count as one
 HURRY_SECONDS = 1.0  # signals that come together count as one; a later one hurries
 INGEST_SECONDS, CONSUMER_SECONDS = 12.0, 14.0  # together with what follows below the 30 s of a shutdown
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -208,7 +208,7 @@ class Supervisor:
             word = b""
         if not word:
             asyncio.get_running_loop().remove_reader(member.control)
-        if b"t" in word:
+        if b"t" in word and self._stopping_since is None:  # a child may pass on late what all of us were told at once
             self._terminate()
         if b"h" in word:
             self._hang_up()
@@ -248,6 +248,8 @@ class Supervisor:
 
     async def _stop(self) -> None:
         """Ingestion ends first, so that the consumer sees what was accepted last."""
+        for sock in self._sockets:
+            sock.close()  # the children have copies; when theirs are closed too, a new connection is refused
         ingesting = [member for member in self._members if not member.plan.consumes]
         consuming = [member for member in self._members if member.plan.consumes]
         for members, seconds in ((ingesting, INGEST_SECONDS), (consuming, CONSUMER_SECONDS)):

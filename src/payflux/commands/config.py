@@ -6,7 +6,8 @@ from typing import Annotated
 import msgspec
 from cyclopts import Parameter
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
 
 from payflux.commands.serve import refuse
 from payflux.errors import SettingsError
@@ -15,6 +16,8 @@ from payflux.node import SETTINGS, load_settings
 
 def config(*, json: Annotated[bool, Parameter(help="One JSON object instead of a table.")] = False) -> int:
     """Show every setting as `payflux serve` would read it, secrets masked.
+
+    A table on a terminal; in a pipe one line for each setting: variable, value and source, separated by tabs.
 
     Examples:
         payflux config
@@ -27,12 +30,16 @@ def config(*, json: Annotated[bool, Parameter(help="One JSON object instead of a
     except SettingsError as error:
         return refuse(error)
     rows = [(s.name, values.text(s), "environment" if values.is_set(s) else "default", s.help) for s in SETTINGS]
+    console = Console()
     if json:
         shown = {name: {"value": value, "source": source, "help": text} for name, value, source, text in rows}
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(shown), indent=2).decode() + "\n")
         return 0
-    table = Table("variable", "value", "from", "meaning")
+    if not console.is_terminal:
+        sys.stdout.write("".join(f"{name}\t{value or ''}\t{source}\n" for name, value, source, _ in rows))
+        return 0
+    table = Table(Column("variable", no_wrap=True), Column("value", overflow="fold"), "from", "meaning")
     for name, value, source, text in rows:
-        table.add_row(name, value if value is not None else "-", source, text)
-    Console().print(table)
+        table.add_row(name, Text(value if value is not None else "-"), source, text)
+    console.print(table)
     return 0

@@ -1,25 +1,32 @@
 """`payflux dev`: everything on one machine, nothing to install or configure."""
 
+import asyncio
 import os
 import secrets
 import signal
-import subprocess
 import sys
+import threading
+import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 from cyclopts import Parameter
 
 from payflux.commands.serve import refuse
+from payflux.commands.simulate import CONNECTIONS, Simulation
 from payflux.embedded import EmbeddedServer
 from payflux.errors import SettingsError
+from payflux.load import Sender
+from payflux.log import log
 from payflux.node import load_settings
 from payflux.settings import environment, set_environment
 from payflux.supervisor import supervise
+from payflux.traffic import Traffic, schedule
 
 KEY_FILE = "api-key"
+SIMULATED_RATE = 20.0  # events a second: far below the default rate limit of a key
 EVENT = (
     '{{"event_type":"payment_failed","event_timestamp":"2026-01-09T12:00:00Z","event_id":"{event_id}",'
     '"merchant_id_hash":"abc123","payment_intent_id_hash":"xyz456","processor":"stripe",'
@@ -52,8 +59,8 @@ def dev(
 ) -> int:
     """Run a complete node with an embedded Valkey: nothing to install, nothing to configure.
 
-    A key is generated unless PAYFLUX_API_KEY(S) is set, checkout is off, and data are kept over restarts. Event lines go
-    to stdout, everything else to stderr. REDIS_ADDR and REDIS_URL are not used; every other variable is.
+    A key is generated unless PAYFLUX_API_KEY(S) is set, checkout is off, and data are kept over restarts. Event lines
+    go to stdout, everything else to stderr. REDIS_ADDR and REDIS_URL are not used; every other variable is.
 
     Examples:
         payflux dev
@@ -63,6 +70,7 @@ def dev(
     Exit codes: 0 ended by a signal, 1 its parts kept dying, 2 it cannot start as configured.
     """
     home = directory or _home()
+    signal.signal(signal.SIGTERM, _end)  # until the node has its own handler: the server must not stay behind
     try:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         server = EmbeddedServer(home / "valkey")
@@ -72,17 +80,18 @@ def dev(
         return refuse(
             SettingsError([f"--directory {home}: expected a directory this user can write ({error.strerror})"])
         )
-    traffic: list[subprocess.Popen[bytes]] = []
     try:
         key = _prepare(home, server.url)
-        return supervise(load_settings(), "all", _on_ready(home, key, traffic if simulate else None))
+        return supervise(load_settings(), "all", _on_ready(home, key, simulate=simulate))
     except SettingsError as error:
         return refuse(error)
     finally:
-        for process in traffic:
-            process.send_signal(signal.SIGTERM)
-            process.wait()
         server.stop()
+
+
+def _end(number: int, frame: object) -> NoReturn:
+    del number, frame
+    raise SystemExit(0)
 
 
 def _home() -> Path:
@@ -109,15 +118,28 @@ def _kept_key(file: Path) -> str:
     return file.read_text().strip()
 
 
-def _on_ready(home: Path, key: str, traffic: list[subprocess.Popen[bytes]] | None) -> Callable[[str, int], None]:
+def _on_ready(home: Path, key: str, *, simulate: bool) -> Callable[[str, int], None]:
     def on_ready(host: str, port: int) -> None:
         url = f"http://{host}:{port}"
         event = EVENT.format(event_id=uuid.uuid4())
         sys.stderr.write(BANNER.format(url=url, key=key, event=event, directory=home))
         sys.stderr.flush()
-        if traffic is not None:
-            command = [sys.executable, "-P", "-m", "payflux", "simulate", "--url", url]
-            set_environment({"PAYFLUX_API_KEY": key})
-            traffic.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL))
+        if simulate:
+            # In a thread, so that it ends with this process however that ends.
+            threading.Thread(target=_simulate, args=(url, key), name="simulate", daemon=True).start()
 
     return on_ready
+
+
+def _simulate(url: str, key: str) -> None:
+    async def run() -> None:
+        seed = secrets.randbits(32)
+        start = time.time()
+        async with Sender(url, [key], connections=CONNECTIONS, patience_seconds=1.0) as sender:
+            simulation = Simulation(
+                sender, Traffic(seed, start, schedule(seed)), start, rate=SIMULATED_RATE, batch=1, say=log
+            )
+            await simulation.run(asyncio.Event())
+
+    log("info", "simulation_began", rate=SIMULATED_RATE)
+    asyncio.run(run())

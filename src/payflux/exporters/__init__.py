@@ -18,8 +18,8 @@ class Exporter(Protocol):
             ExportFailed: not all of it was taken; `written` says how many bytes were.
         """
 
-    def reopen(self) -> None:
-        """SIGHUP: close and open again what can be; raises ExportFailed when that fails."""
+    def reopen(self) -> bool:
+        """SIGHUP: close and open again; whether there was anything to reopen. Raises ExportFailed when that fails."""
 
     def close(self) -> None:
         """The node ends."""

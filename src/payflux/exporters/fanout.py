@@ -121,13 +121,10 @@ class Lane:
     def _write(self, batch: _Batch) -> None:
         values = self._metrics.values
         values[self._writing_slot] = 1  # stays so when we are killed half-way: the successor ends the torn line
-        try:
-            self._exporter.write(batch.data)
-        except ExportFailed as error:
+        written = batch.lines
+        if error := self._try(batch.data):
             written = batch.data.count(b"\n", 0, error.written)
             self._failed(error, batch.lines - written)
-        else:
-            written = batch.lines
         if written:
             values[self._exported_slot] += written
             values[self._success_slot] = self._now()
@@ -137,11 +134,20 @@ class Lane:
         self._done_bytes += len(batch.data)
         values[self._queue_slot] = self._put_bytes - self._done_bytes
 
+    def _try(self, data: bytes) -> ExportFailed | None:
+        try:
+            self._exporter.write(data)
+        except ExportFailed as error:
+            return error
+        except Exception as error:  # noqa: BLE001 - whatever an exporter raises, its thread must go on
+            return ExportFailed("write", f"{type(error).__name__}: {error}")
+        return None
+
     def _reopen(self) -> None:
         try:
-            self._exporter.reopen()
-            self._metrics.add(EXPORT_REOPENED)
-            log("info", "export_reopened", destination=self.name)
+            if self._exporter.reopen():
+                self._metrics.add(EXPORT_REOPENED)
+                log("info", "export_reopened", destination=self.name)
         except ExportFailed as error:
             self._failed(error, 0)
 
@@ -156,9 +162,13 @@ class Lane:
 
 
 def former_settled(metrics: Metrics, names: Sequence[str]) -> int:
-    """How many lines a former process of this child was done with; to be asked before its lanes are made anew."""
+    """How many lines of its ledger a former process of this child was done with.
+
+    To be asked before the lanes and the consumer are made anew, which start these numbers again.
+    """
     values, state = metrics.values, metrics.state
-    return int(min(values[state(f"settled:{name}")] + values[state(f"refused:{name}")] for name in names))
+    done = min(values[state(f"settled:{name}")] + values[state(f"refused:{name}")] for name in names)
+    return int(done - values[state("base")])
 
 
 class FanOut:

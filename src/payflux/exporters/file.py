@@ -32,10 +32,11 @@ class FileExporter:
                 kept = self._untear(data, len(data) - len(rest))
                 raise ExportFailed(_reason(error), f"{self._path}: {error.strerror}", kept) from None
 
-    def reopen(self) -> None:
+    def reopen(self) -> bool:
         """Open the path anew: logrotate has moved the old file away."""
         self.close()
         self._open()
+        return True
 
     def close(self) -> None:
         """Close the file."""

@@ -40,8 +40,9 @@ class StdoutExporter:
         """A former writer may have died in the middle of a line: end it before the next."""
         self._torn = True
 
-    def reopen(self) -> None:
+    def reopen(self) -> bool:
         """Nothing to reopen: rotation is the reader's."""
+        return False
 
     def close(self) -> None:
         """Nothing to close: the descriptor is not ours."""

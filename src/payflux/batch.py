@@ -1,0 +1,104 @@
+"""What becomes of each entry of one batch: a line, an ack without one, the dead-letter stream, or another try."""
+
+import time
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from payflux.enrich import Enricher, Line
+from payflux.errors import InvalidEvent
+from payflux.log import log
+from payflux.seq_audit import SeqAudit, entry_key
+from payflux.stream import Delivery
+
+
+@dataclass
+class Batch:
+    """What is decided about a batch before it is acked.
+
+    Attributes:
+        lines: the finished line of each entry that is to be exported.
+        silent: entries to be acked without a line: they are gone, or were exported before.
+        invalid: entries to be dead-lettered, and why.
+        failed: entries on which we failed; they stay pending until their deliveries are used up.
+        audit: the numbers of the entries after this batch.
+    """
+
+    lines: dict[bytes, Line] = field(default_factory=dict)
+    silent: list[Delivery] = field(default_factory=list)
+    invalid: dict[bytes, tuple[Delivery, str]] = field(default_factory=dict)
+    failed: list[bytes] = field(default_factory=list)
+    audit: SeqAudit = field(default_factory=SeqAudit)
+
+    @property
+    def ids(self) -> list[bytes]:
+        """What is to be acked."""
+        return [*self.lines, *(delivery.id for delivery in self.silent)]
+
+
+class Assembler:
+    """Makes batches. A line that was built and not acked is kept, so that an entry is scored once.
+
+    Args:
+        enricher: makes lines.
+        max_deliveries: deliveries of an entry before it is dead-lettered.
+    """
+
+    def __init__(self, enricher: Enricher, max_deliveries: int) -> None:
+        self._enricher, self._max_deliveries = enricher, max_deliveries
+        self._built: dict[bytes, Line] = {}
+        self.invalid_row = 0
+        """How many entries in a row were invalid, up to the latest one; redelivered ones count while in doubt."""
+        self.in_doubt = True
+        """No new entry has been valid since the start or the last halt: the fault may be ours, not the entries'."""
+
+    def batch(
+        self, deliveries: Sequence[Delivery], audit: SeqAudit, left: Container[bytes], *, redelivered: bool
+    ) -> Batch:
+        """Decide about entries.
+
+        Args:
+            deliveries: in stream order, at least one.
+            audit: where the stream was before them; stays as it is.
+            left: older entries that are not acked yet.
+            redelivered: they were pending, so being older than the newest one seen is no sign of being exported.
+        """
+        batch = Batch(audit=audit.settled())
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()).encode()
+        last = entry_key(audit.last_id)
+        all_new = entry_key(deliveries[0].id) > last
+        for delivery in deliveries:
+            new = all_new or entry_key(delivery.id) > last
+            if new:
+                batch.audit.see(delivery)
+            if delivery.gone or not (new or redelivered or delivery.id in left):
+                batch.silent.append(delivery)
+            elif delivery.attempts > self._max_deliveries:
+                batch.invalid[delivery.id] = (delivery, "max_deliveries")
+            else:
+                self._build(delivery, stamp, batch, redelivered=redelivered)
+        self._built.update(batch.lines)
+        return batch
+
+    def forget(self, ids: Iterable[bytes]) -> None:
+        """These are acked: their lines are not needed again."""
+        for entry_id in ids:
+            self._built.pop(entry_id, None)
+
+    def forget_all(self) -> None:
+        """Another consumer had the stream meanwhile: what was built is out of date."""
+        self._built.clear()
+
+    def _build(self, delivery: Delivery, stamp: bytes, batch: Batch, *, redelivered: bool) -> None:
+        try:
+            line = (self._built.get(delivery.id) if self._built else None) or self._enricher.line(delivery, stamp)
+        except InvalidEvent as error:
+            batch.invalid[delivery.id] = (delivery, error.code)
+            self.invalid_row += self.in_doubt or not redelivered
+        except Exception as error:  # noqa: BLE001 - a defect of ours must cost this entry its budget, not the node
+            name, entry = type(error).__name__, delivery.id.decode()
+            log("error", "entry_failed", entry=entry, error=name, attempt=delivery.attempts)
+            batch.failed.append(delivery.id)
+        else:
+            batch.lines[delivery.id] = line
+            self.invalid_row = 0
+            self.in_doubt = self.in_doubt and redelivered

@@ -1,0 +1,122 @@
+"""The house rules that no linter knows: sizes, imports and sleeps."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median, quantiles
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SOURCES = sorted((ROOT / "src").rglob("*.py"))
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
+OTHERS = sorted(path for folder in ("scripts", "benchmarks") for path in (ROOT / folder).rglob("*.py"))
+EVERY_FILE = [*SOURCES, *TESTS, *OTHERS]
+LINES = 400
+MEDIAN_LINES, MOST_LINES = 8, 30
+SLEEP_SECONDS = 0.1
+HIDING = "TYPE_" + "CHECKING"
+
+
+def named(path: Path) -> str:
+    """A file as the test's id."""
+    return str(path.relative_to(ROOT))
+
+
+def parsed(path: Path) -> ast.Module:
+    """A file's syntax tree."""
+    return ast.parse(path.read_text())
+
+
+def test_there_are_files_to_look_at() -> None:
+    """The rules below are not kept by looking in the wrong place."""
+    assert {"metrics.py", "node.py", "stdout.py"} <= {path.name for path in SOURCES}
+    assert Path(__file__) in TESTS
+
+
+@pytest.mark.parametrize("path", EVERY_FILE, ids=named)
+def test_no_file_is_too_long(path: Path) -> None:
+    """A file that outgrows 400 lines is split along a seam."""
+    assert len(path.read_text().splitlines()) <= LINES
+
+
+@pytest.mark.parametrize("path", EVERY_FILE, ids=named)
+def test_no_import_is_hidden(path: Path) -> None:
+    """An import for types alone hides a wrong layer."""
+    assert HIDING not in path.read_text()
+
+
+@pytest.mark.parametrize("path", EVERY_FILE, ids=named)
+def test_our_modules_are_imported_at_the_top(path: Path) -> None:
+    """A late import hides a cycle; what is chosen at run time is chosen by a registry of import strings."""
+    tree = parsed(path)
+    late = [node for node in ast.walk(tree) if _imports_ours(node) and node not in tree.body]
+    assert [node.lineno for node in late if isinstance(node, ast.stmt)] == []
+
+
+def _imports_ours(node: ast.AST) -> bool:
+    if isinstance(node, ast.ImportFrom):
+        return bool(node.level) or (node.module or "").partition(".")[0] == "payflux"
+    return isinstance(node, ast.Import) and any(name.name.partition(".")[0] == "payflux" for name in node.names)
+
+
+def test_functions_are_short() -> None:
+    """Half of all functions have 8 lines at most, 19 of 20 have 30 at most; docstrings and decorators do not count."""
+    sizes = sorted(_lines(node) for path in SOURCES for node in ast.walk(parsed(path)) if _is_function(node))
+    assert len(sizes) > 100
+    assert median(sizes) <= MEDIAN_LINES
+    assert quantiles(sizes, n=20)[-1] <= MOST_LINES
+
+
+def _is_function(node: ast.AST) -> bool:
+    return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+
+
+def _lines(node: ast.AST) -> int:
+    """The lines of a function, from `def` to its last, its docstring left out."""
+    assert isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    first = node.body[0]
+    is_documented = ast.get_docstring(node) is not None
+    docstring = (first.end_lineno or first.lineno) - first.lineno + 1 if is_documented else 0
+    return (node.end_lineno or node.lineno) - node.lineno + 1 - docstring
+
+
+@pytest.mark.parametrize("path", TESTS, ids=named)
+def test_no_test_sleeps(path: Path) -> None:
+    """A test waits for what it waits for; a constant of more than a tenth of a second is a guess."""
+    assert list(_long_sleeps(parsed(path))) == []
+
+
+def _long_sleeps(tree: ast.Module) -> Iterator[int]:
+    """The lines where `sleep` is called with a constant that is too long."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in {"sleep", "time.sleep", "asyncio.sleep"}:
+            seconds = node.args[0] if node.args else None
+            value = seconds.value if isinstance(seconds, ast.Constant) else 0
+            if isinstance(value, int | float) and value > SLEEP_SECONDS:
+                yield node.lineno
+
+
+@pytest.mark.parametrize(
+    ("code", "lines"),
+    [
+        ("import time\ntime.sleep(0.5)", [2]),
+        ("async def f():\n    await asyncio.sleep(1)", [2]),
+        ("time.sleep(0.01)\ntime.sleep(seconds)\nother.sleep(9)", []),
+    ],
+)
+def test_the_rule_about_sleeps_finds_them(code: str, lines: list[int]) -> None:
+    """The rule is not kept by a search that finds nothing."""
+    assert list(_long_sleeps(ast.parse(code))) == lines
+
+
+def test_the_rule_about_imports_finds_them() -> None:
+    """Neither is the one about late imports."""
+    found = [_imports_ours(node) for node in ast.parse("import payflux.node\nfrom payflux import log\nimport sys").body]
+    assert found == [True, True, False]
+
+
+def test_a_function_is_measured_without_its_docstring() -> None:
+    """Explaining is not punished."""
+    tree = ast.parse('@decorated\ndef f(\n    a,\n):\n    """One.\n\n    Two.\n    """\n    return a\n')
+    assert _lines(tree.body[0]) == 4
