@@ -6,6 +6,7 @@ Exit codes: 0 every target met, 1 one missed or the contract broken, 2 the bench
 import argparse
 import os
 import resource
+import subprocess
 import sys
 import tempfile
 import time
@@ -17,7 +18,7 @@ import msgspec
 from floors import FloorMissing, Nginx, Redis
 from load_generator import LoadGenerator
 from machine import busy_seconds, cpu_seconds, describe, host_kind, supported
-from node_under_test import Node
+from node_under_test import Node, NodeFailed
 from report import Result, Round, contradictions, judge, show
 from rich.console import Console
 
@@ -134,7 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     try:
         result = run(options, console)
-    except (FloorMissing, SettingsError) as error:
+    except (FloorMissing, NodeFailed, SettingsError, subprocess.SubprocessError) as error:
         console.print(f"[red]cannot measure:[/] {error}")
         return 2
     show(console, result, (options.connections, options.batch_connections))

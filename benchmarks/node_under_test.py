@@ -28,6 +28,10 @@ METRICS = {
 }
 
 
+class NodeFailed(Exception):
+    """The node did not start; the text holds its log."""
+
+
 class Figures(msgspec.Struct):
     """What one load cost. CPU is µs of user and system time for each accepted event.
 
@@ -81,7 +85,7 @@ class Node:
         _until(lambda: self._said("node_ready") or self._process.poll() is not None, START_SECONDS)
         if not (ready := self._said("node_ready")):
             self.stop()
-            raise RuntimeError(f"the node did not start:\n{self._log.read_text()}")
+            raise NodeFailed(f"the node did not start:\n{self._log.read_text()}")
         self.port = int(str(ready[-1]["address"]).rpartition(":")[2])
         pids = {str(line["child"]): int(str(line["pid"])) for line in self._said("child_started")}
         self.consumer = pids.pop("consumer")

@@ -153,10 +153,12 @@ def assert_settled(node: Node) -> None:
     def settled() -> bool:
         metrics = node.metrics()
         exported = sum(value for name, value in metrics.items() if name.startswith("events_exported_total"))
+        waiting = sum(value for name, value in metrics.items() if name.startswith("export_queue_bytes"))
         return (
-            metrics.get("pending_messages") == 0
+            waiting == 0
+            and metrics.get("pending_messages") == 0
             and metrics.get("consumer_lag_messages") == 0
-            and metrics["consumer_processed_total"] == exported + export_errors(metrics)
+            and metrics["consumer_processed_total"] <= exported + export_errors(metrics) + lost(metrics, "crash")
         )
 
     until(settled, "nothing to wait anywhere", 40)

@@ -19,7 +19,7 @@ HIDING = "TYPE_" + "CHECKING"
 
 
 def named(path: Path) -> str:
-    """A file as the test's id."""
+    """A file as people call it."""
     return str(path.relative_to(ROOT))
 
 
@@ -34,24 +34,28 @@ def test_there_are_files_to_look_at() -> None:
     assert Path(__file__) in TESTS
 
 
-@pytest.mark.parametrize("path", EVERY_FILE, ids=named)
-def test_no_file_is_too_long(path: Path) -> None:
+def test_no_file_is_too_long() -> None:
     """A file that outgrows 400 lines is split along a seam."""
-    assert len(path.read_text().splitlines()) <= LINES
+    sizes = {named(path): len(path.read_text().splitlines()) for path in EVERY_FILE}
+    assert {name: size for name, size in sizes.items() if size > LINES} == {}
 
 
-@pytest.mark.parametrize("path", EVERY_FILE, ids=named)
-def test_no_import_is_hidden(path: Path) -> None:
+def test_no_import_is_hidden() -> None:
     """An import for types alone hides a wrong layer."""
-    assert HIDING not in path.read_text()
+    assert [named(path) for path in EVERY_FILE if HIDING in path.read_text()] == []
 
 
-@pytest.mark.parametrize("path", EVERY_FILE, ids=named)
-def test_our_modules_are_imported_at_the_top(path: Path) -> None:
+def test_our_modules_are_imported_at_the_top() -> None:
     """A late import hides a cycle; what is chosen at run time is chosen by a registry of import strings."""
-    tree = parsed(path)
-    late = [node for node in ast.walk(tree) if _imports_ours(node) and node not in tree.body]
-    assert [node.lineno for node in late if isinstance(node, ast.stmt)] == []
+    late = {named(path): lines for path in EVERY_FILE if (lines := list(_late_imports(parsed(path))))}
+    assert late == {}
+
+
+def _late_imports(tree: ast.Module) -> Iterator[int]:
+    """The lines where a module of ours is imported anywhere but at the top."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.stmt) and _imports_ours(node) and node not in tree.body:
+            yield node.lineno
 
 
 def _imports_ours(node: ast.AST) -> bool:
@@ -81,10 +85,9 @@ def _lines(node: ast.AST) -> int:
     return (node.end_lineno or node.lineno) - node.lineno + 1 - docstring
 
 
-@pytest.mark.parametrize("path", TESTS, ids=named)
-def test_no_test_sleeps(path: Path) -> None:
+def test_no_test_sleeps() -> None:
     """A test waits for what it waits for; a constant of more than a tenth of a second is a guess."""
-    assert list(_long_sleeps(parsed(path))) == []
+    assert {named(path): lines for path in TESTS if (lines := list(_long_sleeps(parsed(path))))} == {}
 
 
 def _long_sleeps(tree: ast.Module) -> Iterator[int]:
@@ -112,8 +115,8 @@ def test_the_rule_about_sleeps_finds_them(code: str, lines: list[int]) -> None:
 
 def test_the_rule_about_imports_finds_them() -> None:
     """Neither is the one about late imports."""
-    found = [_imports_ours(node) for node in ast.parse("import payflux.node\nfrom payflux import log\nimport sys").body]
-    assert found == [True, True, False]
+    code = "import payflux.node\ndef f():\n    from payflux import log\n    import sys\n    import payflux.log\n"
+    assert list(_late_imports(ast.parse(code))) == [3, 5]
 
 
 def test_a_function_is_measured_without_its_docstring() -> None:

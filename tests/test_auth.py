@@ -17,7 +17,7 @@ from payflux.errors import SettingsError
 from payflux.settings import load
 from payflux.slab import Slab
 
-PROPERTY = settings(deadline=None, max_examples=200)
+PROPERTY = settings(deadline=None, max_examples=80)
 KEYS = ("first-key-0123456789", "second-key-0123456789")
 GRAB = """
 import sys

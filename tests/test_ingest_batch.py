@@ -267,7 +267,7 @@ def test_a_batch_is_timed_once() -> None:
 ITEMS = st.lists(st.one_of(st.integers(0, 5), st.sampled_from(["bad", "pan", "id"])), min_size=1, max_size=30)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=50)
 @given(st.lists(ITEMS, min_size=1, max_size=4), st.integers(0, 40), st.booleans())
 def test_answers_and_counters_agree_with_what_is_stored(batches: list[list[Any]], room: int, only_errors: bool) -> None:
     """However batches are mixed and wherever the stream fails, the counts add up to the events sent."""

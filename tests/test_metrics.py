@@ -215,7 +215,7 @@ def test_what_redis_says_is_absent_while_it_is_silent(slab: Slab) -> None:
     assert answered["redis_durability_info"] == {labels: 1}
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=25)
 @given(st.lists(st.one_of(st.sampled_from(m.DURATION_BUCKETS), st.floats(0, 20)), max_size=60))
 def test_the_histogram_is_cumulative(durations: list[float]) -> None:
     """Each bucket holds what took at most its bound, the last everything, and the sum is the sum."""

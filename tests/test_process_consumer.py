@@ -3,7 +3,9 @@
 import json
 import os
 import signal
+import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,7 +35,7 @@ def active(node: Node) -> bool:
 
 
 @pytest.mark.parametrize("mode", ["stdout", "file"])
-def test_consumer_killed(make_node: MakeNode, directory: Any, mode: str) -> None:
+def test_consumer_killed(make_node: MakeNode, directory: Path, mode: str) -> None:
     """A killed consumer is replaced; what it acked and did not write is counted, never less than the truth.
 
     On stdout a line may be cut off where the writer died, and is then ended.
@@ -59,6 +61,45 @@ def test_consumer_killed(make_node: MakeNode, directory: Any, mode: str) -> None
     seqs = [line["seq"] for line in lines]
     assert seqs == sorted(seqs)
     assert node.metrics()["child_deaths_total"] == 1
+
+
+def test_consumer_killed_after_its_ledger_was_reset(server: Server, make_node: MakeNode, directory: Path) -> None:
+    """The lines of an earlier ledger are not taken for those of the one that a killed consumer left behind."""
+    read_to, flow = directory / "read.jsonl", threading.Event()
+    reader, writer = os.pipe()
+    flow.set()
+    copying = threading.Thread(target=_copy, args=(reader, read_to, flow))
+    copying.start()
+    node = make_node(stdout=writer)
+    os.close(writer)
+    with Load([node]) as load:
+        load.more(1500)
+    assert_settled(node)
+    server.client.flushall()
+    with Load([node]) as second:
+        second.more(100)
+        assert_settled(node)
+        flow.clear()
+        second.more()
+    until(node.drained, "the consumer to ack everything")
+    node.kill_child("consumer")
+    until(lambda: lost(node.metrics(), "crash"), "the loss to be counted")
+    flow.set()
+    assert node.post(event()) == 202
+    assert_settled(node)
+    counted = lost(node.metrics(), "crash")
+    assert node.stop() == 0
+    copying.join(20)
+    missing = set(second.stored) - set(ids_of(read_lines(read_to, torn=2)))
+    assert len(missing) > 100
+    assert len(missing) <= counted <= len(missing) + BATCH
+
+
+def _copy(reader: int, file: Path, flow: threading.Event) -> None:
+    with file.open("wb") as out:
+        while flow.wait(30) and (chunk := os.read(reader, 4096)):
+            out.write(chunk)
+    os.close(reader)
 
 
 def test_trimmed_before_it_was_read(server: Server, make_node: MakeNode) -> None:

@@ -11,7 +11,7 @@ import pytest
 from conftest import MakeNode
 from load_helper import Load, assert_exactly_once, assert_settled, lost, read_lines
 from nodes import Node, event
-from servers import until
+from servers import Server, until
 
 pytestmark = pytest.mark.process
 
@@ -147,6 +147,17 @@ def test_terminating_a_child_ends_the_node(make_node: MakeNode) -> None:
     assert node.process.wait(30) == 0
     assert len(node.logged("shutdown_initiated")) == 1
     assert not node.logged("child_died")
+
+
+def test_terminated_while_it_starts(server: Server, directory: Path) -> None:
+    """SIGTERM before the children are at work ends the node gracefully, and no child stays behind."""
+    node = Node(directory / "node", server.url, ready=False)
+    until(lambda: node.logged("child_started"), "the first child")
+    assert node.stop() == 0
+    assert node.logged("shutdown_complete")
+    assert not node.logged("child_killed")
+    for line in node.logged("child_started"):
+        assert not Path(f"/proc/{line['pid']}").exists()
 
 
 def test_interrupt_to_the_group_ends_once(make_node: MakeNode) -> None:

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -242,8 +242,8 @@ async def test_a_silent_server_is_not_waited_for(monkeypatch: pytest.MonkeyPatch
     assert error.code == "redis_timeout"
 
 
-@contextmanager
-def speaking(answer: bytes) -> Iterator[RedisAddress]:
+@asynccontextmanager
+async def speaking(answer: bytes) -> AsyncIterator[RedisAddress]:
     """A server that answers the first thing it is told so, or hangs up at once when the answer is empty."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
@@ -259,15 +259,16 @@ def speaking(answer: bytes) -> Iterator[RedisAddress]:
         thread = threading.Thread(target=serve)
         thread.start()
         yield RedisAddress("127.0.0.1", listener.getsockname()[1])
-        thread.join(10)
+        await asyncio.to_thread(thread.join, 10)
         assert not thread.is_alive()
 
 
 async def test_a_server_that_hangs_up_is_down() -> None:
     """Who accepts and closes is told as such, and the loss is reported once."""
     lost: list[bool] = []
-    with speaking(b"") as address, pytest.raises(StreamUnavailable) as raised:
-        await connect(address, "test", lambda: lost.append(True))
+    async with speaking(b"") as address:
+        with pytest.raises(StreamUnavailable) as raised:
+            await connect(address, "test", lambda: lost.append(True))
     assert raised.value.code == "redis_down"
     assert lost == [True]
 
@@ -404,7 +405,7 @@ async def test_a_killed_server_fails_all_who_wait(server: Server) -> None:
 
 async def test_a_reply_nobody_asked_for_ends_the_connection() -> None:
     """A server out of step is not believed any more."""
-    with speaking(b"+OK\r\n+MORE\r\n") as address:
+    async with speaking(b"+OK\r\n+MORE\r\n") as address:
         link = await connect(address, "test")
         assert link.lost
 
@@ -414,7 +415,7 @@ async def test_a_server_that_speaks_something_else_is_refused(junk: bytes) -> No
     """An answer that is not the protocol is unavailability, no defect of ours, and nobody waits for ever."""
     defects: list[Any] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: defects.append(context))
-    with speaking(junk) as address:
+    async with speaking(junk) as address:
         error = await refused(address)
     assert error.code == "redis_error"
     assert "Redis" in str(error)

@@ -255,14 +255,15 @@ async def connect(address: RedisAddress, client: str, on_lost: Callable[[], None
             "redis_down", f"no connection to Redis at {address}: {str(error) or 'timed out'}"
         ) from None
     try:
-        await link.calls(_greeting(address, client), timeout=CONNECT_SECONDS)
+        await link.calls(_greeting(address), timeout=CONNECT_SECONDS)
+        await _introduce(link, client)
     except (hiredis.ReplyError, StreamUnavailable) as error:
         link.close()
         raise unavailable(error) from None
     return link
 
 
-def _greeting(address: RedisAddress, client: str) -> list[Command]:
+def _greeting(address: RedisAddress) -> list[Command]:
     commands: list[Command] = []
     if address.user:
         commands.append(("AUTH", address.user, address.password))
@@ -270,5 +271,13 @@ def _greeting(address: RedisAddress, client: str) -> list[Command]:
         commands.append(("AUTH", address.password))
     if address.database:
         commands.append(("SELECT", address.database))
-    commands.append(("CLIENT", "SETNAME", re.sub(r"[^!-~]", "_", client)))  # Redis takes no other characters
     return commands
+
+
+async def _introduce(link: RedisLink, client: str) -> None:
+    name = re.sub(r"[^!-~]", "_", client)  # Redis takes no other characters
+    try:
+        await link.call("CLIENT", "SETNAME", name, timeout=CONNECT_SECONDS)
+    except hiredis.ReplyError as error:
+        if not str(error).startswith("NOPERM"):  # a name is a courtesy, and in Redis 6.2 few users may give one
+            raise

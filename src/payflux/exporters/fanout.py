@@ -64,7 +64,7 @@ class Lane:
         self._success_slot = metrics.slot(EXPORT_LAST_SUCCESS, name)
         self._refused_slot = metrics.state(f"refused:{name}")
         self._writing_slot = metrics.state(f"writing:{name}")
-        for slot in (self._settled_slot, self._refused_slot, self._writing_slot):
+        for slot in (self._settled_slot, self._refused_slot, self._writing_slot, self._queue_slot):
             metrics.values[slot] = 0
         self._thread = threading.Thread(target=self._run, name=f"export-{name}", daemon=True)
         self._thread.start()

@@ -33,7 +33,8 @@ class StdoutExporter:
                 select.select([], [self._fd], [])  # someone else made the pipe non-blocking
             except OSError as error:
                 written = len(data) - len(rest)
-                self._torn = written > 0 and data[written - 1] != ord("\n")
+                if written:
+                    self._torn = data[written - 1] != ord("\n")
                 raise ExportFailed(_reason(error), f"stdout: {error.strerror}", written) from None
 
     def end_torn_line(self) -> None:
