@@ -29,7 +29,7 @@ EVENT = {
 }
 SINGLE_PATH = "/v1/events/payment_exhaust"
 MORE_SECONDS = 20.0
-ADDED_COST_OF_SPACES = (('":', '": '), (',"', ', "'))
+BLANKS = (('":', '": '), (',"', ', "'))
 
 
 class Load(msgspec.Struct):
@@ -46,7 +46,7 @@ class Load(msgspec.Struct):
 def body(event_id: str, *, spaced: bool = False) -> str:
     """One event: canonical JSON, or with the blanks `json.dumps` puts in."""
     text = msgspec.json.encode(EVENT | {"event_id": event_id}).decode()
-    for plain, with_blank in ADDED_COST_OF_SPACES if spaced else ():
+    for plain, with_blank in BLANKS if spaced else ():
         text = text.replace(plain, with_blank)
     return text
 

@@ -238,9 +238,11 @@ async def test_a_server_that_cannot_save_refuses_whole_events(every_server: Serv
 
 
 def start_slowly(server: Server) -> None:
-    """Start it so that it loads 4000 keys in about a second, and do not wait."""
-    slow = [*server._command, "--key-load-delay", "200"]
+    """Start it so that it loads 4000 keys in more than a second, and wait for no more than its socket."""
+    server.path.unlink()
+    slow = [*server._command, "--key-load-delay", "300"]
     server.process = subprocess.Popen(slow, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    until(server.path.exists, "the socket")
 
 
 async def test_a_loading_server_is_waited_for(every_server: Server) -> None:

@@ -68,7 +68,7 @@ def test_consumer_killed_after_its_ledger_was_reset(server: Server, make_node: M
     read_to, flow = directory / "read.jsonl", threading.Event()
     reader, writer = os.pipe()
     flow.set()
-    copying = threading.Thread(target=_copy, args=(reader, read_to, flow))
+    copying = threading.Thread(target=_copy, args=(reader, read_to, flow), daemon=True)
     copying.start()
     node = make_node(stdout=writer)
     os.close(writer)

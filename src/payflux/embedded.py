@@ -85,9 +85,9 @@ class EmbeddedServer:
         )
 
     def _end_orphan(self) -> None:
-        if self._answers():
+        if self._listens():
             self._ask(b"SHUTDOWN\r\n")
-            self._await(lambda: not self._answers(), STOP_SECONDS)
+            self._await(lambda: not self._listens(), STOP_SECONDS)
 
     def _await(self, condition: Callable[[], bool], seconds: float) -> None:
         until = time.monotonic() + seconds
@@ -98,9 +98,13 @@ class EmbeddedServer:
             time.sleep(POLL_SECONDS)
 
     def _answers(self) -> bool:
-        """Whether it is up; one that still loads its data, or is ending, answers with an error."""
-        answer = self._ask(b"PING\r\n")
-        return answer.startswith(b"+PONG") if self._process else bool(answer)
+        """Whether it is up and has loaded its data."""
+        return self._ask(b"PING\r\n").startswith(b"+PONG")
+
+    def _listens(self) -> bool:
+        """Whether there is a server at all, be it unable to answer."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            return probe.connect_ex(str(self._path)) == 0
 
     def _ask(self, command: bytes) -> bytes:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
