@@ -484,6 +484,7 @@ async def test_an_empty_layer_takes_its_window_from_its_first_mark(every_server:
         await append(appender, [event()])
         put_layers(every_server, (1, 3, int(time.time()) - 50 * WINDOW, 0, 0, 0))
         assert await append(appender, [old]) == (b"1", "")
+        assert [layer[0] for layer in layers(every_server)] == [1]
         age(every_server, WINDOW - 5)
         assert await append(appender, [event(), old]) == (b"10", "")
         age(every_server, 10)

@@ -51,11 +51,15 @@ def test_read_again_without_being_left() -> None:
 
 
 def test_built_once() -> None:
-    """A line that was not acked is the same when its entry comes again, until it is forgotten."""
+    """A line that could not be acked is the same when its entry comes again, until it is forgotten."""
     maker, delivery = assembler(), good(1)
-    first = maker.batch([delivery], SeqAudit(), (), redelivered=False).lines[b"1-0"]
-    assert maker.batch([delivery], SeqAudit(), (), redelivered=True).lines[b"1-0"] is first
-    maker.forget([b"1-0"])
+    batch = maker.batch([delivery], SeqAudit(), (), redelivered=False)
+    first = batch.lines[b"1-0"]
+    maker.keep(batch)
+    again = maker.batch([delivery], SeqAudit(), (), redelivered=True)
+    assert again.lines[b"1-0"] is first
+    maker.keep(again)
+    maker.forget_all()
     assert maker.batch([delivery], SeqAudit(), (), redelivered=True).lines[b"1-0"] is not first
 
 

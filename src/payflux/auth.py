@@ -86,8 +86,10 @@ class TokenBucket:
 
     def _take(self, key: int, tokens: int) -> float:
         now = self._now()
-        full_at = max(self._full_at[key], now)
-        wait = full_at - now - self._span + min(tokens, self._burst) * self._interval
+        full_at = self._full_at[key]
+        if full_at < now:  # noqa: PLR1730 - max() costs a call, and this is on the path of every event
+            full_at = now
+        wait = full_at - now - self._span + (tokens if tokens < self._burst else self._burst) * self._interval  # noqa: FURB136
         if wait > 1e-9:
             return wait
         self._full_at[key] = full_at + tokens * self._interval

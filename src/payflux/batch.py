@@ -1,7 +1,7 @@
 """What becomes of each entry of one batch: a line, an ack without one, the dead-letter stream, or another try."""
 
 import time
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 
 from payflux.enrich import Enricher, Line
@@ -76,13 +76,11 @@ class Assembler:
                 batch.invalid[delivery.id] = (delivery, "max_deliveries")
             else:
                 self._build(delivery, stamp, batch, redelivered=redelivered)
-        self._built.update(batch.lines)
         return batch
 
-    def forget(self, ids: Iterable[bytes]) -> None:
-        """These are acked: their lines are not needed again."""
-        for entry_id in ids:
-            self._built.pop(entry_id, None)
+    def keep(self, batch: Batch) -> None:
+        """It could not be acked: should its entries come again, their lines are ready. An entry is scored once."""
+        self._built.update(batch.lines)
 
     def forget_all(self) -> None:
         """Another consumer had the stream meanwhile: what was built is out of date."""
@@ -90,7 +88,7 @@ class Assembler:
 
     def _build(self, delivery: Delivery, stamp: bytes, batch: Batch, *, redelivered: bool) -> None:
         try:
-            line = (self._built.get(delivery.id) if self._built else None) or self._enricher.line(delivery, stamp)
+            line = (self._built.pop(delivery.id, None) if self._built else None) or self._enricher.line(delivery, stamp)
         except InvalidEvent as error:
             batch.invalid[delivery.id] = (delivery, error.code)
             self.invalid_row += self.in_doubt or not redelivered

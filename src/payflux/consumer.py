@@ -278,6 +278,7 @@ class Consumer:
         batch, self._in_doubt = self._in_doubt, None
         if batch is not None:
             self._commit(batch, b"1" * len(batch.ids))
+        self._assembler.forget_all()
 
     async def _process(self, deliveries: Sequence[Delivery], *, redelivered: bool = False) -> None:
         batch = self._assembler.batch(deliveries, self._audit, self._left, redelivered=redelivered)
@@ -286,8 +287,10 @@ class Consumer:
         after = self._noted(batch.audit, acking=set(ids))
         try:
             flags = await self._stream.ack(ids, after, len(ids) + len(after.left))
-        except StreamUnavailable:
-            self._in_doubt = batch
+        except (StreamUnavailable, LeaseLost, GroupMissing) as error:
+            self._assembler.keep(batch)
+            if isinstance(error, StreamUnavailable):
+                self._in_doubt = batch
             raise
         self._commit(batch, flags)
         await self._bury(batch)
@@ -301,15 +304,15 @@ class Consumer:
         gone = sum(delivery.gone and entry_key(delivery.id) <= entry_key(self._audit.last_id) for delivery in silent)
         self._count_losses(batch.audit.losses(), gone)
         self._audit = batch.audit.settled()
-        self._assembler.forget(batch.ids)
-        for entry_id in batch.ids:
+        for entry_id in batch.ids if self._left else ():
             self._left.pop(entry_id, None)
         self._base -= len(silent)
         self._note_base()
         values = self._metrics.values
         values[self._metrics.slot(PROCESSED)] += len(lines)
-        for slot, n in Counter(slot for line in lines for slot in line.slots).items():
-            values[slot] += n
+        for slots, n in Counter([line.slots for line in lines]).items():
+            for slot in slots:
+                values[slot] += n
         if lines:
             self._fan_out.publish([line.data for line in lines])
             self._stream_ms = int(self._audit.last_id.partition(b"-")[0])

@@ -9,14 +9,13 @@ from payflux.metrics import (
     BANDS,
     BY_OUTCOME,
     FAILURES,
-    OUTCOMES,
     RETRIES,
     RISK_EVENTS,
     RISK_SCORE,
     Metrics,
 )
 from payflux.risk import Assessment
-from payflux.risk.outcome import outcome_of
+from payflux.risk.outcome import Outcome, outcome_of
 from payflux.risk.scorer import RiskScorer
 from payflux.stream import Delivery
 
@@ -41,10 +40,24 @@ class Line(NamedTuple):
     slots: tuple[int, ...]
 
 
+class _Meaning(NamedTuple):
+    """What events of one kind say, and the slots they count in by risk band; real traffic repeats a few kinds."""
+
+    outcome: Outcome
+    slots: tuple[tuple[int, ...], ...]
+
+
+class _Shown(NamedTuple):
+    """A processor's latest assessment as it stands in lines."""
+
+    assessment: Assessment
+    snippet: bytes
+    band: int
+
+
 _decode = msgspec.json.Decoder(Scorable).decode
 _BAND_INDEX = {band: index for index, band in enumerate(BANDS)}
-_OUTCOME_INDEX = {outcome: index for index, outcome in enumerate(OUTCOMES)}
-_SNIPPETS = 10_000
+_REMEMBERED = 10_000
 
 
 class Enricher:
@@ -60,11 +73,10 @@ class Enricher:
         self._name = msgspec.json.encode(consumer)
         self._scorer = scorer
         self._metrics = metrics
-        self._snippets: dict[Assessment, bytes] = {}
-        self._latest: dict[str, float] = {}
-        self._outcome_base = metrics.slot(BY_OUTCOME, 0, OUTCOMES[0])
-        self._band_base = metrics.slot(RISK_EVENTS, 0, BANDS[0])
-        self._retry_base = metrics.slot(RETRIES, 0)
+        self._meanings: dict[tuple[str, str, str, str, bool], _Meaning] = {}
+        self._shown: dict[str, _Shown] = {}
+        self._changed: set[str] = set()
+        self._stamp = self._middle = b""
 
     def line(self, delivery: Delivery, processed_at: bytes) -> Line:
         """Score one delivery and build its line; to be called once for each entry, in stream order.
@@ -88,58 +100,76 @@ class Enricher:
         if data[-1] != 0x7D or b"\n" in data:  # another's JSON, which would break the line
             raise InvalidEvent("invalid_event", ())
         risk, slots = self._score(delivery.at_ms, event)
-        line = (
-            b'%b,"stream_message_id":"%b","consumer_name":%b,"processed_at":"%b"%b,"seq":%d,"schema_version":1}\n'
-            % (
-                data[:-1],
-                delivery.id,
-                self._name,
-                processed_at,
-                risk,
-                delivery.seq,
-            )
+        if processed_at is not self._stamp:  # the same for a whole batch
+            self._stamp = processed_at
+            self._middle = b'","consumer_name":%b,"processed_at":"%b"' % (self._name, processed_at)
+        end = b',"seq":%d,"schema_version":1}\n' % delivery.seq
+        return Line(
+            b"".join((data[:-1], b',"stream_message_id":"', delivery.id, self._middle, risk, end)),
+            slots,
         )
-        return Line(line, slots)
 
     def _score(self, at_ms: int, event: Scorable) -> tuple[bytes, tuple[int, ...]]:
-        outcome = outcome_of(event.event_type, event.retry_result, event.failure_category)
-        risk = b""
-        number = self._metrics.processors.index(event.processor)
-        slots: tuple[int, ...] = ()
-        if outcome.scored:
-            slots = (self._outcome_base + number * len(OUTCOMES) + _OUTCOME_INDEX[outcome.kind],)
-            if event.retry_count:
-                slots += (self._retry_base + number,)
-            if outcome.kind == "failure":
-                category = self._metrics.categories.index(event.failure_category or "unknown")
-                slots += (self._metrics.slot(FAILURES, number, category),)
-        if self._scorer is not None:
-            found = self._scorer.score(at_ms, event.processor, outcome, event.retry_count, event.geo_bucket)
-            risk = self._snippets.get(found) or self._snippet(found)
-            if outcome.scored:
-                slots += (self._band_base + number * len(BANDS) + _BAND_INDEX[found.band],)
-                self._latest[event.processor] = found.score
-        return risk, slots
+        processor, retries = event.processor, event.retry_count
+        kind = (processor, event.event_type, event.retry_result, event.failure_category, retries > 0)
+        outcome, slots = self._meanings.get(kind) or self._learn(*kind)
+        if self._scorer is None:
+            return b"", slots[0]
+        assessment = self._scorer.score(at_ms, processor, outcome, retries, event.geo_bucket)
+        shown = self._shown.get(processor)
+        if shown is None or shown.assessment is not assessment:
+            shown = self._show(processor, assessment)
+        return shown.snippet, slots[shown.band]
 
-    def _snippet(self, assessment: Assessment) -> bytes:
-        if len(self._snippets) >= _SNIPPETS:
-            self._snippets.clear()
+    def _learn(
+        self,
+        processor: str,
+        event_type: str,
+        retry_result: str,
+        failure_category: str,
+        retried: bool,  # noqa: FBT001
+    ) -> _Meaning:
+        outcome = outcome_of(event_type, retry_result, failure_category)
+        meaning = _Meaning(outcome, ((),) * len(BANDS))
+        if outcome.scored:
+            slot, number = self._metrics.slot, self._metrics.processors.index(processor)
+            slots = [slot(BY_OUTCOME, number, outcome.kind)]
+            if retried:
+                slots.append(slot(RETRIES, number))
+            if outcome.kind == "failure":
+                slots.append(slot(FAILURES, number, self._metrics.categories.index(failure_category or "unknown")))
+            bands = [(slot(RISK_EVENTS, number, band),) if self._scorer is not None else () for band in BANDS]
+            meaning = _Meaning(outcome, tuple((*slots, *band) for band in bands))
+        if len(self._meanings) >= _REMEMBERED:
+            self._meanings.clear()
+        self._meanings[processor, event_type, retry_result, failure_category, retried] = meaning
+        return meaning
+
+    def _show(self, processor: str, assessment: Assessment) -> _Shown:
+        if len(self._shown) >= _REMEMBERED:
+            self._shown.clear()
         snippet = b',"processor_risk_score":%b,"processor_risk_band":"%b","processor_risk_drivers":%b' % (
             msgspec.json.encode(assessment.score),
             assessment.band.encode(),
             msgspec.json.encode(assessment.drivers),
         )
-        self._snippets[assessment] = snippet
-        return snippet
+        shown = self._shown[processor] = _Shown(assessment, snippet, _BAND_INDEX[assessment.band])
+        self._changed.add(processor)
+        return shown
 
     def show_latest(self) -> None:
-        """Set the gauges of the processors scored since the last call."""
-        for processor, score in self._latest.items():
-            self._metrics.set(RISK_SCORE, self._metrics.processors.index(processor), to=score)
-        self._latest.clear()
+        """Set the gauges of the processors whose risk has changed since the last call."""
+        for processor in self._changed:
+            if processor in self._shown:
+                self._set(processor, self._shown[processor].assessment)
+        self._changed.clear()
 
     def show_decayed(self, at_ms: int) -> None:
         """Set the gauges of all processors as they stand at a stream time: without traffic they decay."""
         if self._scorer is not None:
             for processor, assessment in self._scorer.current(at_ms):
-                self._metrics.set(RISK_SCORE, self._metrics.processors.index(processor), to=assessment.score)
+                self._set(processor, assessment)
+                self._shown.pop(processor, None)  # so that the next event sets the gauge again
+
+    def _set(self, processor: str, assessment: Assessment) -> None:
+        self._metrics.set(RISK_SCORE, self._metrics.processors.index(processor), to=assessment.score)

@@ -33,7 +33,7 @@ class Request:
         headers: dict[bytes, bytes] | None = None,
         body: bytes = b"",
         content_length: int | None = 0,
-        connection: dict[str, Any] | None = None,
+        connection: dict[Any, Any] | None = None,
     ) -> None:
         self.method = method
         self.path = path
