@@ -184,7 +184,7 @@ class Child:
             return int(max(section[slot] for section in sections))
 
         def heard(seq: int) -> None:
-            if seq < told():
+            if seq < own[slot]:  # another worker may know a higher one; only a step back of our own is a loss
                 for section in sections:
                     section[slot] = 0.0
             own[slot] = float(seq)
