@@ -166,10 +166,11 @@ def test_a_path_that_cannot_be_opened_is_tried_again(kind: str, tmp_path: Path) 
     if kind == "directory":
         path.mkdir(parents=True)
     exporter = FileExporter(str(path))
-    for attempt in (lambda: exporter.write(LINES[0]), exporter.reopen, lambda: exporter.write(LINES[0])):
+    for _ in range(2):
         with pytest.raises(ExportFailed) as caught:
-            attempt()
+            exporter.write(LINES[0])
         assert (caught.value.code, caught.value.written) == ("open", 0)
+        assert exporter.reopen() is False  # nothing is open
     if kind == "directory":
         path.rmdir()
     else:
@@ -177,6 +178,15 @@ def test_a_path_that_cannot_be_opened_is_tried_again(kind: str, tmp_path: Path) 
     exporter.write(LINES[0])
     exporter.close()
     assert path.read_bytes() == LINES[0]
+
+
+def test_a_file_not_written_yet_is_left_alone(tmp_path: Path) -> None:
+    """A hang-up makes a standby node neither open nor mend the file another node is writing."""
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(b"whole\nhalf a li")
+    exporter = FileExporter(str(path))
+    assert exporter.reopen() is False
+    assert path.read_bytes() == b"whole\nhalf a li"
 
 
 # stdout

@@ -135,3 +135,17 @@ async def test_anybody_may_write_anything(
         assert (found.data, found.seq, found.lost_to) == (data, seq, lost_to)
         (again,) = await one.reader.pending(b"0-0", 0, count_attempt=True)
         assert (again.data, again.seq, again.lost_to) == (data, seq, lost_to)
+
+
+async def test_a_consumer_that_leaves_is_taken_out_of_the_group(every_server: Server) -> None:
+    """Its name does not pile up, unless it has pending entries, which would be lost with it."""
+    await fill(every_server, 2)
+    async with consuming(every_server, "one") as (one,):
+        (first, second) = await one.reader.read(2, 0.1)
+        await one.ack([first], expected=2)
+        await one.reader.leave()
+        assert [consumer["pending"] for consumer in every_server.client.xinfo_consumers(STREAM, GROUP)] == [1]
+        await one.begin()
+        await one.ack([second])
+        await one.reader.leave()
+        assert every_server.client.xinfo_consumers(STREAM, GROUP) == []

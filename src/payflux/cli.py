@@ -1,5 +1,7 @@
 """The command line: which commands there are. Each is imported when it is used."""
 
+from collections.abc import Sequence
+
 from cyclopts import App
 
 from payflux import __version__
@@ -12,6 +14,8 @@ COMMANDS = {
 }
 """Every command, as `module:function`."""
 
+HELP = ("--help", "-h")
+
 app = App(
     name="payflux",
     version=__version__,
@@ -20,3 +24,12 @@ app = App(
 )
 for name, target in COMMANDS.items():
     app.command(target, name=name)
+
+
+def run(tokens: Sequence[str]) -> int:
+    """Run a command line; returns the exit code."""
+    if tokens and tokens[0] in HELP:
+        for command in COMMANDS:
+            app[command]  # the overview shows each one's first sentence, which takes importing it
+    code = app(tokens or ["serve"], result_action="return_value")
+    return code if isinstance(code, int) else 0

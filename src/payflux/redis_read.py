@@ -30,6 +30,10 @@ _CLAIM_NAME = (
     "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end return 0"
 )
 _LET_GO = "for i, key in ipairs(KEYS) do if redis.call('GET', key) == ARGV[1] then redis.call('DEL', key) end end"
+_DELETE_SELF = (
+    "if #redis.call('XPENDING', KEYS[1], ARGV[1], '-', '+', 1, ARGV[2]) == 0 then "
+    "redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], ARGV[2]) end"
+)
 _TAIL = (
     "if #redis.call('XRANGE', KEYS[1], '(' .. ARGV[1], '+', 'COUNT', 1) > 0 then return false end "
     "return redis.call('HGET', KEYS[2], 'seq') or '0'"
@@ -162,7 +166,13 @@ class RedisReader:
         return None if reply is None else int(reply)
 
     async def leave(self) -> None:
-        """Give up lease and name, and close both connections."""
+        """Give up lease and name, and close both connections.
+
+        The consumer is taken out of the group, or names of former processes would pile up there; not while it has
+        pending entries, which would be lost with it.
+        """
+        with suppress(StreamUnavailable, GroupMissing):
+            await self._call("EVAL", _DELETE_SELF, 1, STREAM, GROUP, self.consumer)
         with suppress(StreamUnavailable, GroupMissing):  # they expire by themselves
             await self._call("EVAL", _LET_GO, 2, LEASE, CONSUMER + self.consumer, self._token)
         for link in (self._link, self._read_link):

@@ -19,7 +19,8 @@ def config(*, json: Annotated[bool, Parameter(help="One JSON object instead of a
 
     A table on a terminal; in a pipe one line for each setting: variable, value and source, separated by tabs.
 
-    Examples:
+    For example:
+
         payflux config
         payflux config --json | jq .PAYFLUX_STREAM_MAXLEN.value
 

@@ -62,7 +62,8 @@ def dev(
     A key is generated unless PAYFLUX_API_KEY(S) is set, checkout is off, and data are kept over restarts. Event lines
     go to stdout, everything else to stderr. REDIS_ADDR and REDIS_URL are not used; every other variable is.
 
-    Examples:
+    For example:
+
         payflux dev
         payflux dev --simulate > events.jsonl
         HTTP_ADDR=:9090 payflux dev --directory /tmp/payflux-trial

@@ -17,7 +17,8 @@ def serve(*, role: Annotated[Role, Parameter(help="What this node does.")] = "al
     The configuration is the environment; `payflux config` shows it. Logs go to stderr as JSON lines.
     SIGTERM ends the node gracefully, SIGHUP reopens the export file.
 
-    Examples:
+    For example:
+
         PAYFLUX_API_KEY=secret PAYFLUX_CHECKOUT_ENABLED=false payflux serve > events.jsonl
         payflux serve --role ingest          # takes events in, another node exports them
         payflux serve --role consume

@@ -33,7 +33,9 @@ class FileExporter:
                 raise ExportFailed(_reason(error), f"{self._path}: {error.strerror}", kept) from None
 
     def reopen(self) -> bool:
-        """Open the path anew: logrotate has moved the old file away."""
+        """Open the path anew: logrotate has moved the old file away. A file not open yet stays so: it is another's."""
+        if self._fd < 0:
+            return False
         self.close()
         self._open()
         return True
