@@ -3,12 +3,18 @@
 from cyclopts import App
 
 from payflux import __version__
+from payflux.commands.completion import completion_of
 
 COMMANDS = {
     "serve": "payflux.commands.serve:serve",
     "dev": "payflux.commands.dev:dev",
     "simulate": "payflux.commands.simulate:simulate",
+    "send": "payflux.commands.send:send",
     "config": "payflux.commands.config:config",
+    "check": "payflux.commands.check:check",
+    "tail": "payflux.commands.tail:tail",
+    "dlq": "payflux.commands.dlq:dlq",
+    "replay": "payflux.commands.replay:replay",
 }
 """Every command, as `module:function`."""
 
@@ -20,3 +26,4 @@ app = App(
 )
 for name, target in COMMANDS.items():
     app.command(target, name=name)
+app.command(completion_of(app), name="completion")
