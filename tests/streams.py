@@ -55,3 +55,8 @@ async def fill(server: Server, count: int) -> list[StoredEvent]:
     async with appending(server) as appender:
         assert await append(appender, events) == (b"1" * count, "")
     return events
+
+
+def several(count: int) -> list[StoredEvent]:
+    """So many events."""
+    return [event(number) for number in range(count)]

@@ -5,12 +5,18 @@ from collections.abc import Sequence
 from cyclopts import App
 
 from payflux import __version__
+from payflux.commands.completion import completion_of
 
 COMMANDS = {
     "serve": "payflux.commands.serve:serve",
     "dev": "payflux.commands.dev:dev",
     "simulate": "payflux.commands.simulate:simulate",
+    "send": "payflux.commands.send:send",
     "config": "payflux.commands.config:config",
+    "check": "payflux.commands.check:check",
+    "tail": "payflux.commands.tail:tail",
+    "dlq": "payflux.commands.dlq:dlq",
+    "replay": "payflux.commands.replay:replay",
 }
 """Every command, as `module:function`."""
 
@@ -24,12 +30,13 @@ app = App(
 )
 for name, target in COMMANDS.items():
     app.command(target, name=name)
+app.command(completion_of(app), name="completion")
 
 
 def run(tokens: Sequence[str]) -> int:
     """Run a command line; returns the exit code."""
     if tokens and tokens[0] in HELP:
         for command in COMMANDS:
-            app[command]  # the overview shows each one's first sentence, which takes importing it
+            app[command]
     code = app(tokens or ["serve"], result_action="return_value")
     return code if isinstance(code, int) else 0

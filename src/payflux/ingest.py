@@ -60,6 +60,12 @@ def bad_type(*allowed: bytes) -> Response:
     )
 
 
+def too_fast(seconds: float) -> Response:
+    """The refusal of a key that is over its rate, with how long to wait."""
+    wait = str(max(1, ceil(seconds))).encode()
+    return problem(429, "rate_limited", "this key sends too fast", headers=[(b"Retry-After", wait)])
+
+
 class Door:
     """What single events and batches have in common: key, size, content type and encoding, in this order."""
 
@@ -99,9 +105,7 @@ class Door:
 
     def limited(self, seconds: float) -> Response:
         """The refusal of a key that is too fast."""
-        wait = str(max(1, ceil(seconds))).encode()
-        response = problem(429, "rate_limited", "this key sends too fast", headers=[(b"Retry-After", wait)])
-        return self.refused("rate_limited", response)
+        return self.refused("rate_limited", too_fast(seconds))
 
     def refused(self, reason: str, response: Response) -> Response:
         """Count a refusal and pass it on."""

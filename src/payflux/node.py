@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 import uvloop
 
-from payflux import operations
+from payflux import checkout, openapi, operations
 from payflux.auth import (
     API_KEY,
     API_KEYS,
@@ -46,19 +46,13 @@ from payflux.redis_link import REDIS_ADDR, REDIS_URL, address_of, check_address
 from payflux.redis_read import RedisReader
 from payflux.risk.scorer import RISK_SCORE_ENABLED, RISK_SCORE_THRESHOLDS, RISK_SCORE_WINDOW_SEC, RiskScorer
 from payflux.router import Router
-from payflux.settings import Setting, Values, choice, environment, flag, integer, load, optional
+from payflux.settings import Setting, Values, choice, environment, integer, load, optional
 from payflux.slab import Slab
 
 NAME_TAKEN = 3
 """Exit code of a child that cannot start: its consumer name is in use; replacing it would not help."""
 FAILED = 1
 FINISH_SECONDS = 10.0  # for requests in flight, and again for lines in the queues
-
-
-def _stripe_key(text: str) -> str:
-    if not text.startswith("sk_"):
-        raise ValueError("a secret key of Stripe, which starts with sk_")
-    return text
 
 
 def _name(text: str) -> str:
@@ -81,24 +75,15 @@ EXPORT_ACK = Setting(
     "ack_then_export",
     "Whether an event is acked before or after it is exported; only ack_then_export is available yet.",
 )
-CHECKOUT_ENABLED = Setting("PAYFLUX_CHECKOUT_ENABLED", flag, "true", "Whether checkout is on.")
-STRIPE_API_KEY = optional(
-    "STRIPE_API_KEY", _stripe_key, "Secret key of Stripe; required while checkout is on.", secret=True
-)
 
 SETTINGS: tuple[Setting[Any], ...] = (
-    *(API_KEYS, API_KEY, STRIPE_API_KEY, CHECKOUT_ENABLED, REDIS_ADDR, REDIS_URL, HTTP_ADDR, WORKERS, CONSUMER_NAME),
+    *(API_KEYS, API_KEY, REDIS_ADDR, REDIS_URL, HTTP_ADDR, WORKERS, CONSUMER_NAME),
     *(RATELIMIT_RPS, RATELIMIT_BURST, STREAM_MAXLEN, DEDUP_TTL_SEC, PANIC_MODE),
     *(EXPORT_MODE, EXPORT_FILE, EXPORT_ACK, EXPORT_QUEUE_BYTES, CLAIM_IDLE_SEC, MAX_DELIVERIES),
     *(RISK_SCORE_ENABLED, RISK_SCORE_WINDOW_SEC, RISK_SCORE_THRESHOLDS),
+    *checkout.SETTINGS,
 )
 """Every setting of a node."""
-
-
-def _check_checkout(values: Values) -> list[str]:
-    if values[CHECKOUT_ENABLED] and values[STRIPE_API_KEY] is None:
-        return ["STRIPE_API_KEY: expected while checkout is on; PAYFLUX_CHECKOUT_ENABLED=false switches it off"]
-    return []
 
 
 def _check_export(values: Values) -> list[str]:
@@ -126,7 +111,7 @@ def _writable(path: str) -> bool:
 
 def load_settings() -> Values:
     """Read and check the environment of a node; raises SettingsError naming every problem."""
-    return load(SETTINGS, environment(), (check_keys, _check_checkout, check_address, _check_export))
+    return load(SETTINGS, environment(), (check_keys, checkout.check_checkout, check_address, _check_export))
 
 
 class Plan(msgspec.Struct):
@@ -210,7 +195,10 @@ class Child:
             path = "/v1/events/payment_exhaust"
             routes[path] = {"POST": Ingest(self._appender, gatekeeper, self._metrics)}
             routes[f"{path}/batch"] = {"POST": IngestBatch(self._appender, gatekeeper, self._metrics)}
-        return routes
+            if values[checkout.CHECKOUT_ENABLED]:
+                sessions = checkout.StripeSessions(checkout.offer_of(values))
+                routes["/checkout"] = {"POST": checkout.Checkout(gatekeeper, self._metrics, sessions.open)}
+        return routes | openapi.route(routes)
 
     def _make_consumer(self) -> Consumer:
         plan, values, metrics = self._plan, self._values, self._metrics

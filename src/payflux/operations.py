@@ -30,6 +30,10 @@ FRESH_SECONDS = 1.0  # a flood of health checks must not become a flood of write
 BEAT_SECONDS = 15.0  # a consumer silent for longer is stuck or dead
 SUPERVISOR = "supervisor"
 CONSUMER = "consumer"
+UNREADY = {
+    "part_failing": "a child process of the node keeps dying",
+    "consumer_stuck": "the consumer does not work; events are stored and wait",
+}
 
 
 class Readiness:
@@ -71,20 +75,22 @@ class Readiness:
         if ready is OK and self._consumer is not None:
             silent = self._now() - self._consumer[state_slot("heartbeat")]
             if silent > BEAT_SECONDS:
-                return _unready("consumer_stuck", "the consumer does not work; events are stored and wait")
+                return unready("consumer_stuck")
         return ready
 
     async def _check(self) -> Response | None:
         if self._supervisor[state_slot("unready")]:
-            return _unready("part_failing", "a child process of the node keeps dying")
+            return unready("part_failing")
         try:
             await self._probe()
         except StreamUnavailable as error:
-            return _unready(error.code, "the write path to Redis does not work")
+            return unready(error.code)
         return None
 
 
-def _unready(code: str, detail: str) -> Response:
+def unready(code: str) -> Response:
+    """What is answered when the node cannot do its work: a code of `UNREADY`, or why Redis did not confirm."""
+    detail = UNREADY.get(code, "the write path to Redis does not work")
     return problem(503, code, detail, headers=[(b"Retry-After", b"1")])
 
 

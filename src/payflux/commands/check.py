@@ -1,0 +1,117 @@
+"""`payflux check`: is everything as it must be, and what would be lost in a crash?"""
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from payflux.commands.operate import EXIT_FAILED, EXIT_USAGE, HINTS, emit, emit_json, operate, printable
+from payflux.consumer import CLAIM_IDLE_SEC
+from payflux.destination import judge_file, judge_stdout
+from payflux.diagnosis import judge, would_lose
+from payflux.errors import SettingsError, StreamUnavailable
+from payflux.exporters.fanout import EXPORT_FILE, EXPORT_MODE
+from payflux.findings import Finding
+from payflux.node import SETTINGS, load_settings
+from payflux.redis_admin import RedisAdmin
+from payflux.redis_append import STREAM_MAXLEN
+from payflux.redis_inspect import inspect
+from payflux.redis_link import address_of
+from payflux.settings import Values
+
+STYLES = {"pass": "green", "warn": "yellow", "fail": "bold red"}
+
+
+def check(
+    *,
+    strict: Annotated[bool, Parameter(help="Let warnings fail too.", negative="")] = False,
+    json: Annotated[bool, Parameter(help="One JSON object.", negative="")] = False,
+) -> int:
+    """Check configuration, Redis, durability, stream and export, and say what a crash of Redis would lose.
+
+    Run it with the environment of the node, as the node's user and on its machine. Each finding is pass, warn or fail,
+    with its reason and the fix. It changes nothing (it writes the key of the health check, which expires).
+
+    For example:
+
+        payflux check
+        payflux check --strict && payflux serve
+        payflux check --json | jq -r .would_lose
+
+    Exit codes: 0 nothing failed; 1 something did, or with --strict there are warnings; 2 the configuration is wrong.
+    """
+    try:
+        values = load_settings()
+    except SettingsError as error:
+        fix = "`payflux config --help`; the rest is looked at once this is right"
+        _show([Finding("configuration", "fail", problem, fix) for problem in error.problems], "", as_json=json)
+        return EXIT_USAGE
+    return operate(lambda: _check(values, strict=strict, as_json=json))
+
+
+async def _check(values: Values, *, strict: bool, as_json: bool) -> int:
+    findings = [*_configuration(values)]
+    redis, loss = await _redis(values)
+    findings += [*redis, *_export(values)]
+    _show(findings, loss, as_json=as_json)
+    verdicts = {finding.verdict for finding in findings}
+    return EXIT_FAILED if "fail" in verdicts or (strict and "warn" in verdicts) else 0
+
+
+def _configuration(values: Values) -> list[Finding]:
+    given = sum(values.is_set(setting) for setting in SETTINGS)
+    found = [Finding("configuration", "pass", f"{given} variables are set, all of them right")]
+    return found + [Finding("configuration", "warn", text, "unset it, or correct it") for text in values.warnings]
+
+
+async def _redis(values: Values) -> tuple[list[Finding], str]:
+    """Findings about Redis, and what it would lose."""
+    address = address_of(values)
+    admin = RedisAdmin(address)
+    try:
+        facts = await inspect(address)
+        durability, backlog = await admin.durability(), await admin.backlog()
+    except StreamUnavailable as error:
+        fix = HINTS.get(error.code, "look at the log of Redis")
+        return [Finding("redis", "fail", f"{address}: {error}", fix)], "nobody knows: it cannot be asked"
+    finally:
+        admin.close()
+    reached = Finding("redis", "pass", f"{address} answers in {facts.round_trip_ms:.1f} ms")
+    judged = judge(facts, durability, backlog, values[STREAM_MAXLEN], values[CLAIM_IDLE_SEC])
+    return [reached, *judged], would_lose(facts, durability, time.time())
+
+
+def _export(values: Values) -> list[Finding]:
+    mode, path = values[EXPORT_MODE], values[EXPORT_FILE]
+    found = [judge_stdout()] if mode != "file" else []
+    return [*found, judge_file(path)] if mode != "stdout" and path is not None else found
+
+
+def _show(findings: Sequence[Finding], loss: str, *, as_json: bool) -> None:
+    counts = Counter(finding.verdict for finding in findings)
+    result = "fail" if counts["fail"] else "warn" if counts["warn"] else "pass"
+    if as_json:
+        emit_json({"result": result, "would_lose": loss, "findings": findings})
+        return
+    if sys.stdout.isatty():
+        table = Table("", "check", "found", "fix")
+        for finding in findings:
+            verdict = Text(finding.verdict, STYLES[finding.verdict])
+            table.add_row(verdict, finding.check, *(Text(printable(text)) for text in (finding.reason, finding.fix)))
+        Console().print(table)
+    else:
+        emit("".join(_line(finding) for finding in findings).encode())
+    numbers = ", ".join(f"{counts[verdict]} {verdict}" for verdict in ("pass", "warn", "fail"))
+    lost = f"In a crash this Redis would lose: {loss}.\n" if loss else ""
+    emit(f"{lost}Result: {result} ({numbers})\n".encode())
+
+
+def _line(finding: Finding) -> str:
+    fix = f" -> {finding.fix}" if finding.fix else ""
+    return printable(f"{finding.verdict}  {finding.check}: {finding.reason}{fix}") + "\n"

@@ -1,0 +1,209 @@
+"""`payflux replay`: events of the past once more, as marked lines or into another stream."""
+
+import asyncio
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from payflux.commands.operate import EXIT_INTERRUPTED, Say, emit, narrator, operate, range_problems, redis_settings
+from payflux.commands.serve import refuse
+from payflux.errors import InvalidEvent, SettingsError, StreamUnavailable
+from payflux.lines import LineFilter, LineMaker
+from payflux.redis_entries import FIRST, entry_order, id_after, parse_position
+from payflux.redis_history import PAGE, StreamHistory, is_own
+from payflux.redis_link import address_of
+from payflux.settings import Values
+from payflux.stream import Delivery
+
+MARK = b',"replayed":true}\n'
+NEWEST = b"+"
+
+
+@dataclass
+class Tally:
+    """What a replay did so far.
+
+    Attributes:
+        read: entries looked at.
+        replayed: those written to where they should go.
+        invalid: those that are no canonical events, and were left out.
+        last_id: the newest one read.
+        in_doubt: how many more may have been written, in part or whole, when it was stopped.
+    """
+
+    read: int = 0
+    replayed: int = 0
+    invalid: int = 0
+    last_id: bytes = FIRST
+    in_doubt: int = 0
+
+
+def replay(
+    *,
+    from_: Annotated[str, Parameter(name="--from", help="Time in RFC 3339 or entry id, included.")] = "0-0",
+    to: Annotated[
+        str | None, Parameter(help="Time in RFC 3339 or entry id, included; by default the newest entry.")
+    ] = None,
+    processor: Annotated[list[str] | None, Parameter(help="Only this processor; repeatable.", negative="")] = None,
+    limit: Annotated[int | None, Parameter(help="At most so many events.")] = None,
+    to_stdout: Annotated[bool, Parameter(help="Write export lines to stdout.", negative="")] = False,
+    to_stream: Annotated[str | None, Parameter(help="Append entries to this stream.")] = None,
+) -> int:
+    """Replay events that are still in the stream, by time or by entry id.
+
+    To stdout it writes the lines of the export, marked `"replayed":true`, scored by a scorer of its own that was fed
+    with the window before --from. To another stream it appends entries with `data`, `seq` and `replayed`. The events
+    stay where they are and the consumer group is not touched. A replay that is cut short says how to continue.
+
+    For example:
+
+        payflux replay --from 2026-01-09T12:00:00Z --to-stdout > again.jsonl
+        payflux replay --from 1767957855596-0 --limit 100 --to-stdout
+        payflux replay --processor stripe --to-stream stripe_again
+
+    Only Redis must be configured (REDIS_ADDR or REDIS_URL), and PAYFLUX_RISK_SCORE_* as for the node.
+
+    Exit codes: 0 done, or the reader of stdout has gone; 1 Redis or stdout failed; 2 wrong usage or configuration;
+    130 interrupted.
+    """
+    problems = list(_problems(from_, to, limit, to_stream, to_stdout=to_stdout))
+    try:
+        values = redis_settings()
+    except SettingsError as error:
+        problems += error.problems
+    if problems:
+        return refuse(SettingsError(problems))
+    start = parse_position(from_, end=False)
+    end = None if to is None else parse_position(to, end=True)
+    job = Replay(values, LineFilter(processors=frozenset(processor or ())), limit, to_stream, narrator())
+    return operate(lambda: job.run(start, end))
+
+
+def _problems(
+    start: str, end: str | None, limit: int | None, to_stream: str | None, *, to_stdout: bool
+) -> Iterator[str]:
+    """One line for each thing wrong with the arguments."""
+    yield from range_problems(start, end)
+    if limit is not None and limit < 1:
+        yield f"--limit {limit}: expected a number of events, 1 or more"
+    if to_stdout == (to_stream is not None):
+        yield "--to-stdout, --to-stream NAME: expected one of the two"
+    if to_stream is not None and (not to_stream.strip() or is_own(to_stream)):
+        yield f"--to-stream {to_stream}: expected the name of another stream, this one is PayFlux's own"
+
+
+class Replay:
+    """One replay, to stdout or to another stream."""
+
+    def __init__(self, values: Values, wanted: LineFilter, limit: int | None, to_stream: str | None, say: Say) -> None:
+        self._history = StreamHistory(address_of(values), "payflux-replay")
+        self._maker = LineMaker("payflux-replay", values)
+        self._wanted, self._limit, self._to_stream, self._say = wanted, limit, to_stream, say
+        self._tally = Tally()
+
+    async def run(self, start: bytes, end: bytes | None) -> int:
+        """Replay everything from `start` to `end`, or to what is the newest entry now.
+
+        Raises:
+            StreamUnavailable, OSError: Redis or stdout failed; how to continue has been said.
+        """
+        begun = time.monotonic()
+        try:
+            async with self._history as history:
+                newest = await history.newest()
+                await self._replay(start, newest if end is None else min(end, newest, key=entry_order))
+        except BrokenPipeError:
+            raise
+        except (StreamUnavailable, OSError, asyncio.CancelledError) as error:
+            if self._tally.read or self._tally.in_doubt:
+                self._sum_up("error", "replay_cut_short", begun, continue_with=f"--from {self._next(start)}")
+            if isinstance(error, asyncio.CancelledError):
+                return EXIT_INTERRUPTED
+            raise
+        self._sum_up("info", "replay_ended", begun)
+        return 0
+
+    def _next(self, start: bytes) -> str:
+        return (id_after(self._tally.last_id) if self._tally.read else start).decode()
+
+    def _sum_up(self, level: str, msg: str, begun: float, **further: str) -> None:
+        tally = self._tally
+        facts: dict[str, object] = {"read": tally.read, "replayed": tally.replayed, "invalid": tally.invalid}
+        if tally.read:
+            facts["last_id"] = tally.last_id.decode()
+        if tally.in_doubt:
+            facts["perhaps_written_too"] = tally.in_doubt
+        self._say(level, msg, **facts, seconds=round(time.monotonic() - begun, 1), **further)
+
+    async def _replay(self, start: bytes, end: bytes) -> None:
+        await self._warn_if_trimmed(start)
+        if self._to_stream is None:
+            await self._maker.warm_up(self._history, start)
+        with _progress(await self._span(start, end), to_stdout=self._to_stream is None) as advance:
+            while entry_order(start) <= entry_order(end) and self._tally.replayed != self._limit:
+                page = await self._history.page(start, end)
+                read, chosen = self._choose(page)
+                await self._write(chosen)
+                if read:
+                    self._tally.last_id = page[read - 1].id
+                self._tally.read += read
+                advance(read)
+                if len(page) < PAGE:
+                    return
+                start = id_after(page[-1].id)
+
+    def _choose(self, page: Sequence[Delivery]) -> tuple[int, list[tuple[Delivery, bytes]]]:
+        """How many entries of a page to take, and those of them that are wanted, with their lines."""
+        chosen: list[tuple[Delivery, bytes]] = []
+        for number, delivery in enumerate(page):
+            if self._limit is not None and self._tally.replayed + len(chosen) == self._limit:
+                return number, chosen
+            try:
+                line = self._maker.line(delivery)
+            except InvalidEvent:
+                self._tally.invalid += 1
+                continue
+            if self._wanted.takes(line.shown):
+                chosen.append((delivery, line.data))
+        return len(page), chosen
+
+    async def _write(self, chosen: Sequence[tuple[Delivery, bytes]]) -> None:
+        self._tally.in_doubt = len(chosen)
+        if self._to_stream is None:
+            emit(b"".join(line[:-2] + MARK for _, line in chosen))
+        elif chosen:
+            await self._history.copy_to(self._to_stream, [delivery for delivery, _ in chosen])
+        self._tally.in_doubt = 0
+        self._tally.replayed += len(chosen)
+
+    async def _warn_if_trimmed(self, start: bytes) -> None:
+        oldest = await self._history.page(FIRST, NEWEST, 1)
+        if oldest and start != FIRST and oldest[0].seq > 1 and entry_order(start) < entry_order(oldest[0].id):
+            self._say("warning", "older_entries_trimmed", oldest_id=oldest[0].id.decode())
+
+    async def _span(self, start: bytes, end: bytes) -> int | None:
+        """How many entries there are to read, by the first and the last number; None where these do not tell."""
+        first = await self._history.page(start, end, 1)
+        last = await self._history.page_back(id_after(end), 1)
+        if not first or not last or not 0 < first[0].seq <= last[0].seq:
+            return None
+        return last[0].seq - first[0].seq + 1
+
+
+@contextmanager
+def _progress(total: int | None, *, to_stdout: bool) -> Iterator[Callable[[int], None]]:
+    """A bar on the terminal, unless the lines go there."""
+    if not sys.stderr.isatty() or (to_stdout and sys.stdout.isatty()):
+        yield lambda _: None
+        return
+    columns = (TextColumn("replaying"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("", total=total)
+        yield lambda done: progress.advance(task, done)

@@ -1,0 +1,341 @@
+"""For tests of what is built on PayFlux: a stream in memory, an exporter that remembers, events that are valid."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import msgspec
+
+from payflux.errors import ExportFailed, StreamUnavailable
+from payflux.event import StoredEvent
+from payflux.stream import APPENDED, DUPLICATE, Backlog, Delivery, GroupMissing, LeaseLost, Ledger, Settle
+
+LEASE_SECONDS = 5.0
+NAME_SECONDS = 10.0
+SLICE = 200
+
+_Id = tuple[int, int]
+
+
+def make_event(**members: object) -> dict[str, Any]:
+    """A valid event with all fifteen members and an id of its own.
+
+    Args:
+        members: values to set instead, or to add.
+    """
+    event: dict[str, Any] = {
+        "event_type": "payment_failed",
+        "event_timestamp": "2026-01-09T12:00:00Z",
+        "event_id": str(uuid.uuid4()),
+        "merchant_id_hash": "abc123",
+        "payment_intent_id_hash": "xyz456",
+        "processor": "stripe",
+        "failure_category": "processor_timeout",
+        "retry_count": 0,
+        "geo_bucket": "US",
+        "amount_bucket": "50-200",
+        "system_source": "checkout_api",
+        "payment_method_bucket": "credit_card",
+        "channel": "web",
+        "retry_result": "failed",
+        "failure_origin": "processor",
+    }
+    return event | members
+
+
+class CapturingExporter:
+    """An exporter that keeps what it is given.
+
+    Attributes:
+        lines: every line it took, without its end.
+        reopened: how often it was reopened.
+        closed: whether it was closed.
+        failure: when set, the next write takes nothing and raises it, once.
+    """
+
+    def __init__(self, target: str = "") -> None:
+        self.target = target
+        self.lines: list[bytes] = []
+        self.reopened = 0
+        self.closed = False
+        self.failure: ExportFailed | None = None
+
+    def write(self, data: bytes) -> None:
+        """Take whole lines."""
+        failure, self.failure = self.failure, None
+        if failure is not None:
+            raise failure
+        if not data.endswith(b"\n"):
+            raise ExportFailed("write", "an exporter is given whole lines")
+        self.lines += data[:-1].split(b"\n")
+
+    def reopen(self) -> bool:
+        """Count it."""
+        self.reopened += 1
+        return True
+
+    def close(self) -> None:
+        """Note it."""
+        self.closed = True
+
+
+class _Pending(NamedTuple):
+    since: float
+    attempts: int
+
+
+@dataclass
+class _Group:
+    last: _Id
+    pending: dict[_Id, _Pending] = field(default_factory=dict)
+
+
+@dataclass
+class _Store:
+    """What a server would hold; shared by all members of a stream."""
+
+    entries: dict[_Id, tuple[int, bytes]] | None = None
+    group: _Group | None = None
+    newest: _Id = (0, 0)
+    seq: int = 0
+    marks: set[bytes] = field(default_factory=set)
+    dead: list[tuple[Delivery, str]] = field(default_factory=list)
+    lease: tuple[str, float] = ("", float("-inf"))
+    names: dict[str, tuple[str, float]] = field(default_factory=dict)
+    ledger: Ledger = field(default_factory=Ledger)
+    appended: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class MemoryStream:
+    """The stream in memory, both sides of it: an `AppendStream` and a `ReadStream` for one process and one event loop.
+
+    Ids, idle times and leases follow the given clock; event ids are remembered for ever.
+
+    Args:
+        consumer: the name in the group.
+        token: what tells this member's node from every other one.
+        maxlen: length of the stream, exact; 0 for no trimming.
+        now: the clock, Unix seconds.
+
+    Attributes:
+        failure: while set, nothing works and this is why.
+    """
+
+    def __init__(
+        self,
+        consumer: str = "one",
+        token: str = "one",  # noqa: S107 - a name, no secret
+        *,
+        maxlen: int = 0,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self.consumer = consumer
+        self.failure: StreamUnavailable | None = None
+        self._token, self._maxlen, self._now = token, maxlen, now
+        self._store = _Store()
+
+    def member(self, consumer: str, token: str) -> "MemoryStream":
+        """Another member on the same stream, as another node would be."""
+        other = MemoryStream(consumer, token, maxlen=self._maxlen, now=self._now)
+        other._store = self._store
+        return other
+
+    def entries(self) -> list[Delivery]:
+        """What is in the stream, in order; `attempts` is 0."""
+        return [Delivery(_text(at), seq, data, 0) for at, (seq, data) in (self._store.entries or {}).items()]
+
+    def dead_letters(self) -> list[tuple[Delivery, str]]:
+        """What was dead-lettered, with the reasons."""
+        return list(self._store.dead)
+
+    def backlog(self) -> Backlog:
+        """What waits in the stream."""
+        store = self._store
+        entries, group = store.entries or {}, store.group
+        unread = sum(group is None or at > group.last for at in entries)
+        return Backlog(len(entries), len(group.pending) if group else 0, unread, len(store.dead))
+
+    def trim(self, length: int) -> None:
+        """Delete the oldest entries, read or not, until so many are left; 0 is all."""
+        entries = self._store.entries or {}
+        for at in list(entries)[: max(0, len(entries) - length)]:
+            del entries[at]
+
+    def delete(self) -> None:
+        """Delete the stream and its group, as an operator might; ids and numbers given stay known."""
+        self._store.entries = self._store.group = None
+        self._store.newest = (0, 0)
+
+    def append(self, events: Sequence[StoredEvent], settle: Settle) -> None:
+        """Store events; see AppendStream."""
+        loop = asyncio.get_running_loop()
+        if self.failure is not None:
+            loop.call_soon(settle, b"", self.failure)
+            return
+        results = bytes(self._append(event) for event in events)
+        if self._maxlen:
+            self.trim(self._maxlen)
+        self._store.appended.set()
+        loop.call_soon(settle, results, None)
+
+    async def probe(self) -> None:
+        """Prove that appending works; see AppendStream."""
+        self._check()
+
+    async def connect(self) -> None:
+        """Nothing to connect; see ReadStream."""
+        self._check()
+
+    async def claim_name(self) -> bool:
+        """Take or keep the consumer name; see ReadStream."""
+        self._check()
+        names, now = self._store.names, self._now()
+        holder, until = names.get(self.consumer, ("", now))
+        if holder != self._token and now < until:
+            return False
+        names[self.consumer] = (self._token, now + NAME_SECONDS)
+        return True
+
+    async def take_lease(self, ledger: Ledger, *, fresh: bool) -> Ledger | None:
+        """Take or keep the lease; see ReadStream."""
+        self._check()
+        store, now = self._store, self._now()
+        holder, until = store.lease
+        if holder != self._token and now < until:
+            return None
+        store.lease = (self._token, now + LEASE_SECONDS)
+        if store.ledger.owner == self._token and not fresh:
+            store.ledger.settled = ledger.settled
+            return ledger
+        before = msgspec.structs.replace(store.ledger)
+        store.ledger.owner, store.ledger.acked, store.ledger.settled = self._token, 0, 0
+        return before
+
+    async def ensure_group(self, ledger: Ledger) -> bool:
+        """Make the group if it is missing; see ReadStream."""
+        self._check()
+        store = self._store
+        if store.entries is None or store.newest < _id(ledger.last_id):
+            ledger.last_id, ledger.left = b"0-0", ()
+        if store.group is not None:
+            return False
+        if store.entries is None:
+            store.entries = {}
+        milliseconds, counter = _id(ledger.left[0] if ledger.left else ledger.last_id)
+        store.group = _Group((milliseconds, counter - 1) if ledger.left else (milliseconds, counter))
+        return True
+
+    async def read(self, count: int, block_seconds: float) -> list[Delivery]:
+        """Read new entries; see ReadStream."""
+        if not (found := self._unread(count)):
+            self._store.appended.clear()
+            try:
+                async with asyncio.timeout(block_seconds):
+                    await self._store.appended.wait()
+            except TimeoutError:
+                return []
+            found = self._unread(count)
+        return found
+
+    async def pending(self, after: bytes, idle_seconds: float, *, count_attempt: bool) -> list[Delivery]:
+        """Take over pending entries; see ReadStream."""
+        group, now = self._group(), self._now()
+        idle = [at for at in sorted(group.pending) if at > _id(after) and now - group.pending[at].since >= idle_seconds]
+        deliveries = []
+        for at in idle[:SLICE]:
+            attempts = group.pending[at].attempts
+            entry = (self._store.entries or {}).get(at)
+            if entry is None:
+                deliveries.append(Delivery(_text(at), 0, None, attempts, gone=True))
+            else:
+                group.pending[at] = _Pending(now, attempts + count_attempt)
+                deliveries.append(Delivery(_text(at), *entry, attempts + count_attempt))
+        return deliveries
+
+    async def ack(self, ids: Sequence[bytes], ledger: Ledger, expected: int) -> bytes:
+        """Ack entries and note the ledger; see ReadStream. `expected` only spares a server work."""
+        del expected
+        self._hold()
+        store = self._store
+        flags = b""
+        if ids:
+            pending = self._group().pending
+            flags = b"".join(b"0" if pending.pop(_id(entry), None) is None else b"1" for entry in ids)
+        acked = store.ledger.acked + flags.count(b"1")
+        store.ledger = msgspec.structs.replace(ledger, owner=self._token, acked=acked)
+        store.lease = (self._token, self._now() + LEASE_SECONDS)
+        return flags
+
+    async def dead_letter(self, delivery: Delivery, reason: str, ledger: Ledger) -> bool:
+        """Copy an entry to the dead letters, then ack it; see ReadStream."""
+        self._hold()
+        if self._group().pending.pop(_id(delivery.id), None) is None:
+            return False
+        self._store.dead.append((delivery, reason))
+        noted = self._store.ledger
+        noted.owner, noted.last_id, noted.last_seq = self._token, ledger.last_id, ledger.last_seq
+        return True
+
+    async def unread_tail(self, ledger: Ledger) -> int | None:
+        """The last number given when nothing follows; see ReadStream."""
+        self._check()
+        last = _id(ledger.last_id)
+        return None if any(at > last for at in self._store.entries or {}) else self._store.seq
+
+    async def leave(self) -> None:
+        """Give up lease and name; see ReadStream."""
+        store = self._store
+        if store.lease[0] == self._token:
+            store.lease = ("", float("-inf"))
+        if store.names.get(self.consumer, ("", 0.0))[0] == self._token:
+            del store.names[self.consumer]
+
+    def _check(self) -> None:
+        if self.failure is not None:
+            raise self.failure
+
+    def _hold(self) -> None:
+        self._check()
+        holder, until = self._store.lease
+        if holder != self._token or self._now() >= until:
+            raise LeaseLost("another consumer may hold the stream")
+
+    def _group(self) -> _Group:
+        self._check()
+        if self._store.group is None:
+            raise GroupMissing("the group does not exist")
+        return self._store.group
+
+    def _append(self, event: StoredEvent) -> int:
+        store = self._store
+        if event.uid in store.marks:
+            return DUPLICATE
+        if store.entries is None:
+            store.entries = {}
+        milliseconds = int(self._now() * 1000)
+        last, counter = store.newest
+        store.newest = (milliseconds, 0) if milliseconds > last else (last, counter + 1)
+        store.seq += 1
+        store.entries[store.newest] = (store.seq, event.data)
+        store.marks.add(event.uid)
+        return APPENDED
+
+    def _unread(self, count: int) -> list[Delivery]:
+        group, now = self._group(), self._now()
+        found = [at for at in self._store.entries or {} if at > group.last][:count]
+        for at in found:
+            group.last = at
+            group.pending[at] = _Pending(now, 1)
+        return [Delivery(_text(at), *(self._store.entries or {})[at]) for at in found]
+
+
+def _id(text: bytes) -> _Id:
+    milliseconds, _, counter = text.partition(b"-")
+    return int(milliseconds), int(counter or 0)
+
+
+def _text(entry: _Id) -> bytes:
+    return b"%d-%d" % entry
