@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
+# An environment that broke after it was made (a Python upgrade, an interrupted run) is made anew.
+$(shell $(BIN)/payflux --version >/dev/null 2>&1 || rm -f $(VENV)/.run $(VENV)/.dev)
+
 .DEFAULT_GOAL := help
 .PHONY: help run test check smoke bench lock clean
 
@@ -10,7 +13,7 @@ help:  ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 run: $(VENV)/.run  ## run PayFlux with an embedded Valkey and simulated traffic
-	$(BIN)/payflux dev --simulate
+	@$(BIN)/payflux dev --simulate
 
 test: check  ## check and test everything
 	$(BIN)/pytest -n 2 --dist worksteal
@@ -34,9 +37,9 @@ clean:  ## forget the environment and everything made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(VENV)/.run: requirements.lock pyproject.toml scripts/install.sh
-	scripts/install.sh "$(PYTHON)" $(VENV) requirements.lock
+	@scripts/install.sh "$(PYTHON)" $(VENV) requirements.lock
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.lock pyproject.toml scripts/install.sh
-	scripts/install.sh "$(PYTHON)" $(VENV) requirements-dev.lock
+	@scripts/install.sh "$(PYTHON)" $(VENV) requirements-dev.lock
 	@touch $(VENV)/.run $@

@@ -82,8 +82,8 @@ class Node:
         command = [sys.executable, "-m", "payflux", "serve"]
         with self._lines.open("ab") as lines, self._log.open("ab") as log:
             self._process = subprocess.Popen(command, env=environ, stdout=lines, stderr=log)
-        _until(lambda: self._said("node_ready") or self._process.poll() is not None, START_SECONDS)
-        if not (ready := self._said("node_ready")):
+        _until(lambda: self._said("node_started") or self._process.poll() is not None, START_SECONDS)
+        if not (ready := self._said("node_started")):
             self.stop()
             raise NodeFailed(f"the node did not start:\n{self._log.read_text()}")
         self.port = int(str(ready[-1]["address"]).rpartition(":")[2])

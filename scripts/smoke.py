@@ -71,7 +71,7 @@ class Node:
         deadline = time.monotonic() + START_SECONDS
         while True:
             for line in self._log.read_text().splitlines():
-                if '"node_ready"' in line and line.endswith("}"):
+                if '"node_started"' in line and line.endswith("}"):
                     return str(json.loads(line)["address"])
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise NodeFailed(f"the node did not start; its log:\n{self._log.read_text()}")

@@ -95,9 +95,9 @@ class Node:
                 start_new_session=True,
             )
         if ready:
-            until(lambda: self.logged("node_ready", start) or self.process.poll() is not None, "node", START_SECONDS)
+            until(lambda: self.logged("node_started", start) or self.process.poll() is not None, "node", START_SECONDS)
             assert self.process.poll() is None, self.log_file.read_text()
-            self.port = int(self.logged("node_ready", start)[-1]["address"].rpartition(":")[2])
+            self.port = int(self.logged("node_started", start)[-1]["address"].rpartition(":")[2])
             until(lambda: self.get("/health")[0] == 200, "health")
 
     def logs(self, start: int = 0) -> list[dict[str, Any]]:

@@ -38,7 +38,11 @@ BODY_TOO_LARGE = problem(413, "body_too_large", f"a body may have {BODY_BYTES} b
 BAD_ENCODING = problem(
     415, "unsupported_encoding", "send the body without Content-Encoding", headers=[(b"Accept-Encoding", b"identity")]
 )
-INVALID_BATCH = problem(400, "invalid_batch", "a batch is a JSON array of events, or NDJSON with one event a line")
+INVALID_BATCH = problem(
+    400,
+    "invalid_batch",
+    "a batch is a JSON array of at least one event; one event a line takes Content-Type: application/x-ndjson",
+)
 BATCH_TOO_LARGE = problem(400, "batch_too_large", f"a batch may have {BATCH_EVENTS} events at most")
 
 _NOBODY: tuple[None, None] = (None, None)

@@ -4,6 +4,7 @@ It never touches an event, so it has nothing to fail at.
 """
 
 import asyncio
+import errno
 import os
 import secrets
 import signal
@@ -32,6 +33,10 @@ BACKOFF_SECONDS = (0.1, 5.0)
 REOPEN_SECONDS = 0.1  # hang-ups that come together count as one
 HURRY_SECONDS = 1.0  # signals that come together count as one; a later one hurries
 INGEST_SECONDS, CONSUMER_SECONDS = 12.0, 14.0  # together with what follows below the 30 s of a shutdown
+HINTS = {
+    errno.EADDRINUSE: "another program listens there, perhaps another node: set HTTP_ADDR",
+    errno.EACCES: "ports below 1024 take a privilege: set HTTP_ADDR to another one",
+}
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -90,7 +95,9 @@ class Supervisor:
         try:
             self._prepare()
         except OSError as error:
-            log("error", "cannot_listen", detail=str(error), hint="is another node running? set HTTP_ADDR")
+            address = "{}:{}".format(*self._values[HTTP_ADDR])
+            hint = HINTS.get(error.errno or 0, "set HTTP_ADDR to an address of this machine")
+            log("error", "cannot_listen", address=address, detail=str(error), hint=hint)
             return EXIT_CONFIGURATION
         for member in self._members:
             await self._start(member)
@@ -219,7 +226,7 @@ class Supervisor:
     def _all_ready(self) -> None:
         if self._on_ready is not None and all(member.ready for member in self._members):
             on_ready, self._on_ready = self._on_ready, None
-            log("info", "node_ready", address="{}:{}".format(*self._address), workers=self._workers, role=self._role)
+            log("info", "node_started", address="{}:{}".format(*self._address), workers=self._workers, role=self._role)
             on_ready(*self._address)
 
     def _hang_up(self) -> None:

@@ -44,7 +44,10 @@ Send an event, and see its line appear on stdout:
     -d '{event}'
 
 Look around:   curl {url}/health      curl -s {url}/metrics | grep payflux_      curl {url}/export/health
-More traffic:  payflux simulate --url {url} --key {key} --incident outage
+In a second terminal, traffic with an incident:
+
+  {program} simulate --url {url} --key {key} --incident outage
+
 Ctrl-C ends it; the data stay.
 
 """
@@ -123,7 +126,7 @@ def _on_ready(home: Path, key: str, *, simulate: bool) -> Callable[[str, int], N
     def on_ready(host: str, port: int) -> None:
         url = f"http://{host}:{port}"
         event = EVENT.format(event_id=uuid.uuid4())
-        sys.stderr.write(BANNER.format(url=url, key=key, event=event, directory=home))
+        sys.stderr.write(BANNER.format(url=url, key=key, event=event, directory=home, program=sys.argv[0]))
         sys.stderr.flush()
         if simulate:
             # In a thread, so that it ends with this process however that ends.
