@@ -2,6 +2,7 @@
 
 import contextlib
 import email.utils
+import encodings.idna  # noqa: F401 - else the first connection imports it, and a fork meanwhile keeps its lock for ever
 import socket
 import ssl
 import time
