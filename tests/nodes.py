@@ -109,6 +109,10 @@ class Node:
         """The log lines that say so."""
         return [line for line in self.logs(start) if line["msg"] == msg]
 
+    def line_count(self) -> int:
+        """How many whole lines there are while the node may be writing another."""
+        return self.lines_file.read_bytes().count(b"\n")
+
     def lines(self) -> list[dict[str, Any]]:
         """The exported lines, all whole."""
         text = self.lines_file.read_bytes()

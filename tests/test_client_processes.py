@@ -160,7 +160,7 @@ def test_a_real_node_that_goes_down_and_comes_back_gets_everything(make_node: Ma
 
         send(1000)
         assert client.flush(20)
-        until(lambda: len(node.lines()) == 1000, "the first lines")  # a kill would cost what is acked and not exported
+        until(lambda: node.line_count() == 1000, "the first lines")  # a kill would cost what is acked and not exported
         os.killpg(node.process.pid, signal.SIGKILL)
         node.process.wait(10)
         send(1000)
@@ -173,7 +173,7 @@ def test_a_real_node_that_goes_down_and_comes_back_gets_everything(make_node: Ma
         assert counts.accepted == 3000
         assert exact(counts)
     try:
-        until(lambda: len(node.lines()) >= 3000, "the lines")
+        until(lambda: node.line_count() >= 3000, "the lines")
     except AssertionError:
         print(len(node.lines()), node.metrics(), *node.logs()[-40:], sep="\n")  # noqa: T201 - says why
         raise

@@ -321,7 +321,7 @@ def test_a_requeued_event_is_exported_once(run: Run, server: Server, make_node: 
     bury(server, decode_event(json.dumps(again).encode()).data, "max_deliveries")
     assert run("requeue", "--yes")[1] == "1 requeued\n"
     assert node.post(last) == 202
-    until(lambda: len(node.lines()) == 3 and node.drained(), "three lines")
+    until(lambda: node.line_count() == 3 and node.drained(), "three lines")
     assert [(line["event_id"], line["seq"]) for line in node.lines()] == [
         (one["event_id"], seq) for seq, one in enumerate((first, again, last), 1)
     ]

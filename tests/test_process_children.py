@@ -122,7 +122,7 @@ def test_roles(make_node: MakeNode) -> None:
         assert node.metrics()["redis_up"] == 1
     assert ingest.post(event()) == 202
     assert consume.post(event()) == 404
-    until(lambda: len(consume.lines()) == 1, "the line")
+    until(lambda: consume.line_count() == 1, "the line")
     assert ingest.lines() == []
     assert ingest.metrics()["ingest_accepted_total"] == 1
     until(lambda: consume.metrics()["consumer_processed_total"] == 1, "it to be counted")

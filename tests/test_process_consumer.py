@@ -250,7 +250,7 @@ def test_poison(server: Server, make_node: MakeNode) -> None:
     posted.append(event())
     assert node.post(posted[-1]) == 202
     until(lambda: server.client.xlen(DEAD_LETTERS) == len(expected), "all dead letters")
-    until(lambda: len(node.lines()) == len(posted), "all neighbours")
+    until(lambda: node.line_count() == len(posted), "all neighbours")
     letters = [fields for _, fields in client.xrange(DEAD_LETTERS)]
     assert {letter[b"original_id"]: (letter[b"data"], letter[b"reason"].decode()) for letter in letters} == expected
     assert all(letter[b"timestamp"].endswith(b"Z") for letter in letters)

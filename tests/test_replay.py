@@ -48,7 +48,7 @@ def test_lines_are_those_of_the_node_and_marked(run: Run, server: Server, make_n
     for _ in range(3):
         batch = [event(retry_count=number % 4, geo_bucket=f"G{number}") for number in range(10)]
         assert node.post_batch(batch)[0] == 200
-    until(lambda: len(node.lines()) == 30 and node.drained(), "the node's lines")
+    until(lambda: node.line_count() == 30 and node.drained(), "the node's lines")
     groups = server.client.xinfo_groups("events_stream")
     middle = node.lines()[17]["stream_message_id"]
     for arguments, expected in ((), node.lines()), (("--from", middle), node.lines()[17:]):

@@ -56,11 +56,11 @@ def test_lines_are_those_of_the_node(server: Server, make_node: MakeNode, follow
     node = make_node()
     first = [event(retry_count=number % 4, geo_bucket=f"G{number}") for number in range(20)]
     assert node.post_batch(first)[0] == 200
-    until(lambda: len(node.lines()) == 20 and node.drained(), "the node's lines")
+    until(lambda: node.line_count() == 20 and node.drained(), "the node's lines")
     everything = follow("--from-start")
     assert len(wait_for(everything, 20)) == 20
     assert node.post_batch([event(processor="adyen") for _ in range(20)])[0] == 200
-    until(lambda: len(node.lines()) == 40 and node.drained(), "the node's lines")
+    until(lambda: node.line_count() == 40 and node.drained(), "the node's lines")
     assert without_own(wait_for(everything, 40)) == without_own(node.lines())
     assert {line["consumer_name"] for line in everything.lines()} == {"payflux-tail"}
     assert everything.interrupt() == 0
