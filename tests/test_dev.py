@@ -149,7 +149,7 @@ def test_restart_keeps_key_and_data(start: Start) -> None:
     assert now
     assert json.loads(shell(re.sub(port, now[1], command))) == {"status": "duplicate"}
     assert json.loads(second.curl()) == {"status": "accepted"}
-    until(lambda: second.line_count() == 2, "the second line")
+    until(lambda: len(second.lines()) == 2, "the second line")
     assert [line["seq"] for line in second.lines()] == [1, 2]
     assert second.end(signal.SIGINT) == 0
 
@@ -159,7 +159,7 @@ def test_own_key_and_simulation(start: Start) -> None:
     dev = start("dev", "--simulate", PAYFLUX_API_KEY="my-own-key").ready()
     assert kept_key(dev) == "my-own-key"
     assert not (dev.home / "api-key").exists()
-    until(lambda: dev.line_count() >= 20, "simulated events")
+    until(lambda: len(dev.lines()) >= 20, "simulated events")
     assert {line["event_type"] for line in dev.lines()} != {"payment_failed"}
     assert dev.end() == 0
     assert dev.servers() == []
@@ -179,7 +179,7 @@ def test_killed_and_started_again(start: Start) -> None:
     (server,) = second.servers()
     assert server != orphan
     assert json.loads(second.curl()) == {"status": "accepted"}
-    until(lambda: second.line_count() == 2, "the second line")
+    until(lambda: len(second.lines()) == 2, "the second line")
     assert [line["seq"] for line in second.lines()] == [1, 2]
     assert second.end() == 0
     assert second.servers() == []

@@ -243,7 +243,7 @@ def test_poison(server: Server, make_node: MakeNode) -> None:
     for fields, reason in POISON.values():
         posted.append(event())
         assert node.post(posted[-1]) == 202
-        until(lambda: node.drained() and len(node.lines()) == len(posted), "the neighbour")
+        until(lambda: node.drained() and node.line_count() == len(posted), "the neighbour")
         expected[add_by_hand(server, fields, node.lines()[-1]["seq"])] = (fields.get(b"data", b""), reason)
     twice = client.execute_command("XADD", STREAM, "*", "data", "first", "data", "second")
     expected[twice] = (b"second", "missing_data")
