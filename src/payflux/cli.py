@@ -12,6 +12,7 @@ COMMANDS = {
     "dev": "payflux.commands.dev:dev",
     "simulate": "payflux.commands.simulate:simulate",
     "send": "payflux.commands.send:send",
+    "bench": "payflux.commands.bench:bench",
     "config": "payflux.commands.config:config",
     "check": "payflux.commands.check:check",
     "tail": "payflux.commands.tail:tail",
