@@ -1,11 +1,12 @@
 """Measure a node beside its floors, in one run on one machine; README.md says what the figures mean.
 
-Exit codes: 0 every target met, 1 one missed or the contract broken, 2 the benchmark cannot run here.
+Without options a short run of the most important scenarios; `--full` is all of them, and takes most of an hour.
+
+Exit codes: 0 every target met, 1 one missed, a floor missing or the contract broken, 2 the benchmark cannot run here.
 """
 
 import argparse
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -14,133 +15,139 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-import msgspec
-from floors import FloorMissing, Nginx, Redis
-from load_generator import LoadGenerator
-from machine import busy_seconds, cpu_seconds, describe, host_kind, supported
-from node_under_test import Node, NodeFailed
-from report import Result, Round, contradictions, judge, show
+from floors import FloorMissing
+from load_generator import GeneratorMissing
+from machine import describe, host_kind, open_files, supported
+from node_under_test import NodeFailed
+from redis_server import RedisMissing
+from report import show
+from results_file import Measured, Result, save
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from scenario import Scenario
+from scenarios import KINDS, SCENARIOS
+from servers_under_test import Servers
+from targets import judge
 
 from payflux.errors import SettingsError
 
-BATCH_EVENTS = 100
-XADD_COMMANDS = 400_000
-WIDTH = 120  # of the table in a pipe
-RESULTS = Path(__file__).parent / "results"
+WIDTH = 150  # of the table in a pipe
+OPEN_FILES = 16_384
+UNMEASURABLE = (FloorMissing, GeneratorMissing, RedisMissing, NodeFailed, SettingsError, subprocess.SubprocessError)
+PRESETS = {
+    "short": {"rounds": 3, "seconds": 2.0, "drained": 200_000, "longest": 10.0, "idle": 100, "ids": 1_000_000},
+    "full": {"rounds": 3, "seconds": 4.0, "drained": 400_000, "longest": 60.0, "idle": 200, "ids": 2_000_000},
+    "quick": {"rounds": 1, "seconds": 1.0, "drained": 20_000, "longest": 2.0, "idle": 20, "ids": 100_000},
+}
 
 
-class Bench:
-    """The servers of a run, all on this machine.
-
-    Args:
-        options: of the command line.
-        stack: ends the servers.
-    """
-
-    def __init__(self, options: argparse.Namespace, stack: ExitStack) -> None:
-        self.options = options
-        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pf-bench-")))
-        self.nginx = Nginx(directory / "nginx")
-        stack.callback(self.nginx.stop)
-        self.bare_redis = Redis(directory / "bare", options.aof)
-        stack.callback(self.bare_redis.stop)
-        self.redis = Redis(directory / "redis", options.aof)
-        stack.callback(self.redis.stop)
-        self.node = Node(directory / "node", self.redis, options.workers)
-        stack.callback(self.node.stop)
-        self.generator = LoadGenerator(options.seconds, spaced=options.spaced, threads=options.threads)
-
-    def round(self) -> Round:
-        """Floor, node, floor, node: once."""
-        generator, connections, batch = self.generator, self.options.connections, self.options.batch_connections
-        busy, ours, started = busy_seconds(), self._spent(), time.monotonic()
-        nginx = self.nginx.measure(generator, connections)
-        single = self.node.measure(lambda: generator.run(self.node.port, connections), connections)
-        xadd = self.bare_redis.measure_xadd(XADD_COMMANDS)
-        ndjson = self.node.measure(lambda: generator.run(self.node.port, batch, BATCH_EVENTS), batch, size=BATCH_EVENTS)
-        foreign = (busy_seconds() - busy) - (self._spent() - ours)
-        return Round(nginx, xadd, single, ndjson, max(0.0, foreign / (time.monotonic() - started)))
-
-    def _spent(self) -> float:
-        """CPU seconds of all that belongs to the run."""
-        pids = [self.nginx.pid, self.bare_redis.pid, self.redis.pid, self.node.consumer, *self.node.ingest]
-        own = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-        return sum(map(cpu_seconds, pids)) + sum(usage.ru_utime + usage.ru_stime for usage in own)
-
-    def tools(self) -> list[str]:
-        """Commands that tell the versions of what took part."""
-        return [self.nginx.version, f"{self.redis.binary} --version", "redis-benchmark --version", "wrk -v"]
-
-
-def run(options: argparse.Namespace, console: Console) -> Result:
-    """The whole benchmark.
+def run(options: argparse.Namespace, chosen: Sequence[Scenario], console: Console) -> Result:
+    """Measure.
 
     Raises:
-        FloorMissing: a floor cannot be measured here.
+        FloorMissing: a floor cannot be measured here; there are more such exceptions, see `UNMEASURABLE`.
     """
-    rounds = []
+    measured: list[Measured] = []
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with ExitStack() as stack:
-        bench = Bench(options, stack)
-        status = stack.enter_context(console.status("warming up"))
-        bench.node.measure(lambda: bench.generator.run(bench.node.port, options.connections), options.connections)
-        for number in range(options.rounds):
-            status.update(f"round {number + 1} of {options.rounds}")
-            rounds.append(bench.round())
-        return Result(
-            date=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            machine=describe(bench.tools()),
-            options=vars(options),
-            generator=bench.generator.name,
-            verdicts=judge(rounds),
-            wrong=contradictions(rounds),
-            rounds=rounds,
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pf-bench-")))
+        servers = Servers(options, directory, stack)
+        machine = describe(servers.tools())
+        progress = stack.enter_context(
+            Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         )
+        task = progress.add_task("", total=len(chosen))
+        for scenario in chosen:
+            progress.update(task, description=scenario.title)
+            measured.append(_measure(servers, scenario))
+            progress.advance(task)
+    return Result(
+        date=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        machine=machine,
+        options=vars(options),
+        generator=servers.generator.name,
+        scenarios=measured,
+        verdicts=judge(measured),
+    )
 
 
-def save(result: Result, options: argparse.Namespace) -> Path:
-    """Keep a run; one of the same day, machine and kind is replaced."""
-    kind = "".join(("-aof-everysec" if options.aof != "off" else "", "-spaced" if options.spaced else ""))
-    file = RESULTS / f"{result.date[:10]}-{host_kind()}{kind}.json"
-    RESULTS.mkdir(exist_ok=True)
-    file.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=1) + b"\n")
-    return file
+def _measure(servers: Servers, scenario: Scenario) -> Measured:
+    runs = list(KINDS[scenario.kind](servers, scenario))
+    return Measured(scenario.name, scenario.family, scenario.title, scenario.x, needs=list(scenario.floors), runs=runs)
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
-    cpus = os.cpu_count() or 1
-    parser = argparse.ArgumentParser(prog="bench.py", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5, help="of floors and node (default %(default)s)")
-    parser.add_argument("--seconds", type=int, default=3, help="of each load (default %(default)s)")
-    parser.add_argument("--connections", type=int, default=64, help="for single events (default %(default)s)")
-    parser.add_argument("--batch-connections", type=int, default=4, help="for batches (default %(default)s)")
-    parser.add_argument("--workers", type=int, default=1, help="ingest processes of the node (default %(default)s)")
-    parser.add_argument("--threads", type=int, default=max(1, cpus // 2), help="of wrk (default %(default)s)")
-    parser.add_argument("--aof", choices=("off", "everysec"), default="off", help="persistence of Redis")
-    parser.add_argument("--spaced", action="store_true", help="send bodies with blanks, as Python's json.dumps does")
+    parser = argparse.ArgumentParser(
+        prog="bench.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    extent = parser.add_mutually_exclusive_group()
+    extent.add_argument("--full", dest="extent", action="store_const", const="full", help="every scenario")
+    extent.add_argument(
+        "--quick",
+        dest="extent",
+        action="store_const",
+        const="quick",
+        help="one short round: does it work? proves nothing",
+    )
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="these scenarios, or families of them (see --list)")
+    parser.add_argument("--list", action="store_true", help="list the scenarios")
+    parser.add_argument("--rounds", type=int, help="of floors and node")
+    parser.add_argument("--seconds", type=float, help="of each load")
+    parser.add_argument("--longest", type=float, help="seconds of a load that is watched")
+    parser.add_argument("--soak", type=float, default=0.0, metavar="MINUTES", help="and a soak of so many minutes")
+    parser.add_argument("--ids", type=int, help="that are really remembered when their memory is measured")
+    parser.add_argument("--drained", type=int, help="events the consumer alone gets through")
+    parser.add_argument("--threads", type=int, default=max(1, (os.cpu_count() or 1) // 2), help="of wrk")
+    parser.add_argument("--name", help="of the result in benchmarks/results/; by default of date, machine and extent")
+    parser.set_defaults(extent="short")
     options = parser.parse_args(arguments)
-    numbers = ("rounds", "seconds", "connections", "batch_connections", "workers", "threads")
-    if any(getattr(options, name) < 1 for name in numbers):
-        parser.error("every number must be 1 or more")
+    for name, value in PRESETS[options.extent].items():
+        if getattr(options, name, None) is None:
+            setattr(options, name, value)
+    numbers = ("rounds", "seconds", "longest", "ids", "drained", "threads")
+    if any(getattr(options, name) <= 0 for name in numbers) or options.soak < 0:
+        parser.error("every number must be more than 0")
+    if unknown := sorted(set(options.only or ()) - {name for s in SCENARIOS.values() for name in (s.name, s.family)}):
+        parser.error(f"there is no scenario {', '.join(unknown)}; --list shows them")
     return options
+
+
+def choose(options: argparse.Namespace) -> list[Scenario]:
+    """The scenarios to measure; a soak only when asked for."""
+    only = set(options.only or ())
+    found = [
+        scenario
+        for scenario in SCENARIOS.values()
+        if ({scenario.name, scenario.family} & only if only else options.extent == "full" or scenario.brief)
+        and scenario.kind != "soak"
+    ]
+    return found + ([SCENARIOS["soak"]] if options.soak else [])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark as a command, return its exit code."""
     options = parse(arguments)
-    console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
+    console = Console(highlight=False) if sys.stdout.isatty() else Console(width=WIDTH, highlight=False)
+    chosen = choose(options)
+    if options.list:
+        for scenario in SCENARIOS.values():
+            console.print(f"{scenario.name:20} {scenario.family:12} {scenario.title}{' *' if scenario.brief else ''}")
+        return 0
     if not supported():
         console.print("the benchmark reads /proc, which only Linux has")
         return 2
+    open_files(OPEN_FILES)
     try:
-        result = run(options, console)
-    except (FloorMissing, NodeFailed, SettingsError, subprocess.SubprocessError) as error:
+        result = run(options, chosen, console)
+    except UNMEASURABLE as error:
         console.print(f"[red]cannot measure:[/] {error}")
         return 2
-    show(console, result, (options.connections, options.batch_connections))
-    console.print(f"kept in {save(result, options)}")
-    return 1 if result.wrong or not all(verdict.ok for verdict in result.verdicts) else 0
+    show(console, result)
+    if options.extent != "quick" or options.name:
+        kind = "" if options.extent == "full" else f"-{options.extent}"
+        print(f"kept in {save(result, options.name or f'{result.date[:10]}-{host_kind()}{kind}')}")
+    return 0 if result.passed else 1
 
 
 if __name__ == "__main__":

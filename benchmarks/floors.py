@@ -3,29 +3,44 @@
 import shutil
 import socket
 import subprocess
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-import hiredis
 import msgspec
-from load_generator import LoadGenerator, body
+from load_generator import Load, LoadGenerator, Shape, event_of
 from machine import children, cpu_seconds
-
-from payflux.embedded import server_binary
-from payflux.redis_link import pack
+from redis_server import Redis
 
 START_SECONDS = 10.0
-PIPELINE = 64
+PIPELINE, CLIENTS = 64, 4
+XADD_COMMANDS = 400_000
+SCRIPT_EVENTS = 200_000
+MAXLEN = "200000"
+SEQ = "12345678"
+MARK = "0123ab1234567890123456789"
+"""As long as the word by which the append script tells an event: bucket and mark."""
+
+SCRIPT = (
+    "for i = 2, #ARGV, 2 do redis.call('XADD', KEYS[1], '*', 'data', ARGV[i], 'seq', "
+    + SEQ
+    + " + i) end return #ARGV / 2"
+)
+"""XADD alone in a script: the same entries and the same arguments as the append script's, nothing else done."""
+
 NGINX_CONFIG = """
 daemon off;
 worker_processes 1;
 pid {directory}/nginx.pid;
 error_log {directory}/nginx.log;
-events {{ worker_connections 1024; }}
+events {{ worker_connections 8192; }}
+worker_rlimit_nofile 16384;
 http {{
     access_log off;
     keepalive_requests 1000000000;
     keepalive_timeout 600s;
+    client_max_body_size 2m;
     client_body_temp_path {directory}/body; proxy_temp_path {directory}/proxy; fastcgi_temp_path {directory}/fastcgi;
     uwsgi_temp_path {directory}/uwsgi; scgi_temp_path {directory}/scgi;
     server {{ listen 127.0.0.1:{port}; location / {{ return 202; }} }}
@@ -34,7 +49,7 @@ http {{
 
 
 class Floor(msgspec.Struct):
-    """What a floor took: CPU for each request or command in µs, and how many a second; latency where it has one."""
+    """What a floor took: CPU for each request or event in µs, and how many a second; latency where it has one."""
 
     cpu_us: float
     per_second: float
@@ -54,34 +69,29 @@ def free_port() -> int:
         return port
 
 
-class Nginx:
-    """`return 202`, one worker process, no log: a web server that does nothing."""
+class WebServer:
+    """A web server that answers 202 to everything and does nothing else.
 
-    def __init__(self, directory: Path) -> None:
-        binary = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/opt/homebrew/bin")
-        if binary is None:
-            raise FloorMissing("nginx is not installed: apt-get install nginx-light (or your system's nginx)")
-        self.port = free_port()
-        directory.mkdir()
-        config = directory / "nginx.conf"
-        config.write_text(NGINX_CONFIG.format(directory=directory, port=self.port))
-        self._process = subprocess.Popen(
-            [binary, "-p", str(directory), "-e", str(directory / "nginx.log"), "-c", str(config)],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        self._await_worker(directory / "nginx.log")
-        (self.pid,) = children(self._process.pid)
-        self.version = f"{binary} -v"
+    Args:
+        name: what to call it.
+        command: starts it.
+        port: where it listens.
+        pid: of the process that answers, once the server runs; given the pid of what was started.
 
-    def _await_worker(self, log: Path) -> None:
+    Raises:
+        FloorMissing: it does not start.
+    """
+
+    def __init__(self, name: str, command: list[str], port: int, pid: Callable[[int], int | None]) -> None:
+        self.name, self.port = name, port
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + START_SECONDS
-        while not (self._process.poll() is None and children(self._process.pid) and self._answers()):
+        while not ((found := pid(self._process.pid)) and self._answers()):
             if self._process.poll() is not None or time.monotonic() > deadline:
-                said = log.read_text().strip() if log.exists() else "nothing"
                 self.stop()
-                raise FloorMissing(f"nginx did not start: {said}")
+                raise FloorMissing(f"{name} did not start: {' '.join(command)}")
             time.sleep(0.01)
+        self.pid = found
 
     def _answers(self) -> bool:
         try:
@@ -90,14 +100,15 @@ class Nginx:
             return False
         return True
 
-    def measure(self, generator: LoadGenerator, connections: int) -> Floor:
-        """Take the same requests the node gets."""
+    def measure(self, generator: LoadGenerator, shape: Shape) -> Floor:
+        """Take the same requests the node gets; cost and speed are by request.
+
+        Raises:
+            FloorMissing: not every answer was a 202.
+        """
         before = cpu_seconds(self.pid)
-        load = generator.run(self.port, connections)
-        if load.bad or load.broken or not load.answers:
-            raise FloorMissing(f"nginx did not answer every request with 202: {load}")
-        spent = cpu_seconds(self.pid) - before
-        return Floor(spent / load.answers * 1e6, load.answers / load.seconds, load.p50_ms, load.p99_ms)
+        load = generator.run(self.port, shape)
+        return floor_of(self.name, load, cpu_seconds(self.pid) - before)
 
     def stop(self) -> None:
         """End it."""
@@ -105,102 +116,92 @@ class Nginx:
         self._process.wait(10)
 
 
-class Redis:
-    """A server of the binary the embedded Valkey uses, on a unix socket, alone with its data.
+def floor_of(name: str, load: Load, spent: float) -> Floor:
+    """A floor from what the generator saw and the CPU seconds it took.
 
-    Args:
-        directory: of its files.
-        aof: `off` or `everysec`.
+    Raises:
+        FloorMissing: not every answer was a success, or there was none.
     """
+    if load.bad or load.broken or not load.answers:
+        raise FloorMissing(f"{name} did not answer every request with 202: {load}")
+    return Floor(spent / load.answers * 1e6, load.answers / load.seconds, load.p50_ms, load.p99_ms)
 
-    def __init__(self, directory: Path, aof: str) -> None:
-        directory.mkdir()
-        self.binary = server_binary()
-        self.path = str(directory / "r.sock")
-        self.url = f"unix://{self.path}"
-        persistence = ["--appendonly", "yes", "--appendfsync", aof] if aof != "off" else ["--appendonly", "no"]
-        self._process = subprocess.Popen(
-            [
-                self.binary,
-                "--port",
-                "0",
-                "--unixsocket",
-                self.path,
-                "--dir",
-                str(directory),
-                "--save",
-                "",
-                *persistence,
-            ],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        self.pid = self._process.pid
-        self._socket = self._connect()
-        self._reader = hiredis.Reader(encoding="utf-8", errors="replace")
 
-    def _connect(self) -> socket.socket:
-        deadline = time.monotonic() + START_SECONDS
-        while True:
-            connection = socket.socket(socket.AF_UNIX)
-            try:
-                connection.connect(self.path)
-            except OSError:
-                connection.close()
-                if self._process.poll() is not None or time.monotonic() > deadline:
-                    self._process.kill()
-                    raise FloorMissing(f"{self.binary} did not start") from None
-                time.sleep(0.01)
-            else:
-                connection.settimeout(30)
-                return connection
+def nginx(directory: Path) -> WebServer:
+    """`return 202`, one worker process, no log.
 
-    def command(self, *words: str) -> object:
-        """Send a command and return its reply; raises what Redis answers as an error."""
-        return self._pipeline(pack(words), 1)
+    Raises:
+        FloorMissing: it is not installed.
+    """
+    binary = nginx_binary()
+    directory.mkdir()
+    port, config = free_port(), directory / "nginx.conf"
+    config.write_text(NGINX_CONFIG.format(directory=directory, port=port))
+    command = [binary, "-p", str(directory), "-e", str(directory / "nginx.log"), "-c", str(config)]
+    return WebServer("nginx", command, port, lambda master: next(iter(children(master)), None))
 
-    def _pipeline(self, packed: bytes, replies: int) -> object:
-        self._socket.sendall(packed)
-        reply: object = None
-        for _ in range(replies):
-            while (reply := self._reader.gets()) is False:
-                self._reader.feed(self._socket.recv(65_536))
-            if isinstance(reply, Exception):
-                raise reply
-        return reply
 
-    def commands_run(self) -> dict[str, dict[str, float]]:
-        """Calls and µs of every command since the start, by its name."""
-        stats = {}
-        for line in str(self.command("INFO", "commandstats")).splitlines():
-            name, _, values = line.partition(":")
-            if name.startswith("cmdstat_"):
-                pairs = (value.partition("=") for value in values.split(","))
-                stats[name.removeprefix("cmdstat_")] = {key: float(value) for key, _, value in pairs}
-        return stats
+def nginx_binary() -> str:
+    """Where nginx is.
 
-    def measure_xadd(self, commands: int) -> Floor:
-        """Bare pipelined XADD of the same payload, by redis-benchmark or else by ourselves; then forget them."""
-        event = body("550e8400-e29b-41d4-a716-446655440000")
-        words = ("XADD", "floor", "*", "data", event)
-        tool = shutil.which("redis-benchmark") or shutil.which("valkey-benchmark")
-        before, started = cpu_seconds(self.pid), time.monotonic()
-        if tool:
-            how = ("-s", self.path, "-c", "4", "-P", str(PIPELINE), "-n", str(commands), "-q")
-            subprocess.run([tool, *how, *words], stdout=subprocess.DEVNULL, check=True, timeout=60)
-        else:
-            packed = pack(words) * PIPELINE
-            for _ in range(commands // PIPELINE):
-                self._pipeline(packed, PIPELINE)
-        took = time.monotonic() - started
-        spent = cpu_seconds(self.pid) - before
-        done = self.command("XLEN", "floor")
-        assert isinstance(done, int)
-        self.command("FLUSHALL", "SYNC")
-        return Floor(spent / done * 1e6, done / took)
+    Raises:
+        FloorMissing: nowhere.
+    """
+    found = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/opt/homebrew/bin")
+    if found is None:
+        raise FloorMissing("nginx is not installed: apt-get install nginx-light (or your system's nginx)")
+    return found
 
-    def stop(self) -> None:
-        """End it, without saving anything."""
-        self._socket.close()
-        self._process.kill()
-        self._process.wait(10)
+
+def bare_server() -> WebServer:
+    """PayFlux's own HTTP server with a handler that answers 202 and does nothing."""
+    port = free_port()
+    command = [sys.executable, str(Path(__file__).with_name("bare_server.py")), str(port)]
+    return WebServer("the bare HTTP server", command, port, lambda pid: pid)
+
+
+def measure_xadd(redis: Redis, shape: Shape) -> Floor:
+    """Bare pipelined XADD of the entries PayFlux makes.
+
+    Raises:
+        FloorMissing: redis-benchmark is not installed or fails.
+    """
+    entry = ("data", event_of(shape), "seq", SEQ)
+    words = ("XADD", "floor", "MAXLEN", "~", MAXLEN, "*", *entry)
+    return _redis_benchmark(redis, XADD_COMMANDS, 1, words, CLIENTS, PIPELINE)
+
+
+def measure_script(redis: Redis, shape: Shape, events: int) -> Floor:
+    """XADD alone in a script of so many events; cost and speed are by event.
+
+    Raises:
+        FloorMissing: redis-benchmark is not installed or fails.
+    """
+    sha = str(redis.command("SCRIPT", "LOAD", SCRIPT))
+    words = ("EVALSHA", sha, "1", "floor", *((MARK, event_of(shape)) * events))
+    return _redis_benchmark(redis, SCRIPT_EVENTS // events, events, words, 2, 1)
+
+
+def _redis_benchmark(  # noqa: PLR0917 - a command line
+    redis: Redis, commands: int, each: int, words: tuple[str, ...], clients: int, pipeline: int
+) -> Floor:
+    tool = shutil.which("redis-benchmark") or shutil.which("valkey-benchmark")
+    if tool is None:
+        raise FloorMissing("redis-benchmark is not installed: apt-get install redis-tools (or your system's Redis)")
+    before, started = cpu_seconds(redis.pid), time.monotonic()
+    how = ("-s", redis.path, "-c", str(clients), "-P", str(pipeline), "-n", str(commands), "-q")
+    try:
+        subprocess.run([tool, *how, *words], stdout=subprocess.DEVNULL, check=True, timeout=120)
+    except subprocess.SubprocessError as error:
+        raise FloorMissing(f"redis-benchmark failed: {error}") from None
+    took, spent = time.monotonic() - started, cpu_seconds(redis.pid) - before
+    added = int(str(_fields(redis.command("XINFO", "STREAM", "floor"))["entries-added"]))
+    redis.command("FLUSHALL", "SYNC")
+    if added < commands * each:
+        raise FloorMissing(f"redis-benchmark added {added:,} entries instead of {commands * each:,}")
+    return Floor(spent / added * 1e6, added / took)
+
+
+def _fields(flat: object) -> dict[str, object]:
+    assert isinstance(flat, list)
+    return dict(zip(flat[::2], flat[1::2], strict=True))

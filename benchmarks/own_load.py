@@ -1,119 +1,95 @@
-"""The load generator for machines without wrk: one process, keep-alive connections, one request at a time on each.
+"""Our own load generator, a process of its own: at a constant rate, or for machines without wrk.
 
-`own_load.py URL CONNECTIONS SECONDS HEAD EVENT PREFIX SIZE` means what `wrk_load.lua` says, and prints the same line.
+`own_load.py PLAN` (JSON, see `LoadGenerator.paced`) prints one line, a `Load`. The schedule is driven by a timer of the
+kernel (timerfd_create(2)), finer than the millisecond that event loops know.
 """
 
-import selectors
-import socket
+import asyncio
+import ctypes
+import os
 import sys
-import time
-from collections import Counter
-from itertools import count
-from urllib.parse import urlsplit
+from collections.abc import Callable
 
 import msgspec
+import uvloop
+from load_generator import Load, Shape
 
-ANSWER_SECONDS = 10.0
+from payflux.pressure import Pressure, Requests
 
-
-class Requests:
-    """Makes distinct requests."""
-
-    def __init__(self, head: str, event: str, prefix: str, size: int) -> None:
-        before, after = event.split("@")
-        self._before, self._after = (before + prefix + "0000").encode(), after.encode() + b"\n" * (size > 1)
-        length = size * (len(self._before) + 8 + len(self._after))
-        self._head = f"{head}Content-Length: {length}\r\n\r\n".encode()
-        self._size = size
-        self._numbers = count(1)
-
-    def next(self) -> bytes:
-        """The next one."""
-        events = (b"%b%08x%b" % (self._before, next(self._numbers), self._after) for _ in range(self._size))
-        return self._head + b"".join(events)
+TICK_NANOSECONDS = 200_000
+CLOCK_MONOTONIC = 1
+NONBLOCK = os.O_NONBLOCK | os.O_CLOEXEC
 
 
-class Client:
-    """One connection."""
+class Plan(msgspec.Struct):
+    """What to do; `rate` is events a second, 0 for as many as are answered."""
 
-    def __init__(self, host: str, port: int) -> None:
-        self.socket = socket.create_connection((host, port), ANSWER_SECONDS)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._answer = b""
-        self._sent = 0.0
-
-    def send(self, request: bytes) -> None:
-        """Send a request."""
-        self._sent = time.perf_counter()
-        self.socket.sendall(request)
-
-    def receive(self) -> tuple[int, float] | None:
-        """Status and seconds of an answer that is complete now.
-
-        Raises:
-            ConnectionError: it ended without one.
-        """
-        piece = self.socket.recv(262_144)
-        if not piece:
-            raise ConnectionError
-        self._answer += piece
-        head, end, body = self._answer.partition(b"\r\n\r\n")
-        if not end or len(body) < _length(head):
-            return None
-        self._answer = b""
-        return int(head[9:12]), time.perf_counter() - self._sent
+    shape: Shape
+    port: int
+    rate: float
+    seconds: float
+    event: str
+    key: str
 
 
-def _length(head: bytes) -> int:
-    _, _, rest = head.lower().partition(b"content-length:")
-    return int(rest.partition(b"\r")[0] or 0)
+def kernel_timer(tick: Callable[[], None]) -> Callable[[], None]:
+    """Call a function every 0.2 ms, or as soon after as this process gets a CPU; returns how to stop."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    timer = libc.timerfd_create(CLOCK_MONOTONIC, NONBLOCK)
+    interval = (ctypes.c_long * 4)(0, TICK_NANOSECONDS, 0, TICK_NANOSECONDS)
+    if timer < 0 or libc.timerfd_settime(timer, 0, interval, None):
+        raise OSError(ctypes.get_errno(), "timerfd")
+    loop = asyncio.get_running_loop()
+
+    def expired() -> None:
+        try:
+            os.read(timer, 8)
+        except BlockingIOError:
+            return
+        tick()
+
+    loop.add_reader(timer, expired)
+
+    def stop() -> None:
+        loop.remove_reader(timer)
+        os.close(timer)
+
+    return stop
 
 
-def run(clients: list[Client], requests: Requests, seconds: float) -> tuple[Counter[int], list[float], int]:
-    """Keep every connection busy for so long; statuses, latencies in seconds, broken connections."""
-    statuses: Counter[int] = Counter()
-    latencies: list[float] = []
-    broken = 0
-    with selectors.DefaultSelector() as selector:
-        for client in clients:
-            selector.register(client.socket, selectors.EVENT_READ, client)
-            client.send(requests.next())
-        ends = time.perf_counter() + seconds
-        while (now := time.perf_counter()) < ends and selector.get_map():
-            for key, _ in selector.select(ends - now):
-                client = key.data
-                try:
-                    if (answer := client.receive()) is None:
-                        continue
-                    client.send(requests.next())
-                except OSError:
-                    broken += 1
-                    selector.unregister(client.socket)
-                    continue
-                statuses[answer[0]] += 1
-                latencies.append(answer[1])
-    return statuses, latencies, broken
-
-
-def main() -> None:
-    """Run it and print the figures."""
-    url, connections, seconds, head, event, prefix, size = sys.argv[1:]
-    target = urlsplit(url)
-    clients = [Client(target.hostname or "", target.port or 80) for _ in range(int(connections))]
-    started = time.perf_counter()
-    statuses, latencies, broken = run(clients, Requests(head, event, prefix, int(size)), float(seconds))
-    took = time.perf_counter() - started
-    latencies.sort()
-    figures = {
-        "answers": len(latencies),
-        "bad": sum(n for status, n in statuses.items() if not 200 <= status < 300),
-        "broken": broken,
-        "seconds": took,
-        "p50_ms": latencies[len(latencies) // 2] * 1e3 if latencies else 0.0,
-        "p99_ms": latencies[len(latencies) * 99 // 100] * 1e3 if latencies else 0.0,
-    }
-    print(msgspec.json.encode(figures).decode())
+async def put(plan: Plan) -> Load:
+    """Make the load; every answer that is not a new event stored is bad."""
+    shape = plan.shape
+    requests = Requests(plan.event, f"127.0.0.1:{plan.port}", plan.key, size=shape.size, form=shape.form)
+    rate = plan.rate / shape.size or None
+    load = Pressure(
+        "127.0.0.1",
+        plan.port,
+        requests,
+        connections=shape.connections,
+        seconds=plan.seconds,
+        rate=rate,
+        depth=shape.depth,
+        ticker=kernel_timer,
+    )
+    report = await load.run()
+    expected = {202 if shape.form == "single" else 200: report.requests}
+    bad = sum(number for status, number in report.statuses.items() if status not in expected)
+    bad += report.rejected + report.duplicates + report.codes.get("unreadable_answer", 0)
+    return Load(
+        answers=report.requests,
+        bad=bad,
+        broken=report.broken + report.unanswered,
+        seconds=report.seconds,
+        p50_ms=report.p50_ms,
+        p99_ms=report.p99_ms,
+        p999_ms=report.p999_ms,
+        max_ms=report.max_ms,
+        rate=rate or 0.0,
+        late_p99_ms=report.late_p99_ms,
+        late_max_ms=report.late_max_ms,
+    )
 
 
 if __name__ == "__main__":
-    main()
+    print(msgspec.json.encode(uvloop.run(put(msgspec.json.decode(sys.argv[1], type=Plan)))).decode())

@@ -1,137 +1,134 @@
-"""The result of a benchmark: verdicts, a table for people, a file for machines."""
+"""A result for people: the table, the floors, the verdicts."""
 
-from collections.abc import Callable, Sequence
-from statistics import median
+from collections.abc import Iterator
 from typing import NamedTuple
 
-import msgspec
-from floors import Floor
-from node_under_test import Figures
+from results_file import Measured, Result, Verdict
 from rich.console import Console
 from rich.table import Table
 
-INGEST_LIMIT = 2.2
-REDIS_LIMIT = 3.5
-CONSUMER_LIMIT_US = 7.0
 
+class Column(NamedTuple):
+    """A figure as it is shown."""
 
-class Round(msgspec.Struct):
-    """The floors and the node, one after the other; `foreign` is how many CPUs others kept busy meanwhile."""
-
-    nginx: Floor
-    xadd: Floor
-    single: Figures
-    ndjson: Figures
-    foreign: float
-
-
-class Verdict(msgspec.Struct):
-    """One target: the median of the rounds, the least and the most of them, and what it may be."""
-
-    name: str
-    found: float
-    least: float
-    most: float
-    limit: float
-    ok: bool
-
-
-class Result(msgspec.Struct):
-    """Everything there is to keep of a run."""
-
-    date: str
-    machine: dict[str, object]
-    options: dict[str, object]
-    generator: str
-    verdicts: list[Verdict]
-    wrong: list[str]
-    rounds: list[Round]
-
-
-def judge(rounds: Sequence[Round]) -> list[Verdict]:
-    """Compare within each round, as the machine is not equally fast in all of them."""
-    return [
-        _verdict(
-            "ingest CPU / nginx's `return 202`", [r.single.ingest_us / r.nginx.cpu_us for r in rounds], INGEST_LIMIT
-        ),
-        _verdict("Redis CPU / bare pipelined XADD", [r.single.redis_us / r.xadd.cpu_us for r in rounds], REDIS_LIMIT),
-        _verdict("consumer CPU, µs", [r.single.consumer_us for r in rounds], CONSUMER_LIMIT_US),
-    ]
-
-
-def _verdict(name: str, values: Sequence[float], limit: float) -> Verdict:
-    found = median(values)
-    return Verdict(name, found, min(values), max(values), limit, found <= limit)
-
-
-def contradictions(rounds: Sequence[Round]) -> list[str]:
-    """What broke the contract, each with the number of its round."""
-    return [
-        f"round {number}, {what}: {text}"
-        for number, a_round in enumerate(rounds, 1)
-        for what, figures in (("single", a_round.single), ("NDJSON", a_round.ndjson))
-        for text in figures.wrong
-    ]
-
-
-class _Row(NamedTuple):
-    name: str
-    of_node: Callable[[Figures], float]
-    of_nginx: Callable[[Floor], float] | None = None
-    of_xadd: Callable[[Floor], float] | None = None
+    figure: str
+    heading: str
     form: str = ",.1f"
 
 
-ROWS = (
-    _Row("a second", lambda f: f.per_second, lambda f: f.per_second, lambda f: f.per_second, ",.0f"),
-    _Row("latency p50, ms", lambda f: f.p50_ms, lambda f: f.p50_ms, form=".2f"),
-    _Row("latency p99, ms", lambda f: f.p99_ms, lambda f: f.p99_ms, form=".2f"),
-    _Row("CPU of ingest (nginx), µs", lambda f: f.ingest_us, lambda f: f.cpu_us, form=".2f"),
-    _Row("CPU of Redis, µs", lambda f: f.redis_us, None, lambda f: f.cpu_us, ".2f"),
-    _Row("CPU of the consumer, µs", lambda f: f.consumer_us, form=".2f"),
-    _Row("Redis in scripts, µs", lambda f: f.script_us, form=".2f"),
-    _Row("events in an append script", lambda f: f.batch),
-    _Row("events in a read of the consumer", lambda f: f.read_batch),
-    _Row("lag when the load ended", lambda f: f.lag, form=",.0f"),
-    _Row("until it was gone, ms", lambda f: f.drain_ms, form=",.0f"),
-    _Row("RSS of ingest, MiB", lambda f: f.ingest_mib),
-    _Row("RSS of the consumer, MiB", lambda f: f.consumer_mib),
-    _Row("RSS of Redis, MiB", lambda f: f.redis_mib),
+COLUMNS = (
+    Column("per_second", "events/s", ",.0f"),
+    Column("ingest_us", "ingest"),
+    Column("consumer_us", "consumer"),
+    Column("redis_us", "Redis"),
+    Column("redis_append_us", "append"),
+    Column("redis_consumer_us", "read"),
+    Column("p50_ms", "p50 ms", ",.2f"),
+    Column("p99_ms", "p99", ",.1f"),
+    Column("p999_ms", "p99.9", ",.1f"),
+    Column("batch", "script", ",.0f"),
+    Column("read_batch", "ack", ",.0f"),
+    Column("drain_ms", "drain ms", ",.0f"),
+    Column("node_mib", "MiB", ",.0f"),
 )
+FLOORS = {
+    "nginx": "nginx `return 202`",
+    "bare": "202 of our server",
+    "xadd": "XADD, pipelined",
+    "script30": "XADD in scripts of 30",
+    "script100": "XADD in scripts of 100",
+}
+CONTRACT = "every answer the expected one; accepted = numbered = in the stream = exported = lines"
 
 
-def show(console: Console, result: Result, connections: Sequence[int]) -> None:
-    """Print a run for people."""
-    machine, rounds = result.machine, result.rounds
+def show(console: Console, result: Result) -> None:
+    """Print a run."""
+    machine = result.machine
     console.print(f"\n{machine['cpus']} x {machine['cpu']}, Linux {machine['kernel']}, Python {machine['python']}")
-    others = ", ".join(f"{a_round.foreign:.2f}" for a_round in rounds)
-    console.print(f"load by {result.generator}; CPUs kept busy by others in each round: {others}")
-    single, batch = connections
-    table = Table(title=f"medians of {len(rounds)} rounds, per request or event", title_justify="left")
-    for heading in ("", "nginx 202", "bare XADD", f"single, {single} conn.", f"NDJSON of 100, {batch} conn."):
-        table.add_column(heading, justify="right" if heading else "left")
-    for row in ROWS:
-        table.add_row(row.name, *_cells(row, rounds))
-    console.print(table)
-    verdicts = Table(title="targets", title_justify="left")
-    for heading in ("", "median", "range", "limit", "verdict"):
-        verdicts.add_column(heading, justify="right" if heading else "left")
-    for v in result.verdicts:
-        mark = "[green]PASS[/]" if v.ok else "[red]FAIL[/]"
-        verdicts.add_row(v.name, f"{v.found:.2f}", f"{v.least:.2f} to {v.most:.2f}", f"{v.limit:.1f}", mark)
-    promise = "every answer a success; accepted = numbered = in the stream = exported = lines"
-    verdicts.add_row(promise, "", "", "", "[red]FAIL[/]" if result.wrong else "[green]PASS[/]")
-    console.print(verdicts)
+    foreign = [run.foreign for scenario in result.scenarios for run in scenario.runs]
+    console.print(f"load by {result.generator}; CPUs kept busy by others: {max(foreign, default=0):.2f} at most")
+    console.print(figures_table(result.scenarios))
+    for table in (floors_table(result.scenarios), others_table(result.scenarios), verdict_table(result)):
+        if table.row_count:
+            console.print(table)
     for text in result.wrong:
         console.print(f"[red]{text}[/]")
 
 
-def _cells(row: _Row, rounds: Sequence[Round]) -> list[str]:
-    nginx = format(median(map(row.of_nginx, (r.nginx for r in rounds))), row.form) if row.of_nginx else ""
-    xadd = format(median(map(row.of_xadd, (r.xadd for r in rounds))), row.form) if row.of_xadd else ""
-    ours = [format(median(map(row.of_node, each)), row.form) for each in _columns(rounds)]
-    return [nginx, xadd, *ours]
+def figures_table(scenarios: list[Measured]) -> Table:
+    """What the loads cost, a row for each."""
+    table = Table(title="the node: medians of the rounds; CPU in µs per event", title_justify="left")
+    table.add_column("", no_wrap=True)
+    for column in COLUMNS:
+        table.add_column(column.heading, justify="right", no_wrap=True)
+    for scenario in scenarios:
+        if scenario.figure("per_second") is not None:
+            table.add_row(scenario.name, *cells(scenario))
+    return table
 
 
-def _columns(rounds: Sequence[Round]) -> tuple[list[Figures], list[Figures]]:
-    return [r.single for r in rounds], [r.ndjson for r in rounds]
+def cells(scenario: Measured) -> list[str]:
+    """The figures of a row; empty where there is none."""
+    values = ((scenario.figure(column.figure), column.form) for column in COLUMNS)
+    return ["" if value is None else format(value, form) for value, form in values]
+
+
+def floors_table(scenarios: list[Measured]) -> Table:
+    """What the floors cost in the same rounds."""
+    table = Table(title="the floors: CPU in µs per request or event, and how many a second", title_justify="left")
+    table.add_column("beside")
+    for name in FLOORS.values():
+        table.add_column(name, justify="right")
+    for scenario in scenarios:
+        found = [(scenario.floor(name), scenario.floor(name, "per_second")) for name in FLOORS]
+        if any(cpu is not None for cpu, _ in found):
+            table.add_row(
+                scenario.name, *("" if cpu is None else f"{cpu:.2f}  {speed or 0:>9,.0f}" for cpu, speed in found)
+            )
+    return table
+
+
+def others_table(scenarios: list[Measured]) -> Table:
+    """What is measured otherwise."""
+    table = Table("", "figure", "median", title="other figures", title_justify="left")
+    shown = {column.figure for column in COLUMNS} | {"events"}
+    for scenario in scenarios:
+        plain = scenario.figure("per_second") is not None
+        for name in dict.fromkeys(name for run in scenario.runs for name in run.figures):
+            if name in shown or (plain and name not in ("capacity", "rate", "late_p99_ms", "lag_max", "growth_mib")):
+                continue
+            if value := scenario.figure(name):
+                table.add_row(scenario.name, name, f"{value:,.2f}")
+    return table
+
+
+def verdict_table(result: Result) -> Table:
+    """The targets."""
+    table = Table("target", title="targets", title_justify="left")
+    for heading in ("median", "range", "limit", "verdict"):
+        table.add_column(heading, justify="right")
+    for row in verdict_rows(result):
+        table.add_row(*row[:-1], {"PASS": "[green]PASS[/]", "FAIL": "[red]FAIL[/]"}.get(row[-1], row[-1]))
+    return table
+
+
+def verdict_rows(result: Result) -> Iterator[tuple[str, str, str, str, str]]:
+    """Each target: name, median, range, limit, verdict; the contract is the last one."""
+    for verdict in result.verdicts:
+        limit = f"{'≥' if verdict.at_least else '≤'} {number(verdict.limit)}"
+        if verdict.reason:
+            yield verdict.name, verdict.reason, "", limit, "FAIL"
+            continue
+        spread = f"{number(verdict.least)} to {number(verdict.most)}"
+        yield verdict.name, number(verdict.found), spread, limit, word(verdict)
+    yield CONTRACT, "", "", "", "FAIL" if result.wrong else "PASS"
+
+
+def word(verdict: Verdict) -> str:
+    """PASS, FAIL, or that it is not judged."""
+    return "for information" if verdict.ok is None else "PASS" if verdict.ok else "FAIL"
+
+
+def number(value: float) -> str:
+    """With as many digits as matter."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2f}"
