@@ -7,10 +7,10 @@ BIN := $(VENV)/bin
 $(shell $(BIN)/payflux --version >/dev/null 2>&1 || rm -f $(VENV)/.run $(VENV)/.dev)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check smoke bench lock clean
+.PHONY: help run test check smoke bench bench-full lock clean
 
 help:  ## list the commands
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 run: $(VENV)/.run  ## run PayFlux with an embedded Valkey and simulated traffic
 	@$(BIN)/payflux dev --simulate
@@ -27,8 +27,11 @@ check: $(VENV)/.dev  ## formatting, lint, types, layers
 smoke: $(VENV)/.dev  ## send 10,000 events through a node of its own and prove that each came out once
 	$(BIN)/python scripts/smoke.py
 
-bench: $(VENV)/.dev  ## measure against the floors of the same machine; needs nginx
+bench: $(VENV)/.dev  ## measure against the floors of the same machine; needs nginx and redis-benchmark
 	$(BIN)/python benchmarks/bench.py
+
+bench-full: $(VENV)/.dev  ## every scenario, most of an hour; results and plots in benchmarks/results
+	$(BIN)/python benchmarks/bench.py --full
 
 lock:  ## compile the lock files anew; needs uv
 	scripts/lock.sh

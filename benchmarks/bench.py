@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from figures import write
 from floors import FloorMissing
 from load_generator import GeneratorMissing
 from machine import describe, host_kind, open_files, supported
@@ -146,7 +147,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     show(console, result)
     if options.extent != "quick" or options.name:
         kind = "" if options.extent == "full" else f"-{options.extent}"
-        print(f"kept in {save(result, options.name or f'{result.date[:10]}-{host_kind()}{kind}')}")
+        name = options.name or f"{result.date[:10]}-{host_kind()}{kind}"
+        print(f"kept in {save(result, name)}, with {len(write(result, name))} plots beside it")
     return 0 if result.passed else 1
 
 

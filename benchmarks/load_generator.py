@@ -155,8 +155,9 @@ class LoadGenerator:
         head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/{kind}\r\n"
         what = [head, event_of(shape, "@"), f"{_prefix()}-", str(shape.size), shape.form, str(shape.depth)]
         what += [str(shape.duplicates), f"{POOL_PREFIX}-", str(POOL), str(shape.processors), str(shape.keys), KEY]
+        seconds = max(1.0, round(seconds))  # wrk knows no less
         threads = min(self._threads, shape.connections)
-        options = [f"-t{threads}", f"-c{shape.connections}", f"-d{seconds:g}s", "--timeout", "10s"]
+        options = [f"-t{threads}", f"-c{shape.connections}", f"-d{seconds:.0f}s", "--timeout", "10s"]
         command = [self._wrk, *options, "-s", str(HERE / "wrk_load.lua"), f"http://127.0.0.1:{port}", "--", *what]
         return _read(command, seconds)
 

@@ -1,0 +1,129 @@
+"""Writes the figures of a kept result, and its plots, into docs/performance.md: `page.py benchmarks/results/NAME.json`.
+
+Only what stands between its marks is written; the words around it are people's.
+"""
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from figures import write
+from report import COLUMNS, FLOORS, cells, verdict_rows
+from results_file import RESULTS, Measured, Result, read
+
+PAGE = RESULTS.parent.parent / "docs" / "performance.md"
+BEGIN, END = "<!-- {}: written by benchmarks/page.py from {} -->", "<!-- end of {} -->"
+DAY_KEYS = ("1,000 events/s", "50,000 events/s")
+
+
+def rewrite(page: str, result: Result, name: str, plots: Sequence[str]) -> str:
+    """A page with its marked parts written anew.
+
+    Args:
+        page: as it is.
+        result: what to write.
+        name: of the result's file, without `.json`.
+        plots: names of those that exist.
+
+    Raises:
+        ValueError: a mark is missing.
+    """
+    for part, text in parts(result, name, plots).items():
+        start = page.find(f"<!-- {part}: ")
+        end = page.find(END.format(part))
+        if start < 0 or end < start:
+            raise ValueError(f"the page has no marks for {part}")
+        begin = BEGIN.format(part, f"benchmarks/results/{name}.json")
+        page = f"{page[:start]}{begin}\n\n{text}\n\n{page[end:]}"
+    return page
+
+
+def parts(result: Result, name: str, plots: Sequence[str]) -> dict[str, str]:
+    """The text of each marked part."""
+    pictures = {plot: f"![{plot}](../benchmarks/results/{name}/{plot}.svg)" for plot in plots}
+    scaling = ("connections", "stored", "ignored", "stream", "keys", "processors")
+    return {
+        "machine": _machine(result),
+        "targets": _targets(result),
+        "speed": _pictures(pictures, "speed", "batch-size") + "\n\n" + _loads(result),
+        "cost": _pictures(pictures, "cost") + "\n\n" + _floors(result),
+        "latency": _pictures(pictures, "latency", "lag") + "\n\n" + _others(result, ("open", "idle", "start")),
+        "memory": _pictures(pictures, "dedup-memory", "soak") + "\n\n" + _others(result, ("dedup", "soak")),
+        "scaling": _pictures(pictures, *scaling),
+    }
+
+
+def _pictures(pictures: dict[str, str], *names: str) -> str:
+    return "\n\n".join(pictures[name] for name in names if name in pictures) or "Not measured."
+
+
+def _machine(result: Result) -> str:
+    machine, options = result.machine, result.options
+    modules, tools = machine["modules"], machine["tools"]
+    assert isinstance(modules, dict)
+    assert isinstance(tools, dict)
+    versions = ", ".join(f"{name} {version}" for name, version in modules.items())
+    took = f"{options['rounds']} rounds of {options['seconds']:g} s"
+    return "\n".join(
+        (
+            f"{machine['cpus']} x {machine['cpu']}, Linux {machine['kernel']}, Python {machine['python']},",
+            f"{versions}.",
+            f"{'; '.join(str(tool) for tool in tools.values())}.",
+            f"Measured {result.date}, commit {machine['commit']}; {took}; load by {result.generator}.",
+        )
+    )
+
+
+def _targets(result: Result) -> str:
+    return _table(("target", "median", "range", "limit", "verdict"), verdict_rows(result))
+
+
+def _loads(result: Result) -> str:
+    headings = ("scenario", *(column.heading for column in COLUMNS))
+    rows = ((s.title, *cells(s)) for s in result.scenarios if s.figure("per_second") is not None)
+    return _table(headings, rows)
+
+
+def _floors(result: Result) -> str:
+    found = ((s.title, *(_cell(s, name) for name in FLOORS)) for s in result.scenarios)
+    return _table(("floor beside", *FLOORS.values()), (row for row in found if any(row[1:])))
+
+
+def _cell(scenario: Measured, floor: str) -> str:
+    value = scenario.floor(floor)
+    return "" if value is None else f"{value:.2f}"
+
+
+def _others(result: Result, families: Sequence[str]) -> str:
+    return _table(("scenario", "figure", "median"), _figures(result, families))
+
+
+def _figures(result: Result, families: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+    """Every figure of some scenarios; what is 0 because there was nothing to measure is left out."""
+    for scenario in result.scenarios:
+        if scenario.family in families:
+            for figure in dict.fromkeys(name for run in scenario.runs for name in run.figures):
+                if value := scenario.figure(figure):
+                    yield scenario.title, figure, f"{value:,.2f}"
+
+
+def _table(headings: Sequence[str], rows: Iterator[tuple[str, ...]]) -> str:
+    lines = [f"| {' | '.join(cells)} |" for cells in (headings, ["---"] * len(headings), *rows)]
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write the page and the plots; returns the exit code."""
+    if len(arguments) != 1:
+        print(__doc__)
+        return 2
+    file = Path(arguments[0])
+    result = read(file)
+    plots = [plot.stem for plot in write(result, file.stem)]
+    PAGE.write_text(rewrite(PAGE.read_text(), result, file.stem, plots))
+    print(f"written: {PAGE}, {len(plots)} plots in {RESULTS / file.stem}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
