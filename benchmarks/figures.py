@@ -64,16 +64,9 @@ def _cost(found: dict[str, Measured], about: str) -> str:
 
 
 def _parts(scenario: Measured) -> dict[str, float]:
-    """CPU of an event by who spends it; what of Redis is outside its commands is its reading and writing."""
-    parts = {label: value for name, label in SIDES.items() if (value := scenario.figure(name))}
-    append, read = scenario.figure("redis_append_us") or 0.0, scenario.figure("redis_consumer_us") or 0.0
-    total = scenario.figure("redis_us") or 0.0
-    redis = {
-        "Redis: append": append,
-        "Redis: consumer": read,
-        "Redis: input and output": max(0.0, total - append - read),
-    }
-    return parts | {name: value for name, value in redis.items() if value}
+    """CPU of an event by who spends it."""
+    sides = SIDES | {"redis_append_us": "Redis: append", "redis_consumer_us": "Redis: consumer"}
+    return {label: value for name, label in sides.items() if (value := scenario.figure(name))}
 
 
 def _speed(found: dict[str, Measured], about: str) -> str:

@@ -34,7 +34,10 @@ EVENT = {
     "failure_origin": "processor",
 }
 EXAMPLE_ID = "550e8400-e29b-41d4-a716-446655440000"
-LONG = ("merchant_id_hash", "payment_intent_id_hash", "failure_category", "amount_bucket", "system_source", "channel")
+LONG = (
+    *("merchant_id_hash", "payment_intent_id_hash", "failure_category", "amount_bucket", "system_source", "channel"),
+    "payment_method_bucket",
+)
 """Fields that are filled up for larger entries."""
 
 MORE_SECONDS = 20.0

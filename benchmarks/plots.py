@@ -7,8 +7,8 @@ from math import ceil, floor, log10
 from typing import NamedTuple
 
 WIDTH = 760
-LEFT, RIGHT, TOP, BOTTOM = 78, 24, 74, 54
-HEIGHT = 400
+LEFT, RIGHT, TOP, BOTTOM = 78, 24, 88, 54
+HEIGHT = 410
 COLORS = ("#3b6fb6", "#d9822b", "#4a9d5b", "#b8434e", "#7d5ba6", "#7f8790")
 STYLE = (
     "svg{font:13px system-ui,-apple-system,Segoe UI,Helvetica,Arial,sans-serif}"

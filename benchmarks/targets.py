@@ -56,7 +56,7 @@ TARGETS = (
         ("script30",),
     ),
     Target(
-        "single: Redis in append scripts / XADD alone in a script",
+        "single: Redis CPU, append side / XADD alone in a script",
         "single-64-2w",
         ratio("redis_append_us", "script30"),
         2.4,
@@ -73,7 +73,7 @@ TARGETS = (
         ("script100",),
     ),
     Target(
-        "batches of 100: Redis in append scripts / XADD alone in a script",
+        "batches of 100: Redis CPU, append side / XADD alone in a script",
         "ndjson-100-2w",
         ratio("redis_append_us", "script100"),
         2.2,

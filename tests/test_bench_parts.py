@@ -1,0 +1,146 @@
+"""What the benchmark measures with: CPU time, its load generators, the model of the marks, its table of scenarios."""
+
+import os
+import random
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from bench import PRESETS, choose, parse
+from load_generator import EVENT, KEY, LoadGenerator, Shape, event_of
+from machine import cpu_seconds
+from redis_server import Commands, Redis
+from runs_alone import buckets, fit, layout, modelled, remember
+from scenarios import KINDS, SCENARIOS
+from targets import TARGETS
+
+from conftest import MakeNode
+from nodes import KEY as NODE_KEY
+from payflux.event import decode_event
+from payflux.redis_append import mark_of
+from servers import until
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the benchmark needs /proc, which only Linux has")
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+BUSY = "import time\nwhile time.process_time() < 0.2: pass\nprint(time.process_time(), flush=True)\ninput()"
+
+
+def test_cpu_time_is_what_a_process_spent() -> None:
+    """To a few milliseconds, whatever it waited in between."""
+    child = subprocess.Popen([sys.executable, "-c", BUSY], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    spent = float(child.stdout.readline())
+    assert cpu_seconds(child.pid) == pytest.approx(spent, abs=0.02)
+    child.communicate("\n")
+
+
+@pytest.mark.parametrize("shape", [Shape(4), Shape(4, size=20, form="array"), Shape(4, size=20, form="ndjson")])
+def test_the_paced_generator_sends_what_is_due(make_node: MakeNode, shape: Shape) -> None:
+    """A process of its own, on a real node: as many events as the rate asks for, each of them stored once."""
+    node = make_node({"PAYFLUX_API_KEY": "", "PAYFLUX_API_KEYS": f"{KEY},{NODE_KEY}"})
+    load = LoadGenerator(1, threads=1).paced(node.port, shape, 400, 0.5)
+    assert (load.bad, load.broken) == (0, 0)
+    assert load.answers * shape.size == pytest.approx(200, abs=shape.size)
+    assert load.rate == 400 / shape.size
+    assert 0 < load.p50_ms <= load.p99_ms <= load.p999_ms <= load.max_ms
+    assert node.metrics()["ingest_accepted_total"] == load.answers * shape.size
+    until(lambda: node.line_count() == load.answers * shape.size, "every line")
+
+
+def test_a_wrong_answer_is_bad(make_node: MakeNode) -> None:
+    """Here a key the node does not know."""
+    load = LoadGenerator(1, threads=1).paced(make_node().port, Shape(2), 100, 0.2)
+    assert load.bad > 0
+
+
+@pytest.mark.parametrize("shape", [Shape(stored=700), Shape(stored=1000), Shape(ignored=2000), Shape(spaced=True)])
+def test_events_are_valid_and_as_large_as_they_should_be(shape: Shape) -> None:
+    """What is ignored is not stored."""
+    stored = decode_event(event_of(shape).encode()).data
+    usual = len(decode_event(event_of(Shape()).encode()).data)
+    assert len(stored) == (shape.stored or usual)
+    assert len(event_of(shape)) >= usual + shape.ignored
+
+
+def test_every_target_has_its_scenario_and_floors() -> None:
+    """A target nobody measures would never fail."""
+    for target in TARGETS:
+        assert target.scenario in SCENARIOS, target
+        assert set(target.floors) <= set(SCENARIOS[target.scenario].floors), target
+    for name, scenario in SCENARIOS.items():
+        assert name == scenario.name
+        assert scenario.kind in KINDS
+        assert all(re.fullmatch(r"nginx|bare|xadd|script\d+", floor) for floor in scenario.floors)
+
+
+def test_the_choice_of_scenarios() -> None:
+    """The short run is the brief ones, `--full` all, `--only` takes names and families, a soak has to be asked for."""
+    names = [scenario.name for scenario in choose(parse([]))]
+    assert names == ["single-64", "single-64-2w", "ndjson-100-2w"]
+    assert {s.name for s in choose(parse(["--full"]))} == set(SCENARIOS) - {"soak"}
+    assert [s.name for s in choose(parse(["--only", "open", "idle"]))] == ["open-25", "open-50", "open-75", "idle"]
+    assert [s.name for s in choose(parse(["--only", "idle", "--soak", "10"]))] == ["idle", "soak"]
+    assert parse(["--full", "--rounds", "7"]).rounds == 7
+    assert parse(["--quick"]).seconds == PRESETS["quick"]["seconds"]
+    with pytest.raises(SystemExit):
+        parse(["--only", "nothing"])
+
+
+def test_the_model_counts_the_sets_that_ids_fall_into() -> None:
+    """By the layout the append script has: ids in random buckets, layer after layer."""
+    mean, smallest, largest = layout()
+    assert 16**smallest * mean < 2_000_000
+    assert largest > smallest
+    draw = random.Random(1)
+    for ids in (1000, 5000, 20_000):
+        real = len({mark_of(draw.randbytes(16))[:smallest] for _ in range(ids)})
+        assert buckets(ids) == pytest.approx(real, rel=0.03)
+    full = mean * 16**smallest
+    assert buckets(full + 10_000) == pytest.approx(16**smallest + 10_000, rel=0.1)
+
+
+def test_the_fit_finds_what_made_the_figures() -> None:
+    """Bytes of an id and of a set."""
+    ids = [50_000.0, 200_000.0, 800_000.0, 2_000_000.0]
+    keys = [buckets(n) for n in ids]
+    trace = {"x": ids, "keys": keys, "bytes": [8.0 * n + 120.0 * k for n, k in zip(ids, keys, strict=True)]}
+    per_id, per_bucket = fit(trace)
+    assert per_id == pytest.approx(8.0)
+    assert per_bucket == pytest.approx(120.0)
+    assert modelled(1_000_000, per_id, per_bucket) == pytest.approx(8.0 + 120.0 * buckets(1e6) / 1e6)
+
+
+async def test_ids_are_really_remembered(directory: Path) -> None:
+    """Through the append script: memory and keys grow with them, by about what the model says."""
+    redis = Redis(directory / "redis", "off")
+    try:
+        trace = await remember(redis, 60_000)
+        commands: Commands = redis.commands()
+    finally:
+        redis.stop()
+    assert trace["x"] == [50_000, 60_000]
+    assert trace["keys"][-1] == pytest.approx(buckets(60_000), rel=0.05)
+    assert 8 < trace["bytes"][-1] / 60_000 < 40
+    assert commands.append_us > 0
+    assert commands.consumer_us == 0
+
+
+def test_the_bench_cannot_run_without_a_floor() -> None:
+    """Where nginx is missing it says what to install, and exits with 2; no result is kept."""
+    before = sorted((BENCHMARKS / "results").iterdir())
+    command = [sys.executable, "-c", f"import shutil, sys; sys.path.insert(0, {str(BENCHMARKS)!r}); {WITHOUT}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env={"PATH": os.environ["PATH"]})
+    assert done.returncode == 2, done.stderr
+    assert "nginx is not installed: apt-get install" in done.stdout
+    assert sorted((BENCHMARKS / "results").iterdir()) == before
+
+
+WITHOUT = "shutil.which = lambda *_, **__: None; import bench; sys.exit(bench.main(['--quick']))"
+
+
+def test_the_example_is_the_contracts() -> None:
+    """Fifteen members, so that figures mean the same everywhere."""
+    assert len(EVENT) == 15
