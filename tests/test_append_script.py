@@ -141,6 +141,20 @@ async def test_a_server_that_cannot_save_refuses_whole_events(every_server: Serv
     nothing_half_done(every_server, [one], 1)
 
 
+async def test_a_mark_set_first_is_taken_back_when_its_append_fails(every_server: Server) -> None:
+    """The stream has one id left: the first event takes it, the second is neither stored nor known afterwards."""
+    batch = [event(1), event(2), event(3)]
+    last = 2**64 - 1
+    every_server.client.xadd(STREAM, {"data": "{}"}, id=f"{last}-{last - 1}")
+    async with appending(every_server) as appender:
+        assert await append(appender, batch) == (b"1", "redis_error")
+        assert [every_server.client.scard(key) for key in marks(every_server)] == [1]
+        assert every_server.client.hget(STATE, "seq") == b"1"
+        every_server.client.delete(STREAM)
+        assert await append(appender, batch) == (b"011", "")
+    assert numbers(every_server) == [2, 3]
+
+
 def start_slowly(server: Server) -> None:
     """Start it so that it loads 4000 keys in more than a second, and wait for no more than its socket."""
     server.path.unlink()
