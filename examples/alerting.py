@@ -1,7 +1,7 @@
 """Tell a webhook when a processor's failure rate rises above a limit, and when it is below again.
 
-Entries are acked after the webhook took the alerts they caused, so none is lost: after a crash one may come twice, with the
-same `id`. While the webhook is away, entries wait in the stream.
+Entries are acked after the webhook took the alerts they caused, so none is lost: after a crash one may come twice, with
+the same `id`. While the webhook is away, entries wait in the stream.
 """
 
 import argparse
@@ -13,8 +13,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 from urllib.error import URLError
 
-from payflux.risk.outcome import outcome_of
 from stream_group import Entry, Group
+
+from payflux.risk.outcome import outcome_of
 
 BACKOFF_SECONDS = (0.2, 10.0)
 
@@ -35,24 +36,39 @@ class Watch:
         self.firing = False
 
 
-def alerts(watches: dict[str, Watch], entries: list[Entry], limits: Limits) -> Iterator[dict[str, object]]:
-    """Look at entries in their order; an alert for each processor whose state changes."""
-    for entry in entries:
-        event, at_ms = entry.event, int(entry.id.partition("-")[0])
-        outcome = outcome_of(event["event_type"], event["retry_result"], event["failure_category"])
-        if outcome.kind == "neutral" or not outcome.scored:
-            continue
-        watch = watches[event["processor"]]
-        watch.recent.append((at_ms, outcome.kind == "failure"))
-        while watch.recent[0][0] <= at_ms - limits.window_ms:
+class Watches:
+    """All processors, in the stream's own time."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._watches: dict[str, Watch] = defaultdict(Watch)
+        self._newest = (0, 0)
+
+    def alerts(self, entries: list[Entry]) -> Iterator[dict[str, object]]:
+        """Look at entries in their order; an alert for each processor whose state changes."""
+        for entry in entries:
+            at_ms, number = map(int, entry.id.split("-"))
+            if (at_ms, number) <= self._newest:  # given again after a lost ack, or reclaimed late
+                continue
+            self._newest = (at_ms, number)
+            event = entry.event
+            outcome = outcome_of(event["event_type"], event["retry_result"], event["failure_category"])
+            if outcome.kind == "neutral" or not outcome.scored:
+                continue
+            watch = self._watches[event["processor"]]
+            rate = self._observe(watch, at_ms, failed=outcome.kind == "failure")
+            bad = rate >= self._limits.rate and len(watch.recent) >= self._limits.events
+            if bad != watch.firing and (bad or rate < self._limits.rate):
+                watch.firing = bad
+                told = {"processor": event["processor"], "state": "firing" if bad else "resolved"}
+                yield told | {"id": f"{event['processor']}:{entry.id}", "failure_rate": round(rate, 3)}
+
+    def _observe(self, watch: Watch, at_ms: int, *, failed: bool) -> float:
+        """The failure rate with one event more."""
+        watch.recent.append((at_ms, failed))
+        while watch.recent[0][0] <= at_ms - self._limits.window_ms:
             watch.recent.popleft()
-        rate = sum(failed for _, failed in watch.recent) / len(watch.recent)
-        bad = rate >= limits.rate and len(watch.recent) >= limits.events
-        if bad != watch.firing and (bad or rate < limits.rate):
-            watch.firing = bad
-            state = "firing" if bad else "resolved"
-            told = {"processor": event["processor"], "state": state, "failure_rate": round(rate, 3)}
-            yield told | {"id": f"{event['processor']}:{entry.id}", "events": len(watch.recent)}
+        return sum(failed for _, failed in watch.recent) / len(watch.recent)
 
 
 def deliver(group: Group, webhook: str, alert: dict[str, object]) -> bool:
@@ -85,10 +101,13 @@ def main() -> None:
         parser.error("--webhook: expected http://… or https://…")
     limits = Limits(arguments.rate, arguments.events, int(arguments.window * 1000))
     group = Group(arguments.redis, "alerting")
-    watches: dict[str, Watch] = defaultdict(Watch)
-    for entries in group.batches():
-        if all(deliver(group, arguments.webhook, alert) for alert in alerts(watches, entries, limits)):
+    watches = Watches(limits)
+
+    def work(entries: list[Entry]) -> None:
+        if all(deliver(group, arguments.webhook, alert) for alert in watches.alerts(entries)):
             group.ack(entries)
+
+    group.run(work)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Roll-up of payment events by minute, processor and outcome, in an SQLite file that any report can read.
 
-An event is counted once, however often it is delivered: the counts and the ids that are in them change in one transaction,
-and the entries are acked after it.
+An event is counted once, however often it is delivered: the counts and the ids that are in them change in one
+transaction, and the entries are acked after it.
 """
 
 import argparse
@@ -9,8 +9,9 @@ import sqlite3
 import time
 from pathlib import Path
 
-from payflux.risk.outcome import outcome_of
 from stream_group import Entry, Group
+
+from payflux.risk.outcome import outcome_of
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS rollup (
@@ -60,9 +61,12 @@ def main() -> None:
             show(database)
             return
         group = Group(arguments.redis, "analytics")
-        for entries in group.batches():
+
+        def work(entries: list[Entry]) -> None:
             count(database, entries)
             group.ack(entries)
+
+        group.run(work)
     finally:
         database.close()
 

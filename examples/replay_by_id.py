@@ -1,7 +1,7 @@
 """Print the events behind an entry id again: with XREAD for a look, or with a group that remembers how far it got.
 
-`XREAD` leaves no trace. With --group, a group is made just behind the id and read with XREADGROUP; each event is acked after
-it was printed, so an interrupted run goes on where it stopped when it is started again.
+`XREAD` leaves no trace. With --group, a group is made just behind the id and read with XREADGROUP; each event is acked
+after it was printed, so an interrupted run goes on where it stopped when it is started again.
 """
 
 import argparse

@@ -8,9 +8,9 @@ from collections import Counter, defaultdict
 from typing import Any
 
 import redis
+from stream_group import STREAM, Entry, Group
 
 from payflux.risk.outcome import outcome_of
-from stream_group import STREAM, Entry, Group
 
 COUNTS = "retry_advice:counts"
 
@@ -73,8 +73,7 @@ def main() -> None:
         client.close()
         return
     group = Group(arguments.redis, "retry-advice")
-    for entries in group.batches():
-        count(group, entries)
+    group.run(lambda entries: count(group, entries))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import json
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from threading import Event
 from typing import Any, NamedTuple
@@ -48,21 +48,24 @@ class Group:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self.stopping.set())
 
-    def batches(self) -> Iterator[list[Entry]]:
-        """Entries to work on and then to `ack`, until SIGTERM: own pending ones, those of the dead, new ones."""
+    def run(self, work: Callable[[list[Entry]], object]) -> None:
+        """Give entries to `work` until SIGTERM: own pending ones, those of the dead, new ones.
+
+        Args:
+            work: works on entries and then acks them. It is given them again when the ack failed, or the program died.
+        """
         while not self.stopping.is_set():
             try:
                 self._create()
-                yield from self._pending()
-                yield from self._new()
-            except redis.ResponseError as error:
-                if not str(error).startswith(("NOGROUP", "UNBLOCKED")):
-                    raise
-            except redis.ConnectionError as error:
+                self._pending(work)
+                self._new(work)
+            except (redis.ConnectionError, redis.TimeoutError, redis.ReadOnlyError) as error:
                 self._say(f"{error}; trying again")
                 self.stopping.wait(1.0)
-            except redis.TimeoutError:
-                self._say("Redis does not answer; trying again")
+            except redis.ResponseError as error:
+                if not str(error).startswith(("NOGROUP", "UNBLOCKED")):  # the stream is gone: make both again
+                    raise
+        self.redis.close()
 
     def ack(self, entries: list[Entry]) -> None:
         """The work on them is done and safe."""
@@ -75,7 +78,7 @@ class Group:
             if not str(error).startswith("BUSYGROUP"):
                 raise
 
-    def _pending(self) -> Iterator[list[Entry]]:
+    def _pending(self, work: Callable[[list[Entry]], object]) -> None:
         """What this consumer was given and has not acked, from the oldest on."""
         after = "0"
         while not self.stopping.is_set():
@@ -84,21 +87,21 @@ class Group:
             if not raw:
                 return
             after = raw[-1][0]
-            yield from self._work(raw)
+            self._give(raw, work)
 
-    def _new(self) -> Iterator[list[Entry]]:
+    def _new(self, work: Callable[[list[Entry]], object]) -> None:
         """What others left behind, then what nobody was given yet, for ever."""
         claim_from = "0-0"
         while not self.stopping.is_set():
             claimed: Any = self.redis.xautoclaim(STREAM, self.name, self.consumer, self._idle_ms, claim_from, BATCH)
             claim_from = claimed[0]
-            yield from self._work(claimed[1])
+            self._give(claimed[1], work)
             found: Any = self.redis.xreadgroup(
                 self.name, self.consumer, {STREAM: ">"}, count=BATCH, block=int(BLOCK_SECONDS * 1000)
             )
-            yield from self._work(found[0][1] if found else [])
+            self._give(found[0][1] if found else [], work)
 
-    def _work(self, raw: list[tuple[str, dict[str, str] | None]]) -> Iterator[list[Entry]]:
+    def _give(self, raw: Any, work: Callable[[list[Entry]], object]) -> None:
         """The entries as events; one that is gone or is none is acked, as no repetition would help."""
         entries, useless = [], []
         for entry_id, fields in raw:
@@ -112,7 +115,7 @@ class Group:
             self._say(f"skipped, trimmed or no event: {', '.join(useless[:5])} ({len(useless)} in all)")
             self.redis.xack(STREAM, self.name, *useless)
         if entries:
-            yield entries
+            work(entries)
 
     def _say(self, text: str) -> None:
         with suppress(OSError):

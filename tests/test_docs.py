@@ -6,12 +6,13 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
+import docs
 import pytest
 
-import docs
 from payflux.commands.operate import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
 from payflux.event import ADDITIVE_FIELDS, EVENT_FIELDS
 from payflux.event_errors import CODES
+from payflux.exposition import INFO, REDIS_GAUGES
 from payflux.http import Request, problem
 from payflux.metrics import (
     BANDS,
@@ -65,7 +66,7 @@ def test_every_table_is_in_a_page() -> None:
 DECLARED = {
     "configuration.md": [s.name for s in SETTINGS],
     "metrics.md": [
-        *(f"payflux_{name}" for name in [*(m.name for m in METRICS), *docs.REDIS_GAUGES, *docs.INFO]),
+        *(f"payflux_{name}" for name in [*(m.name for m in METRICS), *REDIS_GAUGES, *INFO]),
         *(*REJECT_REASONS, *DENIED_REASONS, *EXPORT_REASONS, *LOST_REASONS, *DLQ_REASONS),
     ],
     "errors.md": [*CODES, *UNCONFIRMED, *UNREADY, "not_found", "method_not_allowed", "too_many_connections"],

@@ -1,4 +1,4 @@
-"""Every block of README and docs/ marked `sh` is run, in order, against a real node, and shows what it says it shows."""
+"""Every block of README and docs/ marked `sh` runs against a real node and shows what it says it shows."""
 
 import os
 import re
@@ -11,9 +11,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+import docs
 import pytest
 
-import docs
 from conftest import MakeNode
 from nodes import KEY
 
