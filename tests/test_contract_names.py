@@ -118,7 +118,8 @@ QUICK_CHECKS = {
         -H "Authorization: Bearer {KEY}" -H "Content-Type: application/json" -d 'EVENT'; echo again""": "202again",
     "curl -s localhost:8080/metrics | grep ingest_duplicate_total": "payflux_ingest_duplicate_total 1.0",
     f"""curl -s -w '%{{http_code}}' -X POST localhost:8080/v1/events/payment_exhaust \\
-        -H "Authorization: Bearer {KEY}" -H "Content-Type: application/json" -d 'INVALID'""": "event_id must be valid UUID",
+        -H "Authorization: Bearer {KEY}" -H "Content-Type: application/json" -d 'INVALID'
+    """: "event_id must be valid UUID",
 }
 """What an operator types, and what it shows. The events are put in where it says `EVENT` and `INVALID`."""
 

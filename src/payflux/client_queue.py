@@ -208,15 +208,20 @@ class Queue:
                 lambda: not (self._queued or self._spooled) or (or_away and self.away), max(0.0, seconds)
             )
 
-    def until_waiting(self, events: int, seconds: float, *, or_spooled: bool = False) -> None:
-        """The courier waits until so many events wait, or there is other work, for so long at most."""
+    def until_waiting(self, events: int, seconds: float, *, or_spooled: bool = False) -> bool:
+        """The courier waits until so many events wait, or there is other work, for so long at most; whether any wait.
+
+        Only the event that completes the number wakes it: waking it costs the caller of `send` several times what the
+        rest of it does.
+        """
         with self._lock:
             if len(self._waiting) >= events or self.stopping or (or_spooled and self._spooled):
-                return
+                return bool(self._waiting)
             self._arrived.clear()
             self._arrived_at = events
         self._arrived.wait(seconds)
         self._arrived_at = NEVER
+        return bool(self._waiting)
 
     def until_pressed(self, seconds: float) -> None:
         """The keeper waits until half of the room is taken, or anything waits while the node is away."""
