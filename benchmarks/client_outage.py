@@ -1,10 +1,11 @@
 """The producer client through an outage of the node, and what `send` costs its caller: `client_outage.py --help`.
 
-A real node with an embedded Valkey is ended, stays away, and comes back, while two clients are given events at a steady rate:
-one with a spool, one with its memory alone. What arrived is counted by the node's own lines.
+A real node with an embedded Valkey is ended, stays away, and comes back, while two clients are given events at a steady
+rate: one with a spool, one with its memory alone. What arrived is counted by the node's own lines.
 """
 
 import argparse
+import http.client
 import json
 import os
 import socket
@@ -12,10 +13,8 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
-import uuid
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -29,6 +28,7 @@ TARGET_US = 10.0
 SETTLE_SECONDS = 60.0
 SPEED_EVENTS = 5000  # fewer than the queue holds
 PACED_RATE = 1000.0
+PERCENTILES = (("median", 0.5), ("p90", 0.9), ("p99", 0.99))
 
 
 def event() -> dict[str, Any]:
@@ -78,8 +78,10 @@ class Node:
         until(self._ready, "the node")
 
     def _ready(self) -> bool:
-        with suppress(OSError), urllib.request.urlopen(f"{self.url}/readyz", timeout=5) as answer:
-            return bool(answer.status == 200)
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=5)
+        with suppress(OSError), closing(connection):
+            connection.request("GET", "/readyz")
+            return connection.getresponse().status == 200
         return False
 
     def stop(self) -> None:
@@ -130,9 +132,6 @@ def spread(took: list[float]) -> str:
     return "   ".join(shares)
 
 
-PERCENTILES = (("median", 0.5), ("p90", 0.9), ("p99", 0.99))
-
-
 def speed(node: Node, seconds: float) -> float:
     """Show what `send` costs its caller in µs; returns the larger of the two medians."""
     one = event()
@@ -156,7 +155,7 @@ def outage(node: Node, directory: Path, seconds: float, rate: float) -> bool:
     def give() -> None:
         for name, client in clients.items():
             numbers[name] += 1
-            client.send(event() | {"channel": f"{name}-{numbers[name]}", "event_id": str(uuid.uuid4())})
+            client.send(event() | {"channel": f"{name}-{numbers[name]}"})
 
     pace(rate, 2, give)
     node.stop()
@@ -164,12 +163,12 @@ def outage(node: Node, directory: Path, seconds: float, rate: float) -> bool:
     away = {name: client.counts() for name, client in clients.items()}
     node.start()
     pace(rate, 2, give)
-    settled = all([client.close(SETTLE_SECONDS) for client in clients.values()])
+    settled = [client.close(SETTLE_SECONDS) for client in clients.values()]
     expected = sum(client.counts().accepted for client in clients.values())
     until(lambda: len(set(node.arrived()) - {""}) >= expected, "the lines")
     arrived = node.arrived()
     print(f"\nnode away for {seconds:.0f} s, {rate:.0f} events/s:")
-    exact = settled
+    exact = all(settled)
     for name, client in clients.items():
         came = [mark for mark in arrived if mark.startswith(f"{name}-")]
         exact &= report(name, numbers[name], away[name], client.counts(), came)
