@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
+from statistics import median
 from types import TracebackType
 from typing import Any, Self
 
@@ -133,7 +134,7 @@ def spread(took: list[float]) -> str:
 
 
 def speed(node: Node, seconds: float) -> float:
-    """Show what `send` costs its caller in µs; returns the larger of the two medians."""
+    """Show what `send` costs its caller in µs; returns the larger of the two medians, less that of measuring nothing."""
     one = event()
     with Client(node.url, KEY) as client:
         paced = pace(PACED_RATE, seconds, lambda: client.send(one))
@@ -144,7 +145,7 @@ def speed(node: Node, seconds: float) -> float:
     print(f"  at {PACED_RATE:,.0f} events/s   {spread(paced)}")
     print(f"  at full speed     {spread(full)}")
     print(f"  measuring nothing {spread(idle)}")
-    return max(sorted(took)[len(took) // 2] for took in (paced, full))
+    return max(median(paced), median(full)) - median(idle)
 
 
 def outage(node: Node, directory: Path, seconds: float, rate: float) -> bool:
@@ -197,10 +198,12 @@ def main() -> int:
     parser.add_argument("--paced", type=float, default=5.0, help="seconds of paced sending (default: %(default)s)")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="pf-") as path, Node(Path(path)) as node:
-        median = speed(node, arguments.paced)
+        cost = speed(node, arguments.paced)
         exact = outage(node, Path(path), arguments.outage, arguments.rate)
-    print(f"\nevery event accounted for: {exact}; median below {TARGET_US:.0f} µs: {median <= TARGET_US}")
-    return 0 if exact and median <= TARGET_US else 1
+    print(
+        f"\nevery event accounted for: {exact}; send takes {cost:.1f} µs, at most {TARGET_US:.0f}: {cost <= TARGET_US}"
+    )
+    return 0 if exact and cost <= TARGET_US else 1
 
 
 if __name__ == "__main__":

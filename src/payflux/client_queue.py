@@ -64,6 +64,14 @@ class Queue:
         max_bytes: how many bytes they may have together.
     """
 
+    # Slots lie side by side: a caller that comes once in a while finds its caches cold, and `put` touches most of them.
+    __slots__ = (
+        *("_max_events", "_max_bytes", "_lock", "_changed", "_arrived", "_pressed"),
+        *("_arrived_at", "_pressed_at", "_pressed_bytes", "_waiting", "_taken", "_queued", "_bytes", "_spooled"),
+        *("_sent", "_recovered", "_accepted", "_duplicate", "_retried", "_rejected", "_dropped"),
+        *("away", "closed", "stopping", "_ended"),
+    )
+
     def __init__(self, max_events: int, max_bytes: int) -> None:
         self._max_events, self._max_bytes = max_events, max_bytes
         # Reentrant: a signal handler or a finaliser may call `send` while its own thread is in here.
