@@ -134,7 +134,7 @@ def spread(took: list[float]) -> str:
 
 
 def speed(node: Node, seconds: float) -> float:
-    """Show what `send` costs its caller in µs; returns the larger of the two medians, less that of measuring nothing."""
+    """Show what `send` costs its caller; returns the larger median in µs, less that of measuring nothing."""
     one = event()
     with Client(node.url, KEY) as client:
         paced = pace(PACED_RATE, seconds, lambda: client.send(one))
