@@ -15,7 +15,7 @@ PROBED = {"startupProbe": "/livez", "livenessProbe": "/livez", "readinessProbe":
 
 
 def valid(path: Path) -> bool:
-    """Whether the schemas take every object, unknown members refused; of an unknown kind they say so and exit with 0."""
+    """Whether the schemas take every object, unknown members refused; an unknown kind is only told of."""
     found = run([tool("kubernetes-validate"), "--strict", path])
     said = found.stdout + found.stderr
     return found.returncode == 0 and said.count(" passed for resource ") == len(documents(path))

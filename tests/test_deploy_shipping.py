@@ -234,6 +234,12 @@ def test_fluent_bits_parser_fits_real_lines(lines: list[str]) -> None:
             _fluent_bit_parses(line, parser | {"time_format": "%Y-%m-%d %H:%M:%S"})
 
 
+def test_lines_have_the_sizes_that_shippers_are_told(lines: list[str]) -> None:
+    """Filebeat knows a file by its first 512 bytes, Docker splits at 16 KiB, the journal at 48."""
+    assert min(map(len, lines)) > 512
+    assert max(len(line.encode()) for line in lines) < 16 << 10
+
+
 def test_fluent_bit_keeps_its_place() -> None:
     """Position and chunks are on disk, the file is read from its head, delivery is tried for ever, and tags match."""
     sections = _sections(FLUENT_BIT)
