@@ -3,6 +3,8 @@
 import http.server
 import json
 import os
+import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -15,6 +17,7 @@ from typing import Any
 import pytest
 
 from conftest import MakeNode
+from deploying import DEPLOY, tool
 from nodes import KEY, Node, event
 from operator_commands import environ, payflux
 from payflux.deployment import RULES, Answer, judge_alerting, judge_links, judge_node, parse_base
@@ -28,7 +31,8 @@ from payflux.rotation import judge_rotation
 from servers import Server, until
 
 STRONG = "3f9a2c7e51b8d04613f9a2c7e51b8d046e1b7c90a4d2f658"
-SHIPPED = Path(__file__).parent.parent / "deploy" / "logrotate" / "payflux"
+SHIPPED = DEPLOY / "logrotate" / "payflux"
+ROTATE = DEPLOY / "rotate.sh"
 
 
 def report(found: subprocess.CompletedProcess[bytes]) -> tuple[int, dict[str, dict[str, Any]]]:
@@ -64,7 +68,7 @@ class Prometheus:
         with (directory / "log").open("wb") as log:
             self.process = subprocess.Popen(
                 [
-                    *("prometheus", "--config.file=prometheus.yml", "--storage.tsdb.path=data"),
+                    *(tool("prometheus"), "--config.file=prometheus.yml", "--storage.tsdb.path=data"),
                     f"--web.listen-address=127.0.0.1:{port}",
                 ],
                 cwd=directory,
@@ -157,7 +161,9 @@ def test_a_key_that_can_be_guessed_fails(key: str) -> None:
     assert judge_keys([STRONG]).verdict == "pass"
 
 
-@pytest.mark.parametrize("text", ["", "localhost:8080", "ftp://host", "http://", "http://host/?a=b", "http://ho st"])
+@pytest.mark.parametrize(
+    "text", ["", "localhost:8080", "ftp://host", "http://", "http://host/?a=b", "http://ho st", "http://me:pw@host"]
+)
 def test_what_is_no_address_is_refused(text: str) -> None:
     """An address has a scheme and a host."""
     with pytest.raises(ValueError, match="an address such as"):
@@ -337,6 +343,22 @@ def test_rotation_by_something_else_is_seen_by_its_files(directory: Path) -> Non
     assert judge_rotation(str(file), []).verdict == "fail"
     (directory / "events.jsonl.1").touch()
     assert judge_rotation(str(file), []).verdict == "pass"
+
+
+@pytest.mark.process
+def test_the_rotation_of_the_image_is_seen_at_work(directory: Path) -> None:
+    """While `payflux-rotate` runs for the file, it is rotated; for another file it is not."""
+    program = directory / "payflux-rotate"
+    shutil.copy(ROTATE, program)
+    file = directory / "events.jsonl"
+    running = subprocess.Popen([program, file, str(os.getpid())], start_new_session=True)
+    try:
+        until(lambda: judge_rotation(str(file), []).verdict == "pass", "the rotation to be seen")
+        assert judge_rotation(str(directory / "other.jsonl"), []).verdict == "fail"
+    finally:
+        os.killpg(running.pid, signal.SIGKILL)
+        running.wait(10)
+    assert judge_rotation(str(file), []).verdict == "fail"
 
 
 @pytest.mark.parametrize(("free", "verdict"), [(50, "pass"), (9, "warn"), (2, "fail")])

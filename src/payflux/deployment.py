@@ -28,7 +28,8 @@ class Answer(NamedTuple):
 def parse_base(text: str) -> str:
     """Read an address such as `http://localhost:8080`, without what ends in a slash; raises ValueError."""
     parts = urllib.parse.urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment or " " in text:
+    plain = not (parts.query or parts.fragment or parts.username or " " in text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or not plain:
         raise ValueError("an address such as http://localhost:8080")
     return text.rstrip("/")
 

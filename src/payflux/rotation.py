@@ -8,6 +8,8 @@ from pathlib import Path
 from payflux.findings import Finding
 
 LOGROTATE = (Path("/etc/logrotate.conf"), Path("/etc/logrotate.d"))
+PROCESSES = Path("/proc")
+OURS = "payflux-rotate"
 SCRIPTS = ("postrotate", "prerotate", "firstaction", "lastaction", "preremove")
 FIX = "install deploy/logrotate/payflux as /etc/logrotate.d/payflux"
 
@@ -41,10 +43,24 @@ def judge_rotation(path: str, places: Sequence[Path] = LOGROTATE) -> Finding:
         return Finding("rotation", "warn", f"logrotate's configuration cannot be read: {error}", "run this as root")
     if stanzas:
         return _judge(stanzas[0])
+    if _runs_beside(target):
+        return Finding("rotation", "pass", f"{OURS} runs and rotates {path}")
     rotated = sorted(Path(target).parent.glob(Path(target).name + ".*"))
     if rotated:
         return Finding("rotation", "pass", f"logrotate does not know {path}, but there is {rotated[0].name}")
     return Finding("rotation", "fail", f"nothing rotates {path}: it grows until the disk is full", FIX)
+
+
+def _runs_beside(target: str) -> bool:
+    """Whether the rotation of the image runs for this file."""
+    for command in PROCESSES.glob("[0-9]*/cmdline"):
+        try:
+            words = command.read_bytes().decode(errors="replace").split("\0")
+        except OSError:
+            continue  # it has ended, or is somebody else's
+        if target in words and any(Path(word).name == OURS for word in words):
+            return True
+    return False
 
 
 def _judge(stanza: Stanza) -> Finding:
