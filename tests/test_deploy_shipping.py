@@ -235,7 +235,7 @@ def test_fluent_bits_parser_fits_real_lines(lines: list[str]) -> None:
 
 
 def test_lines_have_the_sizes_that_shippers_are_told(lines: list[str]) -> None:
-    """Filebeat knows a file by its first 512 bytes, Docker splits at 16 KiB, the journal at 48; a usual line is short."""
+    """Filebeat knows a file by its first 512 bytes, Docker splits at 16 KiB; a usual line is as long as is said."""
     in_docker = json.dumps({"log": lines[0] + "\n", "stream": "stdout", "time": "2026-01-01T11:11:11.111111111Z"})
     assert len(lines[0]) == pytest.approx(700, rel=0.05)
     assert len(in_docker) == pytest.approx(860, rel=0.05)
