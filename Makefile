@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 $(shell $(BIN)/payflux --version >/dev/null 2>&1 || rm -f $(VENV)/.run $(VENV)/.dev)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check docs smoke bench lock clean
+.PHONY: help run test check docs smoke bench site lock clean
 
 help:  ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -33,11 +33,14 @@ smoke: $(VENV)/.dev  ## send 10,000 events through a node of its own and prove t
 bench: $(VENV)/.dev  ## measure against the floors of the same machine; needs nginx
 	$(BIN)/python benchmarks/bench.py
 
+site: $(VENV)/.dev  ## build the documentation site into build/site
+	$(BIN)/mkdocs build --strict
+
 lock:  ## compile the lock files anew; needs uv
 	scripts/lock.sh
 
 clean:  ## forget the environment and everything made
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(VENV)/.run: requirements.lock pyproject.toml scripts/install.sh
 	@scripts/install.sh "$(PYTHON)" $(VENV) requirements.lock
