@@ -264,3 +264,16 @@ def test_a_full_spool_leaves_the_rest_in_memory_and_then_drops(tmp_path: Path) -
         assert counts.dropped["unsent"] == 50
         assert exact(counts)
     assert sum(segment.stat().st_size for segment in segments(tmp_path)) <= 20_000
+
+
+def test_nothing_in_memory_overtakes_what_is_on_its_way_to_the_spool() -> None:
+    """The courier gets nothing while older events are with the keeper or in the spool."""
+    queue = Queue(100, 1 << 20)
+    for number in range(3):
+        assert queue.put(b'{"n":%d,"event_id":"x","event_timestamp":"t"}' % number)
+    (oldest,) = queue.take_some(1)
+    assert queue.take(10, 10_000, overtake=False) == ()
+    queue.put_back([], [oldest])
+    assert queue.take(10, 10_000, overtake=False) == ()
+    assert queue.settle([oldest], 1, 0, [], [])
+    assert len(queue.take(10, 10_000, overtake=False)) == 2

@@ -68,6 +68,7 @@ class Queue:
     __slots__ = (
         *("_max_events", "_max_bytes", "_lock", "_changed", "_arrived", "_pressed"),
         *("_arrived_at", "_pressed_at", "_pressed_bytes", "_waiting", "_taken", "_queued", "_bytes", "_spooled"),
+        *("_moving",),
         *("_sent", "_recovered", "_accepted", "_duplicate", "_retried", "_rejected", "_dropped"),
         *("away", "closed", "stopping", "_ended"),
     )
@@ -83,6 +84,7 @@ class Queue:
         self._waiting: deque[bytes] = deque()
         self._taken: Sequence[bytes] = ()
         self._queued = self._bytes = self._spooled = 0
+        self._moving = False  # the keeper has events in hand
         self._sent = self._recovered = self._accepted = self._duplicate = self._retried = 0
         self._rejected: Counter[str] = Counter()
         self._dropped: Counter[str] = Counter()
@@ -205,10 +207,15 @@ class Queue:
                 self._pressed.set()
                 self._changed.notify_all()
 
-    def take(self, events: int, size: int) -> Sequence[bytes]:
-        """The courier takes the oldest events: at most so many, of so many bytes together as lines, at least one."""
+    def take(self, events: int, size: int, *, overtake: bool = True) -> Sequence[bytes]:
+        """The courier takes the oldest events: at most so many, of so many bytes together as lines, at least one.
+
+        None while older ones are in the spool or on the way there, unless it may overtake them.
+        """
         taken: list[bytes] = []
         with self._lock:
+            if (self._spooled or self._moving) and not overtake:
+                return ()
             waiting = self._waiting
             while waiting and len(taken) < events and (not taken or len(waiting[0]) < size):
                 taken.append(waiting.popleft())
@@ -235,11 +242,13 @@ class Queue:
         """The keeper takes the oldest events, at most so many."""
         with self._lock:
             taken = [self._waiting.popleft() for _ in range(min(events, len(self._waiting)))]
+            self._moving = bool(taken)
         return [finished(event) for event in taken]
 
     def put_back(self, events: Sequence[bytes], spooled: Sequence[bytes]) -> None:
         """The keeper is done with what it took: some are in the spool, the rest waits again, in front."""
         with self._lock:
+            self._moving = False
             if self._ended:
                 return
             self._waiting.extendleft(reversed(events))
