@@ -151,11 +151,14 @@ EXPORT_REOPENED = Metric("export_reopened_total", "counter", "Times the export f
 
 CHILD_DEATHS = Metric("child_deaths_total", "counter", "Child processes of the node that died and were replaced.")
 
+LOG_LINES_DROPPED = Metric("log_lines_dropped_total", "counter", "Log lines that stderr's reader did not take.")
+
 METRICS = (
     *(INGEST_ACCEPTED, INGEST_REJECTED, INGEST_DUPLICATE, INGEST_DURATION, BY_PROCESSOR, AUTH_DENIED),
     *(HTTP_CONNECTIONS, PROCESSED, REDELIVERED, DEAD_LETTERED, GROUP_RECREATED, CONSUMER_ACTIVE, CONSUMER_HALTED),
     *(STREAM_LOST, BY_OUTCOME, FAILURES, RETRIES, RISK_EVENTS, RISK_SCORE),
-    *(EXPORTED, EXPORT_ERRORS, EXPORT_LAST_SUCCESS, EXPORT_LAST_ERROR, EXPORT_QUEUE, EXPORT_REOPENED, CHILD_DEATHS),
+    *(EXPORTED, EXPORT_ERRORS, EXPORT_LAST_SUCCESS, EXPORT_LAST_ERROR, EXPORT_QUEUE, EXPORT_REOPENED),
+    *(CHILD_DEATHS, LOG_LINES_DROPPED),
 )
 """Every metric kept in the slab, in the order of their slots."""
 

@@ -38,8 +38,8 @@ from payflux.http import Handler
 from payflux.http_server import HttpServer
 from payflux.ingest import Ingest, IngestBatch
 from payflux.listeners import HTTP_ADDR
-from payflux.log import log
-from payflux.metrics import CHILD, DESTINATIONS, HTTP_CONNECTIONS, Metrics, state_slot
+from payflux.log import count_dropped, in_background, log
+from payflux.metrics import CHILD, DESTINATIONS, HTTP_CONNECTIONS, LOG_LINES_DROPPED, Metrics, state_slot
 from payflux.redis_admin import RedisAdmin
 from payflux.redis_append import DEDUP_TTL_SEC, STREAM_MAXLEN, RedisAppender
 from payflux.redis_link import REDIS_ADDR, REDIS_URL, address_of, check_address
@@ -150,7 +150,8 @@ class Child:
     def __init__(self, plan: Plan, values: Values) -> None:
         self._plan, self._values = plan, values
         self._slab = Slab(plan.slab)
-        self._metrics = Metrics(self._slab, plan.child)
+        self._metrics = metrics = Metrics(self._slab, plan.child)
+        count_dropped(lambda lines: metrics.add(LOG_LINES_DROPPED, n=lines))
         self._address = address_of(values)
         self._ending = asyncio.Event()
         self._appender = self._make_appender()
@@ -317,10 +318,10 @@ def run(plan: Plan, run_loop: Callable[..., int] = uvloop.run) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        code = run(msgspec.json.decode(sys.argv[1], type=Plan))
-    except Exception as failure:  # noqa: BLE001 - it belongs into the log, which is JSON
-        log("error", "child_failed", error=type(failure).__name__, traceback=traceback.format_exc(limit=-5))
-        code = FAILED
-    sys.stderr.flush()
+    with in_background():
+        try:
+            code = run(msgspec.json.decode(sys.argv[1], type=Plan))
+        except Exception as failure:  # noqa: BLE001 - it belongs into the log, which is JSON
+            log("error", "child_failed", error=type(failure).__name__, traceback=traceback.format_exc(limit=-5))
+            code = FAILED
     os._exit(code)  # a thread that hangs in a write to a stalled reader must not keep the process
