@@ -76,6 +76,10 @@ Respond = Callable[[Response], None]
 """How a handler answers: to be called exactly once, now or later."""
 
 
+Refused = Callable[[Request, Response], None]
+"""Is told what was answered to a request that never became complete, by `Handler.admit` or by the server itself."""
+
+
 class Handler(Protocol):
     """The application behind the server. It knows nothing of sockets."""
 

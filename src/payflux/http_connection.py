@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import cast
 
-from payflux.http import Handler, Request, Response
+from payflux.http import Handler, Refused, Request, Response
 from payflux.http_head import CLOSE
 from payflux.http_limits import BODY_TOO_LARGE, INTERNAL_ERROR, TIMED_OUT, Limits
 from payflux.http_reader import BODY, DEAF, HEAD, IDLE, KnownHead, Reader, Stopped
@@ -33,6 +33,7 @@ class Shared:
         tails: how a head ends, with its date: by `http_head.PLAIN`, `KEEP_ALIVE` and `CLOSE`.
         known: the request heads remembered.
         draining: the server stops; each connection closes after the request it has begun.
+        refused: told of each answer given before its request was complete.
     """
 
     handler: Handler
@@ -43,6 +44,7 @@ class Shared:
     tails: tuple[bytes, bytes, bytes]
     known: dict[bytes, KnownHead] = field(default_factory=dict)
     draining: bool = False
+    refused: Refused | None = None
 
 
 class Exchange:
@@ -200,6 +202,8 @@ class Connection(asyncio.Protocol):
             self._open.append(exchange)
         exchange.tail = CLOSE
         exchange.response = self._refusal or response
+        if self._shared.refused is not None:
+            self._shared.refused(exchange.request, exchange.response)
         self._current = self._refusal = None
         self._reader.phase = DEAF
         self._linger = True

@@ -15,6 +15,7 @@ DESTINATIONS = ("stdout", "file")
 REJECT_REASONS = {
     "unauthorized": "no key or a wrong one",
     "body_too_large": "a body over 1 MiB",
+    "request_timeout": "a body that did not arrive in time",
     "unsupported_media_type": "a Content-Type that is not JSON or NDJSON",
     "unsupported_encoding": "a Content-Encoding",
     "rate_limited": "over the key's rate",

@@ -44,6 +44,7 @@ from payflux.redis_admin import RedisAdmin
 from payflux.redis_append import DEDUP_TTL_SEC, STREAM_MAXLEN, RedisAppender
 from payflux.redis_link import REDIS_ADDR, REDIS_URL, address_of, check_address
 from payflux.redis_read import RedisReader
+from payflux.refusals import Refusals
 from payflux.risk.scorer import RISK_SCORE_ENABLED, RISK_SCORE_THRESHOLDS, RISK_SCORE_WINDOW_SEC, RiskScorer
 from payflux.router import Router
 from payflux.settings import Setting, Values, choice, environment, integer, load, optional
@@ -52,6 +53,7 @@ from payflux.slab import Slab
 NAME_TAKEN = 3
 """Exit code of a child that cannot start: its consumer name is in use; replacing it would not help."""
 FAILED = 1
+INGEST_PATHS = ("/v1/events/payment_exhaust", "/v1/events/payment_exhaust/batch")
 FINISH_SECONDS = 10.0  # for requests in flight, and again for lines in the queues
 
 
@@ -156,7 +158,7 @@ class Child:
         self._ending = asyncio.Event()
         self._appender = self._make_appender()
         self._admin = RedisAdmin(self._address)
-        self._server = HttpServer(Router(self._routes())) if plan.listener >= 0 else None
+        self._server = self._make_server() if plan.listener >= 0 else None
         self._fan_out: FanOut | None = None
         self._consumer: Consumer | None = None
         self._control = socket.socket(fileno=plan.control)
@@ -183,6 +185,9 @@ class Child:
             heard=heard,
         )
 
+    def _make_server(self) -> HttpServer:
+        return HttpServer(Router(self._routes()), refused=Refusals(self._metrics, INGEST_PATHS))
+
     def _routes(self) -> dict[str, dict[str, Handler]]:
         plan, values = self._plan, self._values
         routes = operations.routes(
@@ -193,9 +198,9 @@ class Child:
         if plan.ingests:
             bucket = TokenBucket(values[RATELIMIT_RPS], values[RATELIMIT_BURST], self._slab, alone=plan.workers == 1)
             gatekeeper = Gatekeeper(keys_of(values), bucket)
-            path = "/v1/events/payment_exhaust"
-            routes[path] = {"POST": Ingest(self._appender, gatekeeper, self._metrics)}
-            routes[f"{path}/batch"] = {"POST": IngestBatch(self._appender, gatekeeper, self._metrics)}
+            single, batch = INGEST_PATHS
+            routes[single] = {"POST": Ingest(self._appender, gatekeeper, self._metrics)}
+            routes[batch] = {"POST": IngestBatch(self._appender, gatekeeper, self._metrics)}
             if values[checkout.CHECKOUT_ENABLED]:
                 sessions = checkout.StripeSessions(checkout.offer_of(values))
                 routes["/checkout"] = {"POST": checkout.Checkout(gatekeeper, self._metrics, sessions.open)}
