@@ -163,6 +163,9 @@ METRICS = (
 )
 """Every metric kept in the slab, in the order of their slots."""
 
+OF_THE_ACTIVE = (RISK_SCORE, CONSUMER_HALTED)
+"""Gauges of a consumer that hold only while it is active: on standby it does not see what would change them."""
+
 STATE = (
     *("unready", "heartbeat", "highest_seq", "base"),
     *(f"{state}:{name}" for name in DESTINATIONS for state in ("settled", "refused", "writing", "error")),
@@ -217,6 +220,11 @@ class Metrics:
     def set(self, metric: Metric, *labels: str | int, to: float) -> None:
         """Set a gauge."""
         self.values[self.slot(metric, *labels)] = to
+
+    def blank(self, metric: Metric) -> None:
+        """Unset every series of a gauge: it is not exposed until it is set again."""
+        for slot in range(OFFSETS[metric], OFFSETS[metric] + metric.slots):
+            self.values[slot] = nan
 
     def state(self, name: str) -> int:
         """The slot of one of `STATE`."""

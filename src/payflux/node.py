@@ -39,7 +39,16 @@ from payflux.http_server import HttpServer
 from payflux.ingest import Ingest, IngestBatch
 from payflux.listeners import HTTP_ADDR
 from payflux.log import count_dropped, in_background, log
-from payflux.metrics import CHILD, DESTINATIONS, HTTP_CONNECTIONS, LOG_LINES_DROPPED, Metrics, state_slot
+from payflux.metrics import (
+    CHILD,
+    CONSUMER_ACTIVE,
+    DESTINATIONS,
+    HTTP_CONNECTIONS,
+    LOG_LINES_DROPPED,
+    OF_THE_ACTIVE,
+    Metrics,
+    state_slot,
+)
 from payflux.redis_admin import RedisAdmin
 from payflux.redis_append import DEDUP_TTL_SEC, STREAM_MAXLEN, RedisAppender
 from payflux.redis_link import REDIS_ADDR, REDIS_URL, address_of, check_address
@@ -209,6 +218,8 @@ class Child:
     def _make_consumer(self) -> Consumer:
         plan, values, metrics = self._plan, self._values, self._metrics
         mode = values[EXPORT_MODE]
+        for gauge in (CONSUMER_ACTIVE, *OF_THE_ACTIVE):
+            metrics.blank(gauge)  # what a former process of this child left says nothing of this one
         names = DESTINATIONS if mode == "both" else (mode,)
         settled = former_settled(metrics, names)
         torn = bool(metrics.values[metrics.state("writing:stdout")])
