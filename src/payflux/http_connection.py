@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import cast
 
-from payflux.http import Handler, Request, Response
+from payflux.http import Handler, Refused, Request, Response
+from payflux.http_exchange import Exchange
 from payflux.http_head import CLOSE, PLAIN
 from payflux.http_limits import BODY_TOO_LARGE, INTERNAL_ERROR, TIMED_OUT, Limits
 from payflux.http_reader import BODY, DEAF, HEAD, IDLE, KnownHead, Reader, Stopped
@@ -16,7 +17,6 @@ from payflux.log import log
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 LINGER_SECONDS = 2.0
 """How long what a refused client still sends is read and dropped, so that it sees the answer and not a reset."""
-LARGE_BYTES = 16384  # answers from here on are written at once: a client that does not read is noticed between requests
 
 
 @dataclass(slots=True)
@@ -32,6 +32,7 @@ class Shared:
         tails: how a head ends, with its date: by `http_head.PLAIN`, `KEEP_ALIVE` and `CLOSE`.
         known: the request heads remembered.
         draining: the server stops; each connection closes after the request it has begun.
+        refused: told of each answer given before its request was complete.
     """
 
     handler: Handler
@@ -42,25 +43,7 @@ class Shared:
     tails: tuple[bytes, bytes, bytes]
     known: dict[bytes, KnownHead] = field(default_factory=dict)
     draining: bool = False
-
-
-class Exchange:
-    """One request and the answer it waits for."""
-
-    __slots__ = ("connection", "request", "response", "tail")
-
-    def __init__(self, connection: "Connection", request: Request, tail: int) -> None:
-        self.connection = connection
-        self.request = request
-        self.tail = tail
-        self.response: Response | None = None
-
-    def respond(self, response: Response) -> None:
-        """Answer it; a second answer is ignored, and one whose client has gone."""
-        if self.response is None:
-            self.response = response
-            if not self.connection.parsing or len(response.body) >= LARGE_BYTES:
-                self.connection.flush()
+    refused: Refused | None = None
 
 
 class Connection(asyncio.Protocol):
@@ -234,6 +217,8 @@ class Connection(asyncio.Protocol):
             self._open.append(exchange)
         exchange.tail = CLOSE
         exchange.response = self._refusal or response
+        if self._shared.refused is not None:
+            self._shared.refused(exchange.request, exchange.response)
         self._current = self._refusal = None
         self._reader.phase = DEAF
         self._linger = True

@@ -19,7 +19,7 @@ from payflux.commands.simulate import CONNECTIONS, Simulation
 from payflux.embedded import EmbeddedServer
 from payflux.errors import SettingsError
 from payflux.load import Sender
-from payflux.log import log
+from payflux.log import announce, log
 from payflux.node import load_settings
 from payflux.settings import environment, set_environment
 from payflux.supervisor import supervise
@@ -127,10 +127,7 @@ def _on_ready(home: Path, key: str, redis_url: str, *, simulate: bool) -> Callab
     def on_ready(host: str, port: int) -> None:
         url = f"http://{host}:{port}"
         event = EVENT.format(event_id=uuid.uuid4())
-        sys.stderr.write(
-            BANNER.format(url=url, key=key, event=event, directory=home, redis_url=redis_url, program=sys.argv[0])
-        )
-        sys.stderr.flush()
+        announce(BANNER.format(url=url, key=key, event=event, directory=home, redis_url=redis_url, program=sys.argv[0]))
         if simulate:
             # In a thread, so that it ends with this process however that ends.
             threading.Thread(target=_simulate, args=(url, key), name="simulate", daemon=True).start()
