@@ -22,7 +22,7 @@ from machine import describe, host_kind, open_files, supported
 from node_under_test import NodeFailed
 from redis_server import RedisMissing
 from report import show
-from results_file import Measured, Result, save
+from results_file import RESULTS, Measured, Result, save
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from scenario import Scenario
@@ -37,7 +37,7 @@ OPEN_FILES = 16_384
 UNMEASURABLE = (FloorMissing, GeneratorMissing, RedisMissing, NodeFailed, SettingsError, subprocess.SubprocessError)
 PRESETS = {
     "short": {"rounds": 3, "seconds": 2.0, "drained": 200_000, "longest": 10.0, "idle": 100, "ids": 1_000_000},
-    "full": {"rounds": 3, "seconds": 4.0, "drained": 400_000, "longest": 60.0, "idle": 200, "ids": 2_000_000},
+    "full": {"rounds": 3, "seconds": 4.0, "drained": 400_000, "longest": 60.0, "idle": 200, "ids": 2_500_000},
     "quick": {"rounds": 1, "seconds": 1.0, "drained": 20_000, "longest": 2.0, "idle": 20, "ids": 100_000},
 }
 
@@ -148,7 +148,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.extent != "quick" or options.name:
         kind = "" if options.extent == "full" else f"-{options.extent}"
         name = options.name or f"{result.date[:10]}-{host_kind()}{kind}"
-        print(f"kept in {save(result, name)}, with {len(write(result, name))} plots beside it")
+        print(f"kept in {save(result, name)}, with {len(write(result, RESULTS / name))} plots beside it")
     return 0 if result.passed else 1
 
 

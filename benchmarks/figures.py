@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from plots import Point, bars, lines
-from results_file import RESULTS, Measured, Result
+from results_file import Measured, Result
 from runs_alone import modelled
 
 COST = (
@@ -25,12 +25,11 @@ START = {"connections": 64.0, "stored": 447.0, "ignored": 447.0, "stream": 200_0
 """Where the usual load, `single-64`, lies among them."""
 
 
-def write(result: Result, name: str) -> list[Path]:
-    """Write every plot there are figures for, into a folder of the result's name; returns the files."""
-    folder = RESULTS / name
+def write(result: Result, folder: Path) -> list[Path]:
+    """Write every plot there are figures for, instead of those that are there; returns the files."""
     found = dict(plots(result))
     if found:
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     for former in folder.glob("*.svg"):
         former.unlink()
     for plot, svg in found.items():

@@ -12,8 +12,8 @@ from report import COLUMNS, FLOORS, cells, verdict_rows
 from results_file import RESULTS, Measured, Result, read
 
 PAGE = RESULTS.parent.parent / "docs" / "performance.md"
+PLOTS = PAGE.parent / "img" / "performance"
 BEGIN, END = "<!-- {}: written by benchmarks/page.py from {} -->", "<!-- end of {} -->"
-DAY_KEYS = ("1,000 events/s", "50,000 events/s")
 
 
 def rewrite(page: str, result: Result, name: str, plots: Sequence[str]) -> str:
@@ -28,7 +28,7 @@ def rewrite(page: str, result: Result, name: str, plots: Sequence[str]) -> str:
     Raises:
         ValueError: a mark is missing.
     """
-    for part, text in parts(result, name, plots).items():
+    for part, text in parts(result, plots).items():
         start = page.find(f"<!-- {part}: ")
         end = page.find(END.format(part))
         if start < 0 or end < start:
@@ -38,9 +38,9 @@ def rewrite(page: str, result: Result, name: str, plots: Sequence[str]) -> str:
     return page
 
 
-def parts(result: Result, name: str, plots: Sequence[str]) -> dict[str, str]:
+def parts(result: Result, plots: Sequence[str]) -> dict[str, str]:
     """The text of each marked part."""
-    pictures = {plot: f"![{plot}](../benchmarks/results/{name}/{plot}.svg)" for plot in plots}
+    pictures = {plot: f"![{plot}](img/{PLOTS.name}/{plot}.svg)" for plot in plots}
     scaling = ("connections", "stored", "ignored", "stream", "keys", "processors")
     return {
         "machine": _machine(result),
@@ -119,9 +119,9 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     file = Path(arguments[0])
     result = read(file)
-    plots = [plot.stem for plot in write(result, file.stem)]
+    plots = [plot.stem for plot in write(result, PLOTS)]
     PAGE.write_text(rewrite(PAGE.read_text(), result, file.stem, plots))
-    print(f"written: {PAGE}, {len(plots)} plots in {RESULTS / file.stem}")
+    print(f"written: {PAGE}, {len(plots)} plots in {PLOTS}")
     return 0
 
 

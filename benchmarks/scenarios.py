@@ -105,7 +105,7 @@ def _latencies() -> Iterator[Scenario]:
 
 
 def _long() -> Iterator[Scenario]:
-    yield Scenario(name="consumer", family="consumer", title="consumer alone", kind="consumer")
+    yield Scenario(name="consumer", family="consumer", title="consumer alone", kind="consumer", brief=True)
     yield Scenario(
         name="arriving",
         family="arriving",

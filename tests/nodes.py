@@ -51,6 +51,7 @@ class Node:
         environ: further variables.
         arguments: of the command line.
         stdout: a descriptor instead of the file.
+        stderr: a descriptor instead of the file; what it says cannot be waited for.
         ready: wait until it is at work.
     """
 
@@ -62,6 +63,7 @@ class Node:
         arguments: Sequence[str] = ("serve",),
         stdout: int | None = None,
         *,
+        stderr: int | None = None,
         ready: bool = True,
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
@@ -78,7 +80,7 @@ class Node:
             "PAYFLUX_RATELIMIT_BURST": "1000000",
         } | (environ or {})
         self._arguments = arguments
-        self._stdout = stdout
+        self._stdout, self._stderr = stdout, stderr
         self.port = 0
         self.start(ready=ready)
 
@@ -91,7 +93,7 @@ class Node:
                 env=self.environ,
                 stdin=subprocess.DEVNULL,
                 stdout=lines if self._stdout is None else self._stdout,
-                stderr=log,
+                stderr=log if self._stderr is None else self._stderr,
                 start_new_session=True,
             )
         if ready:

@@ -6,7 +6,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from figures import plots, write
 from floors import Floor
-from page import END, PAGE, parts, rewrite
+from page import END, PAGE, PLOTS, parts, rewrite
 from plots import Axis, axis, bars, lines
 from results_file import Measured, Result, Run, read, save
 from targets import judge
@@ -100,10 +100,11 @@ def test_the_page_gets_figures_between_its_marks_and_keeps_its_words() -> None:
     page = PAGE.read_text()
     once = rewrite(page, result(), "some-run", ["cost"])
     assert rewrite(once, result(), "some-run", ["cost"]) == once
-    assert "(../benchmarks/results/some-run/cost.svg)" in once
+    assert "(img/performance/cost.svg)" in once
+    assert "benchmarks/results/some-run.json" in once
     assert "| 40,000 |" in once
     assert "**Where each µs goes.**" in once
-    for part in parts(result(), "some-run", []):
+    for part in parts(result(), []):
         assert once.count(f"<!-- {part}: ") == once.count(END.format(part)) == 1
 
 
@@ -116,9 +117,8 @@ def test_a_page_without_marks_is_refused() -> None:
 def test_a_result_is_kept_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Written and read again it is the same, floors, traces and verdicts included; plots lie beside it."""
     monkeypatch.setattr("results_file.RESULTS", tmp_path)
-    monkeypatch.setattr("figures.RESULTS", tmp_path)
     assert read(save(result(), "some-run")) == result()
-    files = write(result(), "some-run")
+    files = write(result(), tmp_path / "some-run")
     assert files == sorted(tmp_path.rglob("*.svg"), key=files.index)
     assert len(files) == 8
 
@@ -129,7 +129,7 @@ def test_the_page_shows_what_is_kept() -> None:
     for name in {line.rpartition("/")[2].split(".json")[0] for line in page.splitlines() if ".json -->" in line}:
         file = PAGE.parent.parent / "benchmarks" / "results" / f"{name}.json"
         assert file.exists()
-        pictures = sorted(plot.stem for plot in file.with_suffix("").glob("*.svg"))
+        pictures = sorted(plot.stem for plot in PLOTS.glob("*.svg"))
         found = dict(plots(read(file)))
         assert pictures == sorted(found)
         assert rewrite(page, read(file), name, list(found)) == page

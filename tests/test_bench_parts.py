@@ -79,7 +79,7 @@ def test_every_target_has_its_scenario_and_floors() -> None:
 def test_the_choice_of_scenarios() -> None:
     """The short run is the brief ones, `--full` all, `--only` takes names and families, a soak has to be asked for."""
     names = [scenario.name for scenario in choose(parse([]))]
-    assert names == ["single-64", "single-64-2w", "ndjson-100-2w"]
+    assert names == ["single-64", "single-64-2w", "ndjson-100-2w", "consumer"]
     assert {s.name for s in choose(parse(["--full"]))} == set(SCENARIOS) - {"soak"}
     assert [s.name for s in choose(parse(["--only", "open", "idle"]))] == ["open-25", "open-50", "open-75", "idle"]
     assert [s.name for s in choose(parse(["--only", "idle", "--soak", "10"]))] == ["idle", "soak"]

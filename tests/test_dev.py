@@ -7,6 +7,7 @@ import signal
 import stat
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -183,6 +184,37 @@ def test_killed_and_started_again(start: Start) -> None:
     assert [line["seq"] for line in second.lines()] == [1, 2]
     assert second.end() == 0
     assert second.servers() == []
+
+
+def test_server_killed(start: Start) -> None:
+    """Kill -9 of its server: dev starts it again with its data, says so, and events flow again."""
+    dev = start().ready()
+    assert json.loads(dev.curl()) == {"status": "accepted"}
+    until(dev.lines, "the line")
+    for death in (1, 2):
+        (server,) = dev.servers()
+        os.kill(server, signal.SIGKILL)
+        until(lambda: '"status":"duplicate"' in dev.curl(), "the known event to be known again", 40)
+        assert server not in dev.servers()
+        another = re.sub(r'"event_id":"[^"]+"', f'"event_id":"{uuid.uuid4()}"', curl_in(dev.stderr))
+        assert json.loads(shell(another)) == {"status": "accepted"}
+        until(lambda: len(dev.lines()) == 1 + death, "its line")  # noqa: B023 - used at once
+    assert [line["seq"] for line in dev.lines()] == [1, 2, 3]
+    assert dev.stderr.count('"msg":"embedded_server_died"') == 2
+    assert dev.stderr.count('"msg":"embedded_server_started"') == 2
+    assert dev.end() == 0
+    assert dev.servers() == []
+    assert "Traceback" not in dev.stderr
+
+
+def test_ended_while_its_server_is_dead(start: Start) -> None:
+    """SIGTERM before the server is started again: dev ends as ever, and none is left."""
+    dev = start().ready()
+    (server,) = dev.servers()
+    os.kill(server, signal.SIGKILL)
+    assert dev.end() == 0
+    assert dev.servers() == []
+    assert "Traceback" not in dev.stderr
 
 
 def test_directory_in_use(start: Start) -> None:

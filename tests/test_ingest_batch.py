@@ -95,6 +95,28 @@ def test_a_broken_line_spoils_no_other_one() -> None:
     assert [one["index"] for one in answer.json["results"] if one["status"] == "accepted"] == [0, 5]
 
 
+@pytest.mark.parametrize(
+    ("item", "message"),
+    [
+        (b"{", "the event is not valid JSON: Expecting property name enclosed in double quotes at character 1"),
+        (b"\xff", "the event is not valid UTF-8"),
+        (b'{"a":NaN}', "the event is not valid JSON: NaN and Infinity are no JSON numbers"),
+        (b'{"a":' * 5000, "the event is nested too deeply"),
+        (b"[]", "the event must be a JSON object"),
+        (b"7", "the event must be a JSON object"),
+    ],
+)
+def test_a_refused_line_speaks_of_itself(item: bytes, message: str) -> None:
+    """The message is about the event, which stands at its index, and never about the body, which is fine."""
+    answer = Ingestion().ask(b"\n".join([dumped(), item]), NDJSON, BATCH)
+    (error,) = answer.json["results"][1]["errors"]
+    assert error == {"field": "", "code": "invalid_json", "message": message}
+    if item in (b"[]", b"7"):
+        answer = Ingestion().ask(b"[" + item + b"]", JSON, BATCH)
+        (error,) = answer.json["results"][0]["errors"]
+        assert error["message"] == message
+
+
 def test_an_array_in_ndjson_is_one_bad_event() -> None:
     """What the Content-Type says is what the body is read as."""
     answer = Ingestion().ask(json.dumps([payment()]).encode(), NDJSON, BATCH)

@@ -196,10 +196,13 @@ def test_a_gauge_set_to_zero_is_exposed(slab: Slab) -> None:
     """A risk score that has decayed to 0 is a score of 0, not a series that went missing."""
     metrics = Metrics(slab, "consumer")
     metrics.set(m.RISK_SCORE, metrics.processors.index("stripe"), to=0.0)
-    metrics.set(m.CONSUMER_ACTIVE, to=0.0)
+    metrics.set(m.CONSUMER_ACTIVE, to=1.0)
     found = samples(Exposition(slab).text(None, None))
     assert found["processor_risk_score_last"] == {(("processor", "stripe"),): 0}
+    metrics.set(m.CONSUMER_ACTIVE, to=0.0)
+    found = samples(Exposition(slab).text(None, None))
     assert found["consumer_active"] == {(): 0}
+    assert "processor_risk_score_last" not in found
 
 
 def test_what_redis_says_is_absent_while_it_is_silent(slab: Slab) -> None:

@@ -124,7 +124,7 @@ def test_codes_are_those_declared() -> None:
     assert codes(single, 400) == {"bad_request"} | (CODES.keys() & REJECT_REASONS.keys())
     head = {"unauthorized", "body_too_large", "unsupported_media_type", "unsupported_encoding", "rate_limited"}
     assert set().union(*(codes(single, status) for status in (401, 413, 415, 429))) == head
-    refused = set().union(*(codes(batch, status) for status in (400, 401, 413, 415, 429))) - {"bad_request"}
+    refused = set().union(*(codes(batch, status) for status in (400, 401, 408, 413, 415, 429))) - {"bad_request"}
     assert refused | codes(single, 400) - {"bad_request"} == REJECT_REASONS.keys() - {"unavailable"}
     declared = set(re.findall(r"`((?:redis_|overloaded)\w*)`", inspect.getdoc(StreamUnavailable) or ""))
     assert set(openapi.UNCONFIRMED) == declared

@@ -175,6 +175,43 @@ def test_first_node_stopped_second_takes_over(make_node: MakeNode) -> None:
     assert_exactly_once(load, first.lines_file, second.lines_file)
 
 
+def risk_of(node: Node, processor: str) -> float | None:
+    """The risk gauge of a processor, if the node has one."""
+    return node.metrics().get(f'processor_risk_score_last{{processor="{processor}"}}')
+
+
+def test_risk_is_shown_by_the_active_node_alone(make_node: MakeNode) -> None:
+    """A node that lost the lease shows no risk it no longer follows, or it would alert for ever."""
+    first = make_node()
+    until(lambda: active(first), "the first node to consume")
+    second = make_node()
+    first.post_batch([event() for _ in range(500)])
+    until(lambda: (risk_of(first, "stripe") or 0) > 0.3, "the risk to be shown")
+    pid = first.child_pid("consumer")
+    os.kill(pid, signal.SIGSTOP)
+    until(lambda: active(second), "the second node to take over", 12)
+    os.kill(pid, signal.SIGCONT)
+    until(lambda: first.logged("lease_lost"), "the first node to see that it lost the lease")
+    until(lambda: not active(first), "it to say so")
+    assert risk_of(first, "stripe") is None
+    first.post_batch([event() for _ in range(500)])
+    until(lambda: (risk_of(second, "stripe") or 0) > 0.3, "the risk to be shown by the second node")
+    assert risk_of(first, "stripe") is None
+
+
+def test_risk_of_a_dead_consumer_is_forgotten(make_node: MakeNode) -> None:
+    """A consumer killed and replaced knows nothing of a processor that has gone quiet, and shows nothing of it."""
+    node = make_node()
+    node.post_batch([event() for _ in range(500)])
+    until(lambda: (risk_of(node, "stripe") or 0) > 0.3, "the risk to be shown")
+    node.kill_child("consumer")
+    until(lambda: len(node.logged("lease_taken")) == 2 and active(node), "the new one to consume")
+    assert risk_of(node, "stripe") is None
+    node.post_batch([event(processor="adyen") for _ in range(500)])
+    until(lambda: risk_of(node, "adyen") is not None, "another processor's risk to be shown")
+    assert risk_of(node, "stripe") is None
+
+
 def test_stalled_holder_wakes(make_node: MakeNode) -> None:
     """A holder that stalls longer than its lease loses it, and doubles nothing when it wakes."""
     first = make_node()

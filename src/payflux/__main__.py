@@ -8,11 +8,14 @@ if sys.argv[1:2] in ([], ["serve"], ["dev"]):
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 from payflux.cli import run
+from payflux.log import in_background
 
 
 def main() -> None:
     """Run the command line; ends the process with the command's exit code."""
-    sys.exit(run(sys.argv[1:]))
+    with in_background():
+        code = run(sys.argv[1:])
+    sys.exit(code)
 
 
 if __name__ == "__main__":

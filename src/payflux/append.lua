@@ -95,7 +95,7 @@ local function remembered(bucket, mark)
   return 0
 end
 
-local results, failure, before = {}, false, seq
+local results, n, failure, before = {}, 0, false, seq
 local prefix, digits, old = newest.prefix, newest.digits, #asked > 0
 for i = 4, #ARGV, 2 do
   local token = ARGV[i]
@@ -110,7 +110,8 @@ for i = 4, #ARGV, 2 do
     end
   end
   if known == 1 then
-    results[#results + 1] = '0'
+    n = n + 1
+    results[n] = '0'
   elseif known ~= 0 then
     failure = known.err
     break
@@ -129,7 +130,8 @@ for i = 4, #ARGV, 2 do
     if seq == before then call('SADD', key, mark) end
     seq = seq + 1
     if seq <= told then told = seq - 1 end
-    results[#results + 1] = '1'
+    n = n + 1
+    results[n] = '1'
   end
 end
 newest.count = newest.count + seq - before

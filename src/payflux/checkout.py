@@ -297,7 +297,7 @@ def email_of(body: bytes) -> str | None:
     Raises:
         InvalidEvent: with the code `invalid_json`, `duplicate_member` or `invalid_email`; never holds the address.
     """
-    members = parse(body) if body else {}
+    members = parse(body, "the body") if body else {}
     if "email" not in members:
         return None
     email = members["email"]

@@ -11,16 +11,20 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from payflux.errors import SettingsError
+from payflux.log import log
 
 START_SECONDS = 10.0
 STOP_SECONDS = 10.0
 SOCKET_BYTES = 100  # the kernel takes 107 (Linux) or 103 (macOS) for the path of a unix socket
 POLL_SECONDS = 0.01
+BACKOFF_SECONDS = (0.1, 5.0)  # before a server that died is started again; doubles with each death
+STEADY_SECONDS = 60.0  # one that lived for so long has not failed to start
 
 
 def server_binary() -> str:
@@ -50,6 +54,8 @@ def server_binary() -> str:
 class EmbeddedServer:
     """A running server: append-only file, fsync every second, reachable at `url`.
 
+    When it dies it is started again, with the data in its file.
+
     One at a time may use a directory. A server whose owner was killed is ended first: two of them would write to the
     same files.
 
@@ -67,10 +73,13 @@ class EmbeddedServer:
         self.url = f"unix://{self._path}"
         self._log = directory / "valkey.log"
         self._process: subprocess.Popen[bytes] | None = None
+        self._guard = threading.Lock()  # of _process: no new one once it stops
+        self._stopping = threading.Event()
         try:
             self._end_orphan()
             self._process = self._start(directory)
             self._await(self._answers, START_SECONDS)
+            threading.Thread(target=self._keep, args=(directory, self._process), name="embedded", daemon=True).start()
         except BaseException:  # an interrupt too must not leave a server behind
             self.stop()
             raise
@@ -83,6 +92,29 @@ class EmbeddedServer:
         return subprocess.Popen(
             [*command, *options, *where], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
         )
+
+    def _keep(self, directory: Path, process: subprocess.Popen[bytes]) -> None:
+        """Start it again whenever it ends by itself."""
+        delay, began = BACKOFF_SECONDS[0], time.monotonic()
+        while True:
+            code = process.wait()
+            if self._stopping.is_set():
+                return
+            if time.monotonic() - began > STEADY_SECONDS:
+                delay = BACKOFF_SECONDS[0]
+            log("error", "embedded_server_died", pid=process.pid, code=code, its_log=str(self._log))
+            if self._stopping.wait(delay):
+                return
+            delay, began = min(BACKOFF_SECONDS[1], 2 * delay), time.monotonic()
+            with self._guard:
+                if self._stopping.is_set():
+                    return
+                try:
+                    process = self._process = self._start(directory)
+                except (OSError, SettingsError) as error:
+                    log("error", "embedded_server_not_started", detail=str(error))
+                    continue
+            log("info", "embedded_server_started", pid=process.pid)
 
     def _end_orphan(self) -> None:
         if self._listens():
@@ -118,13 +150,16 @@ class EmbeddedServer:
 
     def stop(self) -> None:
         """End the server; it writes its file first."""
-        if self._process is not None:
-            self._process.terminate()
+        self._stopping.set()
+        with self._guard:
+            process = self._process
+        if process is not None:
+            process.terminate()
             try:
-                self._process.wait(STOP_SECONDS)
+                process.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+                process.kill()
+                process.wait()
         os.close(self._lock)
 
 

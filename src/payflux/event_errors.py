@@ -152,16 +152,17 @@ def refusal(body: bytes) -> InvalidEvent:
         return error
     errors = tuple(_field_errors(members))
     if not errors:  # half a surrogate pair in a member that is not ours, or nesting at the limit
-        return _unreadable("the body is not valid JSON")
+        return _unreadable("the event is not valid JSON")
     found_pan = any(error.code == "pan_detected" for error in errors)
     return InvalidEvent("pan_detected" if found_pan else "invalid_event", errors)
 
 
-def parse(body: bytes) -> dict[str, Any]:
+def parse(body: bytes, what: str = "the event") -> dict[str, Any]:
     """Read a body strictly: one JSON object in UTF-8, no duplicate member at any depth, no NaN or Infinity.
 
     Args:
         body: what the client sent as one event.
+        what: what it is called in words; an event may be a body, a line or an item of an array.
 
     Returns:
         Its members. Integers of more than 20 digits lose their end; they are out of every range either way.
@@ -172,16 +173,16 @@ def parse(body: bytes) -> dict[str, Any]:
     try:
         members = _PARSER.decode(body.decode())
     except UnicodeDecodeError:
-        raise _unreadable("the body is not valid UTF-8") from None
+        raise _unreadable(f"{what} is not valid UTF-8") from None
     except json.JSONDecodeError as error:
         reason = error.msg.removesuffix(" at")  # Python's own fixed words, never a part of the body
-        raise _unreadable(f"the body is not valid JSON: {reason} at character {error.pos}") from None
+        raise _unreadable(f"{what} is not valid JSON: {reason} at character {error.pos}") from None
     except ValueError:
-        raise _unreadable("the body is not valid JSON: NaN and Infinity are no JSON numbers") from None
+        raise _unreadable(f"{what} is not valid JSON: NaN and Infinity are no JSON numbers") from None
     except RecursionError:
-        raise _unreadable("the body is nested too deeply") from None
+        raise _unreadable(f"{what} is nested too deeply") from None
     if not isinstance(members, dict):
-        raise _unreadable("the body must be a JSON object")
+        raise _unreadable(f"{what} must be a JSON object")
     return members
 
 

@@ -11,7 +11,16 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from payflux import __version__
-from payflux.metrics import CHILD, DURATION_BUCKETS, METRICS, OFFSETS, Label, Metric
+from payflux.metrics import (
+    CHILD,
+    CONSUMER_ACTIVE,
+    DURATION_BUCKETS,
+    METRICS,
+    OF_THE_ACTIVE,
+    OFFSETS,
+    Label,
+    Metric,
+)
 from payflux.redis_admin import Durability
 from payflux.slab import Names, Slab
 from payflux.stream import Backlog
@@ -62,6 +71,8 @@ class Exposition(Collector):
         family = kind(f"payflux_{metric.name}", metric.help, labels=[label.name for label in metric.labels])
         # A counter over names exists once it has counted; a gauge of 0 was set to it.
         sparse = metric.kind == "counter" and any(label.table for label in metric.labels)
+        if metric in OF_THE_ACTIVE and self._sum(OFFSETS[CONSUMER_ACTIVE]) != 1:
+            return family
         for labels in product(*(self._values(label) for label in metric.labels)):
             value = self._sum(OFFSETS[metric] + _position(metric, labels))
             if value is not None and (value or not sparse):

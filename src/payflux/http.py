@@ -88,6 +88,10 @@ Lane = Callable[[bytes, Respond], None]
 """Answers a request whose head is, byte for byte, one that was admitted before: gets the body alone."""
 
 
+Refused = Callable[[Request, Response], None]
+"""Is told what was answered to a request that never became complete, by `Handler.admit` or by the server itself."""
+
+
 class Handler(Protocol):
     """The application behind the server. It knows nothing of sockets."""
 

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import cast
 
-from payflux.http import Handler, Lane, Request, Response
+from payflux.http import Handler, Refused, Request, Response
+from payflux.http_exchange import Exchange
 from payflux.http_head import CLOSE, PLAIN
 from payflux.http_limits import BODY_TOO_LARGE, INTERNAL_ERROR, TIMED_OUT, Limits
 from payflux.http_reader import BODY, DEAF, HEAD, IDLE, KnownHead, Reader, Stopped
@@ -16,8 +17,6 @@ from payflux.log import log
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 LINGER_SECONDS = 2.0
 """How long what a refused client still sends is read and dropped, so that it sees the answer and not a reset."""
-LARGE_BYTES = 16384
-"""Answers from this size on are written at once, so that a client that does not read is noticed between requests."""
 
 
 @dataclass(slots=True)
@@ -33,6 +32,7 @@ class Shared:
         tails: how a head ends, with its date: by `http_head.PLAIN`, `KEEP_ALIVE` and `CLOSE`.
         known: the request heads remembered.
         draining: the server stops; each connection closes after the request it has begun.
+        refused: told of each answer given before its request was complete.
     """
 
     handler: Handler
@@ -43,25 +43,7 @@ class Shared:
     tails: tuple[bytes, bytes, bytes]
     known: dict[bytes, KnownHead] = field(default_factory=dict)
     draining: bool = False
-
-
-class Exchange:
-    """One request and the answer it waits for."""
-
-    __slots__ = ("connection", "request", "response", "tail")
-
-    def __init__(self, connection: "Connection", request: Request, tail: int) -> None:
-        self.connection = connection
-        self.request = request
-        self.tail = tail
-        self.response: Response | None = None
-
-    def respond(self, response: Response) -> None:
-        """Answer it; a second answer is ignored, and one whose client has gone."""
-        if self.response is None:
-            self.response = response
-            if not self.connection.parsing or len(response.body) >= LARGE_BYTES:
-                self.connection.flush()
+    refused: Refused | None = None
 
 
 class Connection(asyncio.Protocol):
@@ -75,9 +57,9 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_admit", "_answer", "_blocked_since", "_busy_at", "_continue", "_current", "_eof", "_handle", "_held", "_known",
-        "_laned", "_linger", "_lingering", "_moved", "_open", "_overtaken", "_paused", "_pending", "_pipeline", "_reader",
-        "_refusal", "_served", "_shared", "_transport", "parsing",
+        "_admit", "_answer", "_blocked_since", "_busy_at", "_continue", "_current", "_eof", "_handle", "_held",
+        "_known", "_laned", "_linger", "_lingering", "_moved", "_open", "_overtaken", "_paused", "_pending",
+        "_pipeline", "_reader", "_refusal", "_served", "_shared", "_transport", "parsing",
     )  # fmt: skip
 
     def __init__(self, shared: Shared) -> None:
@@ -96,15 +78,13 @@ class Connection(asyncio.Protocol):
         self._served = False
         self._busy_at = -math.inf  # when last seen with a request
         self._known = shared.known
-        self._laned = False  # a request is with its lane, and no other one is open unless `_overtaken` is set
+        self._laned = self._moved = False  # a request is with its lane; one was since the last look at the deadlines
         self._overtaken: Exchange | None = None  # stands for that request once others follow it
-        self._moved = False  # a request has come by a lane since the last look at the deadlines
         self._answer = self._answer_laned
         self._paused = False
         self._blocked_since: float | None = None
         self._eof = False
-        self._linger = False
-        self._lingering = False
+        self._linger = self._lingering = False
         self.parsing = False
 
     # what asyncio calls
@@ -134,7 +114,10 @@ class Connection(asyncio.Protocol):
             known = self._known.get(data[:end])
             if known is not None and known.lane is not None and len(data) - end == known.length:
                 self._laned = self._moved = True
-                self._run(known.lane, data[end:])
+                try:
+                    known.lane(data[end:], self._answer)
+                except Exception as error:  # noqa: BLE001 - a defect of the handler costs one request
+                    self._answer(_defect(error))
                 return
         elif phase == DEAF:
             self._linger = True  # closing on unread data would destroy the answer
@@ -169,18 +152,12 @@ class Connection(asyncio.Protocol):
 
     # by lane: most requests are alone on their connection and have a head that was admitted before
 
-    def _run(self, lane: Lane, body: bytes) -> None:
-        try:
-            lane(body, self._answer)
-        except Exception as error:  # noqa: BLE001 - a defect of the handler costs one request
-            self._answer(_defect(error))
-
     def _answer_laned(self, response: Response) -> None:
         if not self._laned:
             return  # answered, or its client has gone
-        self._laned = False
-        if self._overtaken is not None:
-            exchange, self._overtaken = self._overtaken, None
+        self._laned, exchange = False, self._overtaken
+        if exchange is not None:
+            self._overtaken = None
             exchange.respond(response)
         elif self._transport is not None and not self._transport.is_closing():
             self._transport.write(response.whole(self._shared.tails[PLAIN]))
@@ -240,6 +217,8 @@ class Connection(asyncio.Protocol):
             self._open.append(exchange)
         exchange.tail = CLOSE
         exchange.response = self._refusal or response
+        if self._shared.refused is not None:
+            self._shared.refused(exchange.request, exchange.response)
         self._current = self._refusal = None
         self._reader.phase = DEAF
         self._linger = True

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from email.utils import formatdate
 
-from payflux.http import Handler, Response
+from payflux.http import Handler, Refused, Response
 from payflux.http_connection import Connection, Shared
 from payflux.http_limits import TOO_MANY_CONNECTIONS
 from payflux.http_limits import Limits as Limits
@@ -32,12 +32,19 @@ class HttpServer:
         handler: the application.
         limits: sizes, deadlines and numbers of connections.
         now: a monotonic clock, for deadlines only.
+        refused: told of each answer given before its request was complete.
     """
 
-    def __init__(self, handler: Handler, limits: Limits = DEFAULTS, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        handler: Handler,
+        limits: Limits = DEFAULTS,
+        now: Callable[[], float] = time.monotonic,
+        refused: Refused | None = None,
+    ) -> None:
         self._limits = limits
         self._now = now
-        self._shared = Shared(handler, limits, now, self._opened, self._closed, _tails())
+        self._shared = Shared(handler, limits, now, self._opened, self._closed, _tails(), refused=refused)
         self._connections: set[Connection] = set()
         self._refused: set[Connection] = set()  # which take their 503 and leave
         self._idle: list[Connection] = []  # found at the last look, longest idle last

@@ -15,6 +15,7 @@ DESTINATIONS = ("stdout", "file")
 REJECT_REASONS = {
     "unauthorized": "no key or a wrong one",
     "body_too_large": "a body over 1 MiB",
+    "request_timeout": "a body that did not arrive in time",
     "unsupported_media_type": "a Content-Type that is not JSON or NDJSON",
     "unsupported_encoding": "a Content-Encoding",
     "rate_limited": "over the key's rate",
@@ -137,7 +138,7 @@ EXPORTED = Metric("events_exported_total", "counter", "Lines a destination took.
 EXPORT_ERRORS = Metric(
     "export_errors_total",
     "counter",
-    "Lines a destination did not take; the event is acked and lost to it.",
+    "Lines a destination did not take; the event is lost to it. With export_then_ack: failed tries, and none is lost.",
     (DESTINATION, _fixed("reason", EXPORT_REASONS)),
 )
 EXPORT_LAST_SUCCESS = Metric(
@@ -151,13 +152,19 @@ EXPORT_REOPENED = Metric("export_reopened_total", "counter", "Times the export f
 
 CHILD_DEATHS = Metric("child_deaths_total", "counter", "Child processes of the node that died and were replaced.")
 
+LOG_LINES_DROPPED = Metric("log_lines_dropped_total", "counter", "Log lines that stderr's reader did not take.")
+
 METRICS = (
     *(INGEST_ACCEPTED, INGEST_REJECTED, INGEST_DUPLICATE, INGEST_DURATION, BY_PROCESSOR, AUTH_DENIED),
     *(HTTP_CONNECTIONS, PROCESSED, REDELIVERED, DEAD_LETTERED, GROUP_RECREATED, CONSUMER_ACTIVE, CONSUMER_HALTED),
     *(STREAM_LOST, BY_OUTCOME, FAILURES, RETRIES, RISK_EVENTS, RISK_SCORE),
-    *(EXPORTED, EXPORT_ERRORS, EXPORT_LAST_SUCCESS, EXPORT_LAST_ERROR, EXPORT_QUEUE, EXPORT_REOPENED, CHILD_DEATHS),
+    *(EXPORTED, EXPORT_ERRORS, EXPORT_LAST_SUCCESS, EXPORT_LAST_ERROR, EXPORT_QUEUE, EXPORT_REOPENED),
+    *(CHILD_DEATHS, LOG_LINES_DROPPED),
 )
 """Every metric kept in the slab, in the order of their slots."""
+
+OF_THE_ACTIVE = (RISK_SCORE, CONSUMER_HALTED)
+"""Gauges of a consumer that hold only while it is active: on standby it does not see what would change them."""
 
 STATE = (
     *("unready", "heartbeat", "highest_seq", "base"),
@@ -213,6 +220,11 @@ class Metrics:
     def set(self, metric: Metric, *labels: str | int, to: float) -> None:
         """Set a gauge."""
         self.values[self.slot(metric, *labels)] = to
+
+    def blank(self, metric: Metric) -> None:
+        """Unset every series of a gauge: it is not exposed until it is set again."""
+        for slot in range(OFFSETS[metric], OFFSETS[metric] + metric.slots):
+            self.values[slot] = nan
 
     def state(self, name: str) -> int:
         """The slot of one of `STATE`."""

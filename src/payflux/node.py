@@ -38,12 +38,22 @@ from payflux.http import Handler
 from payflux.http_server import HttpServer
 from payflux.ingest import Ingest, IngestBatch
 from payflux.listeners import HTTP_ADDR
-from payflux.log import log
-from payflux.metrics import CHILD, DESTINATIONS, HTTP_CONNECTIONS, Metrics, state_slot
+from payflux.log import count_dropped, in_background, log
+from payflux.metrics import (
+    CHILD,
+    CONSUMER_ACTIVE,
+    DESTINATIONS,
+    HTTP_CONNECTIONS,
+    LOG_LINES_DROPPED,
+    OF_THE_ACTIVE,
+    Metrics,
+    state_slot,
+)
 from payflux.redis_admin import RedisAdmin
 from payflux.redis_append import DEDUP_TTL_SEC, STREAM_MAXLEN, RedisAppender
 from payflux.redis_link import REDIS_ADDR, REDIS_URL, address_of, check_address
 from payflux.redis_read import RedisReader
+from payflux.refusals import Refusals
 from payflux.risk.scorer import RISK_SCORE_ENABLED, RISK_SCORE_THRESHOLDS, RISK_SCORE_WINDOW_SEC, RiskScorer
 from payflux.router import Router
 from payflux.settings import Setting, Values, choice, environment, integer, load, optional
@@ -52,6 +62,8 @@ from payflux.slab import Slab
 NAME_TAKEN = 3
 """Exit code of a child that cannot start: its consumer name is in use; replacing it would not help."""
 FAILED = 1
+COLLECT = 50_000, 20, 50  # a batch of a thousand events is no garbage in cycles, and not worth looking through
+INGEST_PATHS = ("/v1/events/payment_exhaust", "/v1/events/payment_exhaust/batch")
 FINISH_SECONDS = 10.0  # for requests in flight, and again for lines in the queues
 
 
@@ -73,7 +85,7 @@ EXPORT_ACK = Setting(
     "PAYFLUX_EXPORT_ACK",
     choice("ack_then_export", "export_then_ack"),
     "ack_then_export",
-    "Whether an event is acked before or after it is exported; only ack_then_export is available yet.",
+    "Whether an event is acked before it is exported, or only when it is safe in the file (written and fsynced).",
 )
 
 SETTINGS: tuple[Setting[Any], ...] = (
@@ -97,8 +109,6 @@ def _check_export(values: Values) -> list[str]:
         problems.append(
             f"PAYFLUX_EXPORT_ACK='export_then_ack': expected PAYFLUX_EXPORT_MODE=file, as {mode} can't confirm"
         )
-    elif ack == "export_then_ack":
-        problems.append("PAYFLUX_EXPORT_ACK='export_then_ack': expected ack_then_export, the only one available yet")
     return problems
 
 
@@ -150,12 +160,13 @@ class Child:
     def __init__(self, plan: Plan, values: Values) -> None:
         self._plan, self._values = plan, values
         self._slab = Slab(plan.slab)
-        self._metrics = Metrics(self._slab, plan.child)
+        self._metrics = metrics = Metrics(self._slab, plan.child)
+        count_dropped(lambda lines: metrics.add(LOG_LINES_DROPPED, n=lines))
         self._address = address_of(values)
         self._ending = asyncio.Event()
         self._appender = self._make_appender()
         self._admin = RedisAdmin(self._address)
-        self._server = HttpServer(Router(self._routes())) if plan.listener >= 0 else None
+        self._server = self._make_server() if plan.listener >= 0 else None
         self._fan_out: FanOut | None = None
         self._consumer: Consumer | None = None
         self._control = socket.socket(fileno=plan.control)
@@ -182,6 +193,9 @@ class Child:
             heard=heard,
         )
 
+    def _make_server(self) -> HttpServer:
+        return HttpServer(Router(self._routes()), refused=Refusals(self._metrics, INGEST_PATHS))
+
     def _routes(self) -> dict[str, dict[str, Handler]]:
         plan, values = self._plan, self._values
         routes = operations.routes(
@@ -192,9 +206,9 @@ class Child:
         if plan.ingests:
             bucket = TokenBucket(values[RATELIMIT_RPS], values[RATELIMIT_BURST], self._slab, alone=plan.workers == 1)
             gatekeeper = Gatekeeper(keys_of(values), bucket)
-            path = "/v1/events/payment_exhaust"
-            routes[path] = {"POST": Ingest(self._appender, gatekeeper, self._metrics)}
-            routes[f"{path}/batch"] = {"POST": IngestBatch(self._appender, gatekeeper, self._metrics)}
+            single, batch = INGEST_PATHS
+            routes[single] = {"POST": Ingest(self._appender, gatekeeper, self._metrics)}
+            routes[batch] = {"POST": IngestBatch(self._appender, gatekeeper, self._metrics)}
             if values[checkout.CHECKOUT_ENABLED]:
                 sessions = checkout.StripeSessions(checkout.offer_of(values))
                 routes["/checkout"] = {"POST": checkout.Checkout(gatekeeper, self._metrics, sessions.open)}
@@ -203,6 +217,8 @@ class Child:
     def _make_consumer(self) -> Consumer:
         plan, values, metrics = self._plan, self._values, self._metrics
         mode = values[EXPORT_MODE]
+        for gauge in (CONSUMER_ACTIVE, *OF_THE_ACTIVE):
+            metrics.blank(gauge)  # what a former process of this child left says nothing of this one
         names = DESTINATIONS if mode == "both" else (mode,)
         settled = former_settled(metrics, names)
         torn = bool(metrics.values[metrics.state("writing:stdout")])
@@ -220,6 +236,7 @@ class Child:
             token=plan.token,
             claim_idle=values[CLAIM_IDLE_SEC],
             max_deliveries=values[MAX_DELIVERIES],
+            export_first=values[EXPORT_ACK] == "export_then_ack",
             former_settled=settled,
         )
 
@@ -244,6 +261,7 @@ class Child:
                 self._tell(b"r")
         gc.collect()
         gc.freeze()  # what exists now lives as long as the process: never look at it again
+        gc.set_threshold(*COLLECT)
         ending = asyncio.create_task(self._ending.wait())
         await asyncio.wait({*tasks, ending}, return_when=asyncio.FIRST_COMPLETED)
         failed = [task for task in tasks if task.done()]
@@ -317,10 +335,10 @@ def run(plan: Plan, run_loop: Callable[..., int] = uvloop.run) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        code = run(msgspec.json.decode(sys.argv[1], type=Plan))
-    except Exception as failure:  # noqa: BLE001 - it belongs into the log, which is JSON
-        log("error", "child_failed", error=type(failure).__name__, traceback=traceback.format_exc(limit=-5))
-        code = FAILED
-    sys.stderr.flush()
+    with in_background():
+        try:
+            code = run(msgspec.json.decode(sys.argv[1], type=Plan))
+        except Exception as failure:  # noqa: BLE001 - it belongs into the log, which is JSON
+            log("error", "child_failed", error=type(failure).__name__, traceback=traceback.format_exc(limit=-5))
+            code = FAILED
     os._exit(code)  # a thread that hangs in a write to a stalled reader must not keep the process

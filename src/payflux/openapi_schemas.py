@@ -93,7 +93,7 @@ def schemas() -> dict[str, Schema]:
         "Stored": record("The event is stored.", status={"enum": ["accepted", "duplicate"]}),
         "FieldError": record(
             "What is wrong with one member.",
-            field={"type": "string", "description": "The member; empty for the body as a whole."},
+            field={"type": "string", "description": "The member; empty for the event or body as a whole."},
             code={"enum": [*CODES, "invalid_email"], "description": "\n".join(_meanings(CODES))},
             message={"type": "string"},
         ),

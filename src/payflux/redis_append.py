@@ -42,8 +42,8 @@ _halves = Struct(">QQ").unpack
 def mark_of(uid: bytes) -> str:
     """Where the mark of an event id is kept, and the mark.
 
-    All bits of the id go into both, so that ids that share most bits (versions 1 and 7, counters) spread over the buckets
-    and get marks of their own; 63 + 4 * digits of a layer tell two ids apart (see append.lua).
+    All bits of the id go into both, so that ids that share most bits (versions 1 and 7, counters) spread over the
+    buckets and get marks of their own; 63 + 4 * digits of a layer tell two ids apart (see append.lua).
 
     Args:
         uid: the 16 bytes of the UUID.

@@ -20,8 +20,8 @@ import msgspec
 
 from payflux.auth import BUCKETS, keys_of
 from payflux.listeners import HTTP_ADDR, listen
-from payflux.log import log
-from payflux.metrics import CHILD_DEATHS, Metrics, create_slab, state_slot
+from payflux.log import count_dropped, log
+from payflux.metrics import CHILD_DEATHS, LOG_LINES_DROPPED, Metrics, create_slab, state_slot
 from payflux.node import CONSUMER_NAME, NAME_TAKEN, PANIC_MODE, WORKERS, Plan
 from payflux.operations import CONSUMER, SUPERVISOR
 from payflux.settings import Role, Values
@@ -117,7 +117,8 @@ class Supervisor:
         slab = create_slab(
             [SUPERVISOR, *([CONSUMER] if consumes else []), *names], **{BUCKETS: 8 * len(keys_of(self._values))}
         )
-        self._metrics = Metrics(slab, SUPERVISOR)
+        self._metrics = metrics = Metrics(slab, SUPERVISOR)
+        count_dropped(lambda lines: metrics.add(LOG_LINES_DROPPED, n=lines))
         self._slab, self._sockets = slab, sockets  # kept open: a dead child's queued connections wait for the next
         token = secrets.token_hex(16)
         consumer = self._values[CONSUMER_NAME] or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"

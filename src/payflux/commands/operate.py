@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from payflux.errors import StreamUnavailable
-from payflux.log import log
+from payflux.log import last_words, log
 from payflux.node import SETTINGS
 from payflux.redis_entries import entry_order, parse_position
 from payflux.redis_link import REDIS_ADDR, REDIS_URL, check_address
@@ -77,7 +77,7 @@ def operate(main: Callable[[], Coroutine[None, None, int]], *, interrupted: int 
 
 def complain(text: str, code: int = EXIT_FAILED) -> int:
     """Say on stderr why it ends, in one line; returns the exit code."""
-    sys.stderr.write(f"payflux: {text}\n")
+    last_words(f"payflux: {text}\n")
     return code
 
 

@@ -1,11 +1,11 @@
 """`payflux serve`: the production command; its configuration is the environment alone."""
 
-import sys
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from payflux.errors import SettingsError
+from payflux.log import last_words
 from payflux.node import load_settings
 from payflux.settings import Role
 from payflux.supervisor import EXIT_CONFIGURATION, supervise
@@ -34,6 +34,5 @@ def serve(*, role: Annotated[Role, Parameter(help="What this node does.")] = "al
 
 def refuse(error: SettingsError) -> int:
     """Say on stderr what is wrong with the configuration, one line a problem."""
-    for line in error.problems:
-        sys.stderr.write(f"payflux: {line}\n")
+    last_words("".join(f"payflux: {line}\n" for line in error.problems))
     return EXIT_CONFIGURATION
