@@ -36,7 +36,7 @@ WIDTH = 150  # of the table in a pipe
 OPEN_FILES = 16_384
 UNMEASURABLE = (FloorMissing, GeneratorMissing, RedisMissing, NodeFailed, SettingsError, subprocess.SubprocessError)
 PRESETS = {
-    "short": {"rounds": 3, "seconds": 2.0, "drained": 200_000, "longest": 10.0, "idle": 100, "ids": 1_000_000},
+    "short": {"rounds": 3, "seconds": 2.0, "drained": 100_000, "longest": 10.0, "idle": 100, "ids": 1_000_000},
     "full": {"rounds": 3, "seconds": 4.0, "drained": 400_000, "longest": 60.0, "idle": 200, "ids": 2_500_000},
     "quick": {"rounds": 1, "seconds": 1.0, "drained": 20_000, "longest": 2.0, "idle": 20, "ids": 100_000},
 }

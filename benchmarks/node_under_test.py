@@ -19,7 +19,7 @@ from load_generator import KEY, Load, Shape, event_of, key_of
 from machine import cpu_seconds, rss_mib
 from prometheus_client.parser import text_string_to_metric_families
 from promise import COUNTED, Counted, broken
-from redis_server import Commands, Redis
+from redis_server import APPENDS, COMMITS, Commands, Redis
 
 from payflux.load import BATCH_PATH, SINGLE_PATH
 
@@ -49,7 +49,7 @@ class Figures(msgspec.Struct):
         redis_append_us: the append side's part of it, by the time Redis measured in the commands of both.
         redis_consumer_us: the consumer's part of it.
         batch: events in an append script, on average.
-        read_batch: events in an ack of the consumer, on average.
+        read_batch: events in a commit of the consumer, on average.
         lag: events not yet read when the load ended.
         drain_ms: how long it took from then until all was read and acked.
         node_mib: all processes of the node.
@@ -190,7 +190,7 @@ class Node:
         before, after = looks
         events = max(1, counted.accepted + counted.duplicates)
         scripts, acks = (
-            after.redis_said.calls.get(name, 0) - before.redis_said.calls.get(name, 0) for name in ("hmget", "xpending")
+            after.redis_said.calls.get(name, 0) - before.redis_said.calls.get(name, 0) for name in (APPENDS, COMMITS)
         )
         append, read = (
             getattr(after.redis_said, name) - getattr(before.redis_said, name) for name in ("append_us", "consumer_us")
@@ -272,11 +272,13 @@ class Node:
         return int(str(_pairs(self.redis.command("XINFO", "STREAM", "events_stream"))["entries-added"]))
 
     def backlog(self) -> tuple[int, int]:
-        """Entries not read, and read but not acked."""
+        """Entries not read (-1 when Redis cannot tell; all of them before there is a group), and read but not acked."""
         groups = self.redis.command("XINFO", "GROUPS", "events_stream")
         assert isinstance(groups, list)
+        if not groups:
+            return self.redis.number("XLEN", "events_stream"), 0
         group = _pairs(groups[0])
-        return int(str(group["lag"] or 0)), int(str(group["pending"]))
+        return int(str(-1 if group["lag"] is None else group["lag"])), int(str(group["pending"]))
 
     def metrics(self) -> dict[str, float]:
         """The sums of /metrics, by name."""

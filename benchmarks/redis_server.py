@@ -13,8 +13,12 @@ from payflux.redis_link import pack
 
 START_SECONDS = 10.0
 
-CONSUMER_COMMANDS = ("xreadgroup", "xread", "xrange", "xack", "xpending", "xautoclaim", "xclaim")
-"""What only the consumer runs. What else its scripts take is in `evalsha`, so counted to the append side."""
+IN_SCRIPTS = ("xack", "xpending", "xclaim", "xgroup|setid")
+CONSUMER_COMMANDS = ("xreadgroup", "xread", "xrange", "xautoclaim", *IN_SCRIPTS)
+"""What only the consumer runs; what else its scripts take is in `evalsha`, so counted to the append side."""
+
+APPENDS, COMMITS = "hmget", "xgroup|setid"
+"""By which scripts are told apart: each append script runs the first once, each commit of the consumer the second."""
 
 
 class Commands(NamedTuple):
@@ -101,7 +105,7 @@ class Redis:
             pairs = (value.partition("=") for value in values.split(","))
             stats[name.removeprefix("cmdstat_")] = {key: float(value) for key, _, value in pairs}
         consumer = sum(stats[name]["usec"] for name in CONSUMER_COMMANDS if name in stats)
-        inside = sum(stats[name]["usec"] for name in ("xack", "xpending") if name in stats)
+        inside = sum(stats[name]["usec"] for name in IN_SCRIPTS if name in stats)
         scripts = sum(stats[name]["usec"] for name in ("evalsha", "eval") if name in stats)
         return Commands(scripts - inside, consumer, {name: values["calls"] for name, values in stats.items()})
 

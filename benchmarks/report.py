@@ -27,7 +27,7 @@ COLUMNS = (
     Column("p99_ms", "p99", ",.1f"),
     Column("p999_ms", "p99.9", ",.1f"),
     Column("batch", "script", ",.0f"),
-    Column("read_batch", "ack", ",.0f"),
+    Column("read_batch", "commit", ",.0f"),
     Column("drain_ms", "drain ms", ",.0f"),
     Column("node_mib", "MiB", ",.0f"),
 )

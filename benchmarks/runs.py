@@ -11,6 +11,7 @@ from floors import Floor
 from load_generator import Load, Shape, fill, fill_pool
 from machine import cpu_seconds
 from node_under_test import DRAIN_SECONDS, Figures, Node, until
+from redis_server import COMMITS
 from results_file import Run
 from scenario import Scenario
 from servers_under_test import Servers
@@ -153,7 +154,7 @@ def _drain(node: Node, scenario: Scenario, events: int) -> Run:
         "consumer_us": spent / events * 1e6,
         "redis_us": redis / events * 1e6,
         "redis_consumer_us": redis / events * 1e6,
-        "read_batch": events / max(1, now.calls.get("xpending", 0) - said.calls.get("xpending", 0)),
+        "read_batch": events / max(1, now.calls.get(COMMITS, 0) - said.calls.get(COMMITS, 0)),
         **node.memory(),
     }
     wrong = [] if drained else [f"the stream is not empty after {DRAIN_SECONDS:.0f} s"]

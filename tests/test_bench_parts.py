@@ -5,12 +5,14 @@ import random
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from bench import PRESETS, choose, parse
-from load_generator import EVENT, KEY, LoadGenerator, Shape, event_of
+from load_generator import EVENT, EXAMPLE_ID, KEY, Load, LoadGenerator, Shape, event_of, fill, store
 from machine import cpu_seconds
+from node_under_test import Node as NodeUnderTest
 from redis_server import Commands, Redis
 from runs_alone import buckets, fit, layout, modelled, remember
 from scenarios import KINDS, SCENARIOS
@@ -48,6 +50,57 @@ def test_the_paced_generator_sends_what_is_due(make_node: MakeNode, shape: Shape
     assert 0 < load.p50_ms <= load.p99_ms <= load.p999_ms <= load.max_ms
     assert node.metrics()["ingest_accepted_total"] == load.answers * shape.size
     until(lambda: node.line_count() == load.answers * shape.size, "every line")
+
+
+@pytest.fixture
+def node_under_test(directory: Path) -> Iterator[NodeUnderTest]:
+    redis = Redis(directory / "redis", "off")
+    node = NodeUnderTest(directory / "node", redis, 1)
+    yield node
+    node.stop()
+    redis.stop()
+
+
+@pytest.mark.parametrize("shape", [Shape(8), Shape(4, size=50, form="ndjson")])
+def test_a_node_is_measured(node_under_test: NodeUnderTest, shape: Shape) -> None:
+    """All counts agree, every figure is there, and the scripts are told apart by what they run."""
+    node = node_under_test
+    found = node.measure(lambda: LoadGenerator(1, threads=1).paced(node.port, shape, 2000, 0.5), shape)
+    assert found.wrong == []
+    assert found.events == pytest.approx(1000, abs=shape.size)
+    assert found.ingest_us > 1
+    assert found.consumer_us > 1
+    assert 0 < found.redis_consumer_us < found.redis_append_us < found.redis_us
+    assert 1 <= found.batch <= 512
+    assert 1 < found.read_batch < found.events
+    assert found.node_mib > found.ingest_mib + found.consumer_mib > 20
+
+
+def test_what_nobody_sent_is_found(node_under_test: NodeUnderTest) -> None:
+    """One event more than could have been cut, one that is refused, and one that was there before."""
+    node, shape = node_under_test, Shape(1)
+
+    def load() -> Load:
+        seen = LoadGenerator(1, threads=1).paced(node.port, shape, 100, 0.2)
+        fill(node.port, shape, 2)
+        store(node.port, shape, iter([EXAMPLE_ID, EXAMPLE_ID, "no-uuid"]))
+        return seen
+
+    wrong = " · ".join(node.measure(load, shape).wrong)
+    assert "1 events rejected" in wrong
+    assert "1 duplicates, 0 expected" in wrong
+    assert "accepted or duplicates, but 20 answered" in wrong
+
+
+def test_a_line_too_many_is_found(node_under_test: NodeUnderTest) -> None:
+    """Whatever the node says of itself."""
+    node, shape = node_under_test, Shape(1)
+
+    def load() -> Load:
+        node.lines.count += 1
+        return LoadGenerator(1, threads=1).paced(node.port, shape, 100, 0.2)
+
+    assert node.measure(load, shape).wrong == ["20 accepted, but 21 lines written"]
 
 
 def test_a_wrong_answer_is_bad(make_node: MakeNode) -> None:
