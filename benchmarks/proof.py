@@ -183,6 +183,23 @@ def _compare(shell: Shell, ask: str, url: str) -> None:
     metrics = shell.run(part, f"curl -s {url}/metrics | grep -E '^{METRICS}' | grep -v '}} 0.0$'")
     lines = shell.run(part, "wc -l < events.jsonl")
     distinct = shell.run(part, 'grep -o \'"event_id":"[^"]*"\' events.jsonl | sort -u | wc -l')
+    agree(groups, stream, number, metrics, lines, distinct)
+
+
+def agree(groups: str, stream: str, number: str, metrics: str, lines: str, distinct: str) -> None:  # noqa: PLR0917
+    """Whether all say the same.
+
+    Args:
+        groups: what `XINFO GROUPS` says.
+        stream: what `XINFO STREAM` says.
+        number: of the last event.
+        metrics: of the node.
+        lines: how many came out.
+        distinct: how many different ids are in them.
+
+    Raises:
+        ProofFailed: something is missing, doubled, pending or not read.
+    """
     accepted = re.search(r"ingest_accepted_total (\S+)", metrics)
     found = {
         "accepted": int(float(accepted[1])) if accepted else 0,
@@ -192,9 +209,9 @@ def _compare(shell: Shell, ask: str, url: str) -> None:
         "lines": int(lines),
         "distinct ids": int(distinct),
     }
-    zero = {name: _after(groups, name) for name in ("pending", "lag")}
-    if len(set(found.values())) > 1 or not found["accepted"] or any(zero.values()):
-        raise ProofFailed(f"not the same everywhere: {found}, {zero}")
+    left = {name: _after(groups, name) for name in ("pending", "lag")}
+    if len(set(found.values())) > 1 or not found["accepted"] or any(left.values()):
+        raise ProofFailed(f"not the same everywhere: {found}, {left}")
 
 
 def _after(text: str, name: str) -> int:
