@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from plots import Point, bars, lines
+from plots import FLOOR, Point, bars, lines
 from results_file import Measured, Result
 from runs_alone import modelled
 
@@ -58,7 +58,7 @@ def _cost(found: dict[str, Measured], about: str) -> str:
     }
     for floor, label in floors.items() if reference else ():
         if value := reference.floor(floor) if reference else None:
-            rows[f"floor: {label}"] = {"floor": value}
+            rows[f"floor: {label}"] = {FLOOR: value}
     return bars("CPU of an event, µs", about, rows, "µs of CPU per event") if rows else ""
 
 

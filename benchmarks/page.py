@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from figures import write
-from report import COLUMNS, FLOORS, cells, verdict_rows
+from report import COLUMNS, FLOORS, cells, others, verdict_rows
 from results_file import RESULTS, Measured, Result, read
 
 PAGE = RESULTS.parent.parent / "docs" / "performance.md"
@@ -47,7 +47,9 @@ def parts(result: Result, plots: Sequence[str]) -> dict[str, str]:
         "targets": _targets(result),
         "speed": _pictures(pictures, "speed", "batch-size") + "\n\n" + _loads(result),
         "cost": _pictures(pictures, "cost") + "\n\n" + _floors(result),
-        "latency": _pictures(pictures, "latency", "lag") + "\n\n" + _others(result, ("open", "idle", "start")),
+        "latency": _pictures(pictures, "latency", "lag")
+        + "\n\n"
+        + _others(result, ("open", "arriving", "idle", "start")),
         "memory": _pictures(pictures, "dedup-memory", "soak") + "\n\n" + _others(result, ("dedup", "soak")),
         "scaling": _pictures(pictures, *scaling),
     }
@@ -95,16 +97,9 @@ def _cell(scenario: Measured, floor: str) -> str:
 
 
 def _others(result: Result, families: Sequence[str]) -> str:
-    return _table(("scenario", "figure", "median"), _figures(result, families))
-
-
-def _figures(result: Result, families: Sequence[str]) -> Iterator[tuple[str, str, str]]:
-    """Every figure of some scenarios; what is 0 because there was nothing to measure is left out."""
-    for scenario in result.scenarios:
-        if scenario.family in families:
-            for figure in dict.fromkeys(name for run in scenario.runs for name in run.figures):
-                if value := scenario.figure(figure):
-                    yield scenario.title, figure, f"{value:,.2f}"
+    found = [scenario for scenario in result.scenarios if scenario.family in families]
+    rows = ((scenario.title, label, value) for scenario in found for label, value in others(scenario))
+    return _table(("scenario", "figure", "median"), rows)
 
 
 def _table(headings: Sequence[str], rows: Iterator[tuple[str, ...]]) -> str:

@@ -20,6 +20,9 @@ BAR, GAP = 20, 12
 DASHED = " (model)"
 """A series whose name ends so is drawn dashed."""
 
+FLOOR = "floor"
+"""What a part of a bar is called that is no cost of ours."""
+
 Point = tuple[float, float]
 
 
@@ -182,7 +185,7 @@ def bars(title: str, about: str, rows: Mapping[str, Mapping[str, float]], label:
         edges = list(pairwise(accumulate(parts.values(), initial=0.0)))
         for part, (start, end) in zip(parts, edges, strict=True):
             place = f'x="{left + start * scale:.1f}" y="{y:.1f}" width="{(end - start) * scale:.1f}" height="{BAR}"'
-            svg.append(f'<rect {place} fill="{COLORS[names.index(part)]}"/>')
+            svg.append(f'<rect {place} fill="{_colors(names)[part]}"/>')
         total = edges[-1][1] if edges else 0.0
         svg.append(
             f'<text class="ink" x="{left + total * scale + 6:.1f}" y="{y + 15:.1f}">{format(total, form)}</text>'
@@ -191,9 +194,14 @@ def bars(title: str, about: str, rows: Mapping[str, Mapping[str, float]], label:
     return _page(title, about, height, [*svg, *(_legend(names) if len(names) > 1 else [])])
 
 
+def _colors(names: Sequence[str]) -> dict[str, str]:
+    """A colour for each; a floor is always grey."""
+    return {name: COLORS[-1] if name == FLOOR else color for name, color in zip(names, COLORS, strict=False)}
+
+
 def _legend(names: Sequence[str]) -> list[str]:
     parts, x = [], 24.0
-    for name, color in zip(names, COLORS, strict=False):
+    for name, color in _colors(names).items():
         dash = ' stroke-dasharray="6 5"' if name.endswith(DASHED) else ""
         parts.append(f'<line x1="{x:.0f}" x2="{x + 20:.0f}" y1="59" y2="59" stroke="{color}" stroke-width="6"{dash}/>')
         parts.append(f'<text class="ink" x="{x + 26:.0f}" y="63">{escape(name)}</text>')

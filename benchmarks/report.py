@@ -38,6 +38,28 @@ FLOORS = {
     "script30": "XADD in scripts of 30",
     "script100": "XADD in scripts of 100",
 }
+OTHERS = {
+    "capacity": "events/s at most, just before",
+    "rate": "events/s that were due",
+    "late_p99_ms": "load generator late, p99, ms",
+    "answer_p50_ms": "event to answer, p50, ms",
+    "answer_p99_ms": "event to answer, p99, ms",
+    "line_p50_ms": "event to line, p50, ms",
+    "line_p99_ms": "event to line, p99, ms",
+    "line_max_ms": "event to line, longest, ms",
+    "start_ms": "start to first 202, ms",
+    "lag_max": "most lag, events",
+    "growth_mib": "growth of the node's memory, MiB",
+    "measured_ids": "ids remembered for real",
+    "per_id": "bytes of an id in its set",
+    "per_bucket": "bytes of a set besides",
+    **{f"bytes_at_{millions}m": f"bytes an id at {millions} million (calculated)" for millions in (5, 10, 20, 50, 100)},
+    "bytes_per_id": "most bytes an id from 1 to 100 million",
+    "gib_a_day_at_1000": "GiB for 24 h at 1,000 events/s (calculated)",
+    "gib_a_day_at_50000": "GiB for 24 h at 50,000 events/s (calculated)",
+}
+"""Figures that only some scenarios have."""
+
 CONTRACT = "every answer the expected one; accepted = numbered = in the stream = exported = lines"
 
 
@@ -91,15 +113,17 @@ def floors_table(scenarios: list[Measured]) -> Table:
 def others_table(scenarios: list[Measured]) -> Table:
     """What is measured otherwise."""
     table = Table("", "figure", "median", title="other figures", title_justify="left")
-    shown = {column.figure for column in COLUMNS} | {"events"}
     for scenario in scenarios:
-        plain = scenario.figure("per_second") is not None
-        for name in dict.fromkeys(name for run in scenario.runs for name in run.figures):
-            if name in shown or (plain and name not in ("capacity", "rate", "late_p99_ms", "lag_max", "growth_mib")):
-                continue
-            if value := scenario.figure(name):
-                table.add_row(scenario.name, name, f"{value:,.2f}")
+        for label, value in others(scenario):
+            table.add_row(scenario.name, label, value)
     return table
+
+
+def others(scenario: Measured) -> Iterator[tuple[str, str]]:
+    """What of a scenario is in no column: what it is, and the median."""
+    for name, label in OTHERS.items():
+        if value := scenario.figure(name):  # 0 is a schedule that was none
+            yield label, f"{value:,.2f}"
 
 
 def verdict_table(result: Result) -> Table:

@@ -31,7 +31,8 @@ WINDOW_SECONDS = 86_400
 APPENDED_AT_ONCE = 500
 FIRST_LOOK = 50_000
 MODELLED = (1_000_000, 2_000_000, 5_000_000, 10_000_000, 20_000_000, 50_000_000, 100_000_000)
-DAYS = {"1,000 events/s": 86_400_000, "50,000 events/s": 4_320_000_000}
+DAY_SECONDS = 86_400
+RATES = (1_000, 50_000)
 
 
 def run_idle(servers: Servers, scenario: Scenario) -> Iterator[Run]:
@@ -117,7 +118,9 @@ def run_dedup_memory(servers: Servers, scenario: Scenario) -> Iterator[Run]:  # 
     worst = max(modelled(ids, per_id, per_bucket) for ids in between if ids > trace["x"][-1])
     figures = {"measured_ids": trace["x"][-1], "per_id": per_id, "per_bucket": per_bucket}
     figures |= {f"bytes_at_{ids // 1_000_000}m": value for ids, value in beyond.items()}
-    figures |= {f"gib_of_{name}": ids * modelled(ids, per_id, per_bucket) / 2**30 for name, ids in DAYS.items()}
+    for rate in RATES:
+        ids = rate * DAY_SECONDS
+        figures[f"gib_a_day_at_{rate}"] = ids * modelled(ids, per_id, per_bucket) / 2**30
     figures["bytes_per_id"] = max([*measured, worst])
     found = median(abs(modelled(ids, per_id, per_bucket) * ids / size - 1) for ids, size in _large(trace))
     wrong = [] if found < 0.1 else [f"the model is {found:.0%} off what was measured"]
