@@ -22,7 +22,7 @@ from machine import describe, host_kind, open_files, supported
 from node_under_test import NodeFailed
 from redis_server import RedisMissing
 from report import show
-from results_file import RESULTS, Measured, Result, save
+from results_file import RESULTS, Measured, Result, Run, save
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from scenario import Scenario
@@ -34,7 +34,10 @@ from payflux.errors import SettingsError
 
 WIDTH = 150  # of the table in a pipe
 OPEN_FILES = 16_384
-UNMEASURABLE = (FloorMissing, GeneratorMissing, RedisMissing, NodeFailed, SettingsError, subprocess.SubprocessError)
+UNMEASURABLE = (FloorMissing, GeneratorMissing, RedisMissing, SettingsError)
+"""Nothing can be measured here."""
+FAILED = (NodeFailed, OSError, subprocess.SubprocessError)
+"""One scenario went wrong, which fails the run; the others are measured all the same."""
 PRESETS = {
     "short": {"rounds": 3, "seconds": 2.0, "drained": 100_000, "longest": 10.0, "idle": 100, "ids": 1_000_000},
     "full": {"rounds": 3, "seconds": 4.0, "drained": 400_000, "longest": 60.0, "idle": 200, "ids": 2_500_000},
@@ -60,7 +63,7 @@ def run(options: argparse.Namespace, chosen: Sequence[Scenario], console: Consol
         task = progress.add_task("", total=len(chosen))
         for scenario in chosen:
             progress.update(task, description=scenario.title)
-            measured.append(_measure(servers, scenario))
+            measured.append(measure(servers, scenario))
             progress.advance(task)
     return Result(
         date=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -72,8 +75,14 @@ def run(options: argparse.Namespace, chosen: Sequence[Scenario], console: Consol
     )
 
 
-def _measure(servers: Servers, scenario: Scenario) -> Measured:
-    runs = list(KINDS[scenario.kind](servers, scenario))
+def measure(servers: Servers, scenario: Scenario) -> Measured:
+    """All rounds of a scenario; what went wrong in it is kept with what was measured before."""
+    runs: list[Run] = []
+    try:
+        for run in KINDS[scenario.kind](servers, scenario):
+            runs.append(run)  # noqa: PERF402 - what was measured before a failure is kept
+    except FAILED as error:
+        runs.append(Run({}, wrong=[f"failed: {type(error).__name__}: {error}"]))
     return Measured(scenario.name, scenario.family, scenario.title, scenario.x, needs=list(scenario.floors), runs=runs)
 
 

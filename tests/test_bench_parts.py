@@ -7,16 +7,20 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
-from bench import PRESETS, choose, parse
+from bench import PRESETS, choose, measure, parse
 from load_generator import EVENT, EXAMPLE_ID, KEY, Load, LoadGenerator, Shape, event_of, fill, store
 from machine import cpu_seconds
 from node_under_test import Node as NodeUnderTest
+from node_under_test import NodeFailed
 from redis_server import Commands, Redis
+from results_file import Result, Run
 from runs_alone import buckets, fit, layout, modelled, remember
 from scenarios import KINDS, SCENARIOS
-from targets import TARGETS
+from servers_under_test import Servers
+from targets import TARGETS, judge
 
 from conftest import MakeNode
 from nodes import KEY as NODE_KEY
@@ -197,3 +201,17 @@ WITHOUT = "shutil.which = lambda *_, **__: None; import bench; sys.exit(bench.ma
 def test_the_example_is_the_contracts() -> None:
     """Fifteen members, so that figures mean the same everywhere."""
     assert len(EVENT) == 15
+
+
+def test_a_scenario_that_goes_wrong_fails_the_run_and_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was measured before is kept, and why it ended is told."""
+
+    def fails(*_: object) -> Iterator[Run]:
+        yield Run({"start_ms": 1.0})
+        raise NodeFailed("it did not start")
+
+    monkeypatch.setitem(KINDS, "start", fails)
+    found = measure(cast("Servers", None), SCENARIOS["start"])
+    result = Result("", {}, {}, "", [found], judge([found]))
+    assert result.wrong == ["start, round 2: failed: NodeFailed: it did not start"]
+    assert not result.passed

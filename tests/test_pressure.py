@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import count
 from urllib.parse import urlsplit
 
 import pytest
@@ -155,6 +156,41 @@ async def test_an_unreadable_batch_answer_is_told() -> None:
     report = await put(Server(answer(200, b"ok")), size=10, form="ndjson")
     assert report.accepted == 0
     assert report.codes["unreadable_answer"] == report.requests > 0
+
+
+async def test_an_idle_connection_that_ends_takes_nothing_with_it() -> None:
+    """Paced, with more connections than are needed: it is replaced, and nothing was lost."""
+    opened = count()
+
+    async def impatient(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if next(opened) < 20:
+            await asyncio.sleep(0.02)
+            if not reader._buffer:  # type: ignore[attr-defined]  # nothing was sent yet
+                writer.close()
+                return
+        try:
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                await reader.readexactly(int(head.lower().partition(b"content-length:")[2].split(b"\r")[0]))
+                writer.write(ACCEPTED)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            writer.close()
+
+    async with serving(impatient) as url:
+        port = urlsplit(url).port
+        assert port is not None
+        requests = Requests(EVENT, "localhost", "k", size=1, form="single")
+        report = await Pressure("127.0.0.1", port, requests, connections=20, seconds=0.5, rate=10).run()
+    assert report.broken > 0
+    assert report.accepted == report.requests == pytest.approx(5, abs=1)
+    assert (report.unanswered, report.codes) == (0, {})
+
+
+async def test_answers_that_never_come_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It does not wait for ever, and does not keep silent about them."""
+    monkeypatch.setattr("payflux.pressure.FINISH_SECONDS", 0.1)
+    report = await put(Server(b"HTTP/1.1 202 "), connections=3)
+    assert report.requests == report.accepted == 0
+    assert report.unanswered == report.codes["no_answer"] == 3
 
 
 async def test_nobody_listening_is_an_error() -> None:

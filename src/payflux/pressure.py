@@ -17,6 +17,7 @@ from payflux.latencies import Latencies
 from payflux.load import BATCH_PATH, SINGLE_PATH, Form
 
 TICK_SECONDS = 0.001
+CONNECT_SECONDS = 10.0
 FINISH_SECONDS = 10.0
 PAUSE_SECONDS = 0.1  # of a connection that was refused for now, or broke
 CACHED_HEADS = 64
@@ -35,7 +36,7 @@ class Report(msgspec.Struct):
         duplicates: events stored before.
         rejected: events refused, with the whole request or in a batch.
         statuses: answers by HTTP status.
-        codes: refused requests by their code.
+        codes: requests that were refused or not answered, by their code.
         broken: connections that failed or ended with a request open.
         unanswered: requests without an answer.
         max_ms: the longest latency.
@@ -144,7 +145,6 @@ class Pressure:
         self.codes: Counter[str] = Counter()
         self.accepted = self.duplicates = self.rejected = self.broken = 0
         self.open = 0
-        self.refused_key = False
         self._free: deque[_Client] = deque()
         self._waiting: deque[float] = deque()
         self._started = self._last = self._due = self._end = 0.0
@@ -156,10 +156,11 @@ class Pressure:
         """Make the load, wait for the last answers, and say what came of it.
 
         Raises:
-            OSError: the node cannot be reached at the beginning.
+            OSError: the node cannot be reached at the beginning; TimeoutError is one of them.
         """
         loop = asyncio.get_running_loop()
-        clients = await asyncio.gather(*(self._dial() for _ in range(self._connections)))
+        async with asyncio.timeout(CONNECT_SECONDS):
+            clients = await asyncio.gather(*(self._dial() for _ in range(self._connections)))
         self._started = self._last = self._due = self.now()
         self._end = self._started + self.seconds
         timer = loop.call_later(self.seconds + FINISH_SECONDS, self._over.set)
@@ -173,10 +174,10 @@ class Pressure:
             stop()
             for task in self._dialling:
                 task.cancel()
-            unanswered = self.open + len(self._waiting)
+            self._unanswered(self.open + len(self._waiting))
             for client in tuple(self._clients):
                 client.close()
-        return self._report(unanswered)
+        return self._report()
 
     async def _dial(self) -> "_Client":
         loop = asyncio.get_running_loop()
@@ -222,7 +223,7 @@ class Pressure:
         self.statuses[status] += 1
         self.latencies.add(self._last - since)
         size = self.requests.size
-        if status == 202 and size == 1:
+        if status == 202 and self.requests.form == "single":
             if body.find(b"duplicate") >= 0:
                 self.duplicates += 1
             else:
@@ -249,7 +250,6 @@ class Pressure:
         except msgspec.DecodeError:
             self.codes["unreadable_answer"] += 1
         if status == 401:
-            self.refused_key = True
             self.finish()
 
     def lost(self, client: "_Client", unanswered: int) -> None:
@@ -259,14 +259,22 @@ class Pressure:
             self._free.remove(client)
         self.broken += 1
         self.open -= unanswered
-        self.codes["no_answer"] += unanswered
-        if self.now() < self._end:
+        self._unanswered(unanswered)
+        if self._goes_on():
             task = asyncio.ensure_future(self._redial())
             self._dialling.add(task)
             task.add_done_callback(self._dialling.discard)
 
+    def _unanswered(self, requests: int) -> None:
+        if requests:
+            self.codes["no_answer"] += requests
+
+    def _goes_on(self) -> bool:
+        """Whether anything is still to be sent."""
+        return self.now() < self._end or bool(self._waiting)
+
     async def _redial(self) -> None:
-        while self.now() < self._end:
+        while self._goes_on():
             await asyncio.sleep(PAUSE_SECONDS)
             try:
                 client = await self._dial()
@@ -275,7 +283,7 @@ class Pressure:
             self.ready(client)
             return
 
-    def _report(self, unanswered: int) -> Report:
+    def _report(self) -> Report:
         percentiles = {name: self.latencies.percentile(of) * 1e3 for name, of in _PERCENTILES.items()}
         return Report(
             seconds=max(self._last - self._started, 1e-9),
@@ -286,7 +294,7 @@ class Pressure:
             statuses=dict(self.statuses),
             codes=dict(self.codes),
             broken=self.broken,
-            unanswered=unanswered + self.codes["no_answer"],
+            unanswered=self.codes.get("no_answer", 0),
             max_ms=self.latencies.longest * 1e3,
             late_p99_ms=self._late.percentile(99) * 1e3,
             late_max_ms=self._late.longest * 1e3,

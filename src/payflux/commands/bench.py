@@ -34,7 +34,7 @@ REASONS = {
     "unauthorized": "the node does not accept this key: --key must be one of its PAYFLUX_API_KEYS",
     "overloaded": "more events wait for Redis than the node keeps: Redis is the limit, look at its CPU and its disk",
     "too_many_connections": "the node takes no more connections: lower --connections",
-    "no_answer": "connections ended without an answer: look at the log of the node",
+    "no_answer": "the connection ended before the answer, or none came in 10 s: look at the log of the node",
 }
 """What to do, by the code of a refused request."""
 
@@ -118,7 +118,9 @@ def bench(
     try:
         result = uvloop.run(_bench(url, sender, load))
     except OSError as error:
-        return complain(f"{url} cannot be reached: {error.strerror or error}; is the node running?")
+        return complain(
+            f"{url} cannot be reached: {error.strerror or str(error) or 'no connection in time'}; is the node running?"
+        )
     return _show(result, rate, as_json=json)
 
 
