@@ -11,7 +11,7 @@ from payflux.metrics import BANDS
 from payflux.risk.scorer import RISK_SCORE_THRESHOLDS
 
 COLOURS = ("green", "yellow", "orange", "red")
-CUTS = [float(cut) for cut in RISK_SCORE_THRESHOLDS.default.split(",")]
+CUTS = RISK_SCORE_THRESHOLDS.parse(RISK_SCORE_THRESHOLDS.default or "")
 JOB = 'job=~"$job"'
 ONE = f'{JOB},processor=~"$processor"'
 RATE = "$__rate_interval"

@@ -27,13 +27,6 @@ def free_port() -> int:
         return port
 
 
-def ask(url: str, **parameters: str) -> Any:
-    """The JSON answered to a GET with parameters."""
-    query = "?" + urllib.parse.urlencode(parameters) if parameters else ""
-    with urllib.request.urlopen(url + query, timeout=10) as answer:  # noqa: S310 - an address of our own
-        return json.load(answer)
-
-
 class Monitor:
     """A program of Prometheus's family that answers `/-/ready`.
 
@@ -92,14 +85,16 @@ class Prometheus(Monitor):
         flags = ("--storage.tsdb.path=data", "--web.listen-address=127.0.0.1:{port}", "--log.level=warn")
         super().__init__(directory, ("prometheus", f"--config.file={configuration}", *flags))
 
-    def instant(self, expr: str, at: float | None = None) -> list[dict[str, Any]]:
-        """The series an expression gives, now or at a time."""
-        when = {} if at is None else {"time": str(at)}
-        found: list[dict[str, Any]] = ask(f"{self.url}/api/v1/query", query=expr, **when)["data"]["result"]
-        return found
+    def instant(self, expr: str, **when: str) -> list[dict[str, Any]]:
+        """The series an expression gives now, or at a `time`."""
+        return self._series("query", query=expr, **when)
 
     def span(self, expr: str, start: float, end: float, step: float) -> list[dict[str, Any]]:
         """The series an expression gives over a span of time, in steps of seconds."""
-        when = {"start": str(start), "end": str(end), "step": str(step)}
-        found: list[dict[str, Any]] = ask(f"{self.url}/api/v1/query_range", query=expr, **when)["data"]["result"]
+        return self._series("query_range", query=expr, start=str(start), end=str(end), step=str(step))
+
+    def _series(self, path: str, **parameters: str) -> list[dict[str, Any]]:
+        query = urllib.parse.urlencode(parameters)
+        with urllib.request.urlopen(f"{self.url}/api/v1/{path}?{query}", timeout=10) as answer:  # noqa: S310
+            found: list[dict[str, Any]] = json.load(answer)["data"]["result"]
         return found
