@@ -1,6 +1,5 @@
 """Servers and nodes, made for each test and ended with it."""
 
-import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -10,6 +9,7 @@ import pytest
 
 from nodes import Node
 from servers import Server, binaries
+from tools import required
 
 MakeServer = Callable[..., Server]
 MakeNode = Callable[..., Node]
@@ -17,13 +17,7 @@ MakeNode = Callable[..., Node]
 
 def binary_or_skip(name: str) -> str:
     """The server of this name; where it is missing the test is skipped, and fails in CI."""
-    found = binaries()[name]
-    if found is None:
-        missing = f"{name} is not installed"
-        if os.environ.get("CI"):
-            pytest.fail(missing)
-        pytest.skip(missing)
-    return found
+    return required(name, binaries()[name])
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import json
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -101,7 +102,7 @@ def test_a_real_prometheus_answers_every_query(make_node: MakeNode, directory: P
         until(lambda: prometheus.instant("payflux_ingest_accepted_total"), "a scrape")
         for sent in (50, 100):  # a counter must be seen twice to have a rate
             node.post_batch([event(retry_count=number % 3) for number in range(50)])
-            until(lambda sent=sent: prometheus.instant(f"payflux_consumer_processed_total == {sent}"), "a scrape")
+            until(partial(prometheus.instant, f"payflux_consumer_processed_total == {sent}"), "a scrape")
         end = prometheus.instant("timestamp(payflux_ingest_accepted_total)")[0]["value"][0]
         silent = {
             panel.title

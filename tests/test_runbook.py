@@ -86,6 +86,13 @@ def test_anchors_of_the_alerts_are_headings() -> None:
     assert wanted <= anchors(RUNBOOK)
 
 
+def test_the_table_of_alerts_is_that_of_the_rules() -> None:
+    """Name, waiting and severity of each, in the order of the file."""
+    rows = re.findall(r"^\| `(\w+)` \| .+ \| (at once|\w+) \| (\w+) \|$", PAGES["alerting.md"], re.MULTILINE)
+    rules = alerts().items()
+    assert rows == [(name, rule.get("for", "at once"), rule["labels"]["severity"]) for name, rule in rules]
+
+
 def commands() -> list[str]:
     """Each line of the blocks that may be run."""
     return [line for block in BLOCK.findall(PAGES["RUNBOOK.md"]) for line in block.splitlines()]
