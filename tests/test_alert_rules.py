@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
+from deploying import tool
 from queries import ROOT, RULES, alerts, objections
-from tools import tool
 
 PROMETHEUS = ROOT / "deploy" / "prometheus"
 UNIT_TESTS = sorted((PROMETHEUS / "tests").glob("*.yml"))

@@ -14,11 +14,11 @@ import yaml
 from monitoring import Monitor, Prometheus
 
 from conftest import MakeNode
+from deploying import tool
 from nodes import Node
 from payflux.traffic import Incident, Traffic
 from queries import ROOT, RULES
 from servers import until
-from tools import tool
 
 ALERTMANAGER = ROOT / "deploy" / "alertmanager" / "alertmanager.yml"
 SECONDS = 20.0

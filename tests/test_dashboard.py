@@ -16,12 +16,12 @@ from monitoring import Prometheus
 from svg_chart import Chart, scaled, ticks
 
 from conftest import MakeNode
+from deploying import tool
 from nodes import event
 from payflux.exposition import INFO, REDIS_GAUGES
 from payflux.metrics import METRICS
 from queries import ROOT, objections
 from servers import until
-from tools import tool
 
 GRAFANA = ROOT / "deploy" / "grafana"
 FILE = GRAFANA / "dashboards" / "payflux.json"

@@ -11,7 +11,7 @@ import msgspec
 from payflux.auth import Gatekeeper
 from payflux.errors import FieldError, InvalidEvent, StreamUnavailable
 from payflux.event import StoredEvent, decode_event
-from payflux.http import Request, Respond, Response, problem
+from payflux.http import Lane, Request, Respond, Response, problem
 from payflux.metrics import (
     AUTH_DENIED,
     BY_PROCESSOR,
@@ -96,6 +96,11 @@ class Door:
         if headers.get(b"content-encoding", b"identity").lower() != b"identity":
             return self.refused("unsupported_encoding", BAD_ENCODING)
         request.connection[self] = (headers, key)
+        request.lane = self.lane(key)
+        return None
+
+    def lane(self, key: int) -> Lane | None:  # noqa: ARG002 - the parameter is for those who have one
+        """What further requests with an admitted head may take; None: they are handled like the first."""
         return None
 
     def key(self, request: Request) -> int:
@@ -178,26 +183,33 @@ class Ingest(Door):
 
     def handle(self, request: Request, respond: Respond) -> None:
         """Store one event and answer 202, or say why not."""
+        self._store(self.key(request), request.body, respond)
+
+    def lane(self, key: int) -> Lane:
+        """Store events of this key."""
+        return partial(self._store, key)
+
+    def _store(self, key: int, body: bytes, respond: Respond) -> None:
         started = self._now()
-        wait = self._take(self.key(request), 1)
+        wait = self._take(key, 1)
         if wait:
             respond(self.limited(wait))
             return
         try:
-            event = decode_event(request.body)
+            event = decode_event(body)
         except InvalidEvent as error:
             respond(self.refused(error.code, invalid(error)))
             return
-        self._stream.append((event,), partial(self._stored, event, started, respond))
+        self._stream.append((event,), partial(self._stored, event.processor, started, respond))
 
     def _stored(
-        self, event: StoredEvent, started: float, respond: Respond, results: bytes, error: StreamUnavailable | None
+        self, processor: str, started: float, respond: Respond, results: bytes, error: StreamUnavailable | None
     ) -> None:
         counts = self._counts
         if error is not None:
             respond(self.refused("unavailable", unavailable(error)))
         elif results[0] == APPENDED:
-            counts.accepted(event.processor)
+            counts.accepted(processor)
             respond(ACCEPTED)
         else:
             counts.duplicate()
