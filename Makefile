@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 $(shell $(BIN)/payflux --version >/dev/null 2>&1 || rm -f $(VENV)/.run $(VENV)/.dev)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check docs smoke bench site lock clean
+.PHONY: help run test check docs smoke bench dashboard site lock clean
 
 help:  ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -32,6 +32,9 @@ smoke: $(VENV)/.dev  ## send 10,000 events through a node of its own and prove t
 
 bench: $(VENV)/.dev  ## measure against the floors of the same machine; needs nginx
 	$(BIN)/python benchmarks/bench.py
+
+dashboard: $(VENV)/.dev  ## write the Grafana dashboard anew
+	$(BIN)/python scripts/dashboard.py deploy/grafana/dashboards/payflux.json
 
 site: $(VENV)/.dev  ## build the documentation site into build/site
 	$(BIN)/mkdocs build --strict
