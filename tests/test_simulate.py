@@ -286,6 +286,7 @@ def test_wrong_arguments_are_named(
     monkeypatch.delenv("PAYFLUX_API_KEY", raising=False)
     assert simulate(**arguments) == 2  # type: ignore[arg-type]
     (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("payflux: ")
     assert problem in line
 
 
