@@ -244,8 +244,8 @@ async def _simulate(
             except AnswerError as error:
                 refused = True
                 say("error", "node_refuses", reason=str(error))
-        if not tally.accepted and not refused:
-            say("error", "nothing_accepted", address=f"{sender.host}:{sender.port}", hint="is this the node's address?")
+        if not (tally.accepted or tally.duplicate or tally.rejected or refused):
+            say("error", "nothing_answered", address=f"{sender.host}:{sender.port}", hint="is this the node's address?")
         say("info", "simulation_ended", seconds=round(time.time() - start, 1), **tally.counts())
     return 0 if tally.accepted and not refused else 1
 
