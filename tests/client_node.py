@@ -5,7 +5,7 @@ import json
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from payflux.client import Counts
@@ -139,7 +139,8 @@ def thread_node(
         server.shutdown()
         thread.join()
         for left in list(open_sockets):
-            left.shutdown(2)
+            with suppress(OSError):  # the other end was quicker
+                left.shutdown(2)
         server.server_close()
 
 

@@ -42,12 +42,13 @@ def test_kinds() -> None:
 
 
 def test_read_again_without_being_left() -> None:
-    """What is older than the newest entry acked was exported, unless it was left behind or is redelivered."""
+    """What is older than the newest entry acked was exported, unless it was left behind; pending or not."""
     audit = SeqAudit(last_seq=9, last_id=b"9-0")
     maker = assembler()
     assert not maker.batch([good(5)], audit, (), redelivered=False).lines
     assert maker.batch([good(5)], audit, {b"5-0": None}, redelivered=False).lines
-    assert maker.batch([good(6)], audit, (), redelivered=True).lines
+    assert not maker.batch([good(6)], audit, (), redelivered=True).lines
+    assert maker.batch([good(6)], audit, {b"6-0": None}, redelivered=True).lines
 
 
 def test_built_once() -> None:

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from client_node import KEY, Reply, ThreadNode, exact, nobody, problem, thread_node
 from payflux.client import Client, Counts, Rejected
+from payflux.client_event import encode, finished
 from payflux.client_http import Answer, settle
-from payflux.client_queue import encode
 from payflux.event import decode_event
 from payflux.testing import make_event
 from servers import until
@@ -61,17 +61,20 @@ def test_what_is_encoded_is_one_line_with_both_members(missing: set[str], pretty
     """Members and JSON give the same event, on one line, whatever is in it."""
     event = {name: value for name, value in make_event(channel=text).items() if name not in missing}
     for given_as in (event, json.dumps(event, indent=2 if pretty else None).encode()):
-        body = encode(given_as)
+        waiting = encode(given_as)
+        body = finished(waiting)
+        assert len(body) == len(waiting)
+        assert finished(body) == body
         assert b"\n" not in body
         read = json.loads(body)
         assert uuid.UUID(read["event_id"]).version == 4
         assert read == event | {name: read[name] for name in ("event_id", "event_timestamp")}
-    assert decode_event(encode(make_event(channel="web"))).processor == "stripe"
+    assert decode_event(finished(encode(make_event(channel="web")))).processor == "stripe"
 
 
 def test_ids_made_are_different() -> None:
     """No two of many ids are the same, and each is a UUID version 4."""
-    ids = {json.loads(encode({}))["event_id"] for _ in range(5000)}
+    ids = {json.loads(finished(encode(one)))["event_id"] for one in [{}, {"processor": "p"}] for _ in range(2500)}
     assert len(ids) == 5000
     assert all(re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", i) for i in ids)
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from client_node import KEY, Reply, ThreadNode, exact, nobody, thread_node
 from payflux.client import Client, Counts
+from payflux.client_event import encode, finished
 from payflux.client_queue import Queue
 from payflux.client_spool import Spool
 from payflux.testing import make_event
@@ -231,6 +232,24 @@ def test_a_batch_on_its_way_leaves_less_room() -> None:
     queue.end()
 
 
+def test_what_is_given_back_while_it_is_finished_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the end of a process: it waits again as one event with one id, and nobody else has it with another."""
+    queue = Queue(10, 10_000)
+    queue.put(encode({"processor": "stripe"}))
+
+    def finished_late(event: bytes) -> bytes:
+        queue.give_back()
+        return finished(event)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("payflux.client_queue.finished", finished_late)
+        assert queue.take(10, 10_000) == ()
+    assert queue.counts().queued == 1
+    [event] = queue.take(10, 10_000)
+    queue.give_back()
+    assert queue.take(10, 10_000) == [event]
+
+
 def test_a_full_spool_leaves_the_rest_in_memory_and_then_drops(tmp_path: Path) -> None:
     """Both bounds hold, and every event is counted."""
     with nobody() as url:
@@ -245,3 +264,16 @@ def test_a_full_spool_leaves_the_rest_in_memory_and_then_drops(tmp_path: Path) -
         assert counts.dropped["unsent"] == 50
         assert exact(counts)
     assert sum(segment.stat().st_size for segment in segments(tmp_path)) <= 20_000
+
+
+def test_nothing_in_memory_overtakes_what_is_on_its_way_to_the_spool() -> None:
+    """The courier gets nothing while older events are with the keeper or in the spool."""
+    queue = Queue(100, 1 << 20)
+    for number in range(3):
+        assert queue.put(b'{"n":%d,"event_id":"x","event_timestamp":"t"}' % number)
+    (oldest,) = queue.take_some(1)
+    assert queue.take(10, 10_000, overtake=False) == ()
+    queue.put_back([], [oldest])
+    assert queue.take(10, 10_000, overtake=False) == ()
+    assert queue.settle([oldest], 1, 0, [], [])
+    assert len(queue.take(10, 10_000, overtake=False)) == 2

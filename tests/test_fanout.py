@@ -1,6 +1,7 @@
 """Fan-out: bounded queues that count exactly, and destinations that harm nobody but themselves."""
 
 import os
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -74,6 +75,9 @@ class Scripted:
         if error is not None:
             raise error
         self.data += data
+
+    def sync(self) -> None:
+        """It is kept."""
 
     def reopen(self) -> bool:
         """There is nothing to reopen."""
@@ -274,3 +278,53 @@ def test_a_file_that_cannot_be_reopened_is_counted_and_tried_again(metrics: Metr
     assert path.read_bytes() == b"3\n"
     assert errors(metrics, "file") == {"open": 1}
     assert value(metrics, EXPORTED, "file") == 2
+
+
+def test_lines_that_must_be_safe_are_tried_until_they_are(metrics: Metrics) -> None:
+    """What was written goes not again, failed tries are counted, and no line is given up."""
+    exporter = Scripted(ExportFailed("disk_full", "no space", written=len(b"1\n2\n")), ExportFailed("open", "gone"))
+    lane = Lane("file", exporter, metrics, ENOUGH)
+    confirmed = lane.confirm(b"1\n2\n3\n", 3)
+    assert confirmed.result(10) is None
+    assert exporter.data == b"3\n"
+    lane.end(10)
+    assert (value(metrics, EXPORTED, "file"), errors(metrics, "file")) == (3, {"disk_full": 1, "open": 1})
+    assert lane.done == 3
+
+
+def test_giving_up_ends_the_tries(metrics: Metrics) -> None:
+    """A cancelled confirmation is tried no more, and what follows is written."""
+    tried = threading.Event()
+
+    class Never(Scripted):
+        """Refuses the first lines for ever."""
+
+        def write(self, data: bytes) -> None:
+            """Refuse them."""
+            if data == b"1\n":
+                tried.set()
+                raise ExportFailed("open", "no")
+            super().write(data)
+
+    exporter = Never()
+    lane = Lane("file", exporter, metrics, ENOUGH)
+    confirmed = lane.confirm(b"1\n", 1)
+    assert tried.wait(10)
+    assert confirmed.cancel()
+    assert lane.confirm(b"2\n", 1).result(10) is None
+    lane.end(10)
+    assert exporter.data == b"2\n"
+    assert lane.done == 2
+
+
+def test_a_hang_up_ends_the_wait_between_two_tries(metrics: Metrics, tmp_path: Path) -> None:
+    """SIGHUP reopens the file at once, also while its lines are being tried."""
+    path = tmp_path / "there" / "out"
+    lane = Lane("file", FileExporter(str(path)), metrics, ENOUGH)
+    confirmed = lane.confirm(b"1\n", 1)
+    until(lambda: errors(metrics, "file"), "the first try")
+    path.parent.mkdir()
+    lane.reopen()
+    assert confirmed.result(10) is None
+    lane.end(10)
+    assert path.read_bytes() == b"1\n"

@@ -57,7 +57,7 @@ async def test_lease_name_and_idle_time_expire_by_the_clock() -> None:
     await one.read(1, 0.1)
     assert await two.claim_name() is False
     assert await two.take_lease(Ledger("two"), fresh=True) is None
-    assert await two.pending(b"0-0", 30, count_attempt=True) == []
+    assert await two.pending(b"0-0", 30) == []
     clock.at += 30
     with pytest.raises(LeaseLost):
         await one.ack([], ledger, 0)
@@ -65,7 +65,7 @@ async def test_lease_name_and_idle_time_expire_by_the_clock() -> None:
     before = await two.take_lease(Ledger("two"), fresh=True)
     assert before is not None
     assert before.owner == "one"
-    assert len(await two.pending(b"0-0", 30, count_attempt=True)) == 1
+    assert len(await two.pending(b"0-0", 30)) == 1
 
 
 async def test_a_failure_stops_everything_until_it_is_taken_back() -> None:

@@ -218,7 +218,7 @@ async def test_a_stream_of_the_wrong_type_is_unavailable(every_server: Server) -
         for attempt in (
             one.reader.ensure_group(one.ledger),
             one.reader.read(1, 0.01),
-            one.reader.pending(b"0-0", 0, count_attempt=True),
+            one.reader.pending(b"0-0", 0),
             one.reader.ack([b"1-0"], one.ledger, 1),
             one.reader.unread_tail(one.ledger),
         ):
@@ -248,7 +248,7 @@ async def test_a_missing_group_is_told_to_every_method(every_server: Server, how
         with pytest.raises(GroupMissing):
             await one.reader.read(10, 0.01)
         with pytest.raises(GroupMissing):
-            await one.reader.pending(b"0-0", 0, count_attempt=True)
+            await one.reader.pending(b"0-0", 0)
         with pytest.raises(LeaseLost if how == "flush" else GroupMissing):
             await one.ack(found)
         with pytest.raises(LeaseLost if how == "flush" else GroupMissing):

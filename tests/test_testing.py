@@ -186,7 +186,7 @@ async def test_a_missing_group_is_told(stream: Stream, begin: Begin) -> None:
     with pytest.raises(GroupMissing):
         await reader.read(1, 0.01)
     with pytest.raises(GroupMissing):
-        await reader.pending(b"0-0", 0, count_attempt=False)
+        await reader.pending(b"0-0", 0)
     assert await reader.ensure_group(ledger) is True
     assert await reader.ensure_group(ledger) is False
     await stream.append(event())
@@ -216,7 +216,7 @@ async def test_acks_are_told_one_by_one_and_noted(stream: Stream, begin: Begin) 
     other, _ = await begin("two", lease=False)
     before = await other.take_lease(Ledger("token-two"), fresh=True)
     assert before == Ledger("token-one", 3, 2, found[2].id, 3, (found[1].id,))
-    assert [d.id for d in await other.pending(b"0-0", 0, count_attempt=True)] == [found[1].id]
+    assert [d.id for d in await other.pending(b"0-0", 0)] == [found[1].id]
 
 
 async def test_one_holds_the_lease(stream: Stream, begin: Begin) -> None:
@@ -247,21 +247,38 @@ async def test_a_name_belongs_to_one_node(stream: Stream, begin: Begin) -> None:
 
 
 async def test_pending_entries_are_taken_over_in_order(stream: Stream, begin: Begin) -> None:
-    """From after an id, only idle ones, counting attempts if told so; deleted ones are said to be gone."""
+    """From after an id, only idle ones; an attempt is counted when told so; deleted ones are said to be gone."""
     reader, _ = await begin("one")
     await stream.append(*several(250))
     found = await reader.read(1000, 1.0)
-    assert await reader.pending(b"0-0", 60, count_attempt=True) == []
-    first = await reader.pending(b"0-0", 0, count_attempt=True)
+    assert await reader.pending(b"0-0", 60) == []
+    first = await reader.pending(b"0-0", 0)
     assert 0 < len(first) <= 200
-    rest = await reader.pending(first[-1].id, 0, count_attempt=False)
+    await reader.attempt([delivery.id for delivery in first])
+    rest = await reader.pending(first[-1].id, 0)
     taken = [*first, *rest]
     assert [delivery.id for delivery in taken] == [delivery.id for delivery in found]
-    assert [delivery.attempts for delivery in taken] == [2] * len(first) + [1] * len(rest)
+    assert [delivery.attempts for delivery in taken] == [1] * 250
     stream.trim(249)
-    gone, kept, *_ = await reader.pending(b"0-0", 0, count_attempt=True)
+    gone, kept, *_ = await reader.pending(b"0-0", 0)
     assert gone == Delivery(found[0].id, 0, None, 2, gone=True)
-    assert kept == Delivery(found[1].id, 2, found[1].data, 3)
+    assert kept == Delivery(found[1].id, 2, found[1].data, 2)
+
+
+async def test_a_followed_range_is_done_but_for_what_becomes_pending(stream: Stream, begin: Begin) -> None:
+    """In one step, with the ledger; the group stands behind it."""
+    reader, ledger = await begin("one")
+    await stream.append(*several(5))
+    assert await reader.position() == b"0-0"
+    found = await reader.follow(b"0-0", 3, 1.0)
+    assert [delivery.seq for delivery in found] == [1, 2, 3]
+    noted = up_to(ledger, found)
+    await reader.commit(noted, b"0-0", 3, 0, [found[1].id])
+    assert await reader.position() == (await reader.noted()).last_id == found[2].id
+    assert (await reader.noted()).acked == 2
+    assert [(d.id, d.attempts) for d in await reader.pending(b"0-0", 0)] == [(found[1].id, 1)]
+    assert [delivery.seq for delivery in await reader.follow(found[2].id, 10, 1.0)] == [4, 5]
+    assert [delivery.seq for delivery in await reader.read(10, 1.0)] == [4, 5]
 
 
 async def test_a_dead_letter_is_kept_and_acked(stream: Stream, begin: Begin) -> None:
@@ -272,7 +289,7 @@ async def test_a_dead_letter_is_kept_and_acked(stream: Stream, begin: Begin) -> 
     assert await reader.dead_letter(found, "invalid_json", up_to(ledger, [found])) is True
     assert await reader.dead_letter(found, "invalid_json", up_to(ledger, [found])) is False
     assert stream.dead() == [(b'{"n":3}', "invalid_json")]
-    assert await reader.pending(b"0-0", 0, count_attempt=False) == []
+    assert await reader.pending(b"0-0", 0) == []
 
 
 async def test_the_unread_tail_is_told(stream: Stream, begin: Begin) -> None:

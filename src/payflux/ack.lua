@@ -1,4 +1,4 @@
--- Ack entries and note in the ledger that it was done, if the caller still holds the lease.
+-- Ack pending entries and note in the ledger that it was done, if the caller still holds the lease.
 --
 -- KEYS[1] stream  KEYS[2] lease  KEYS[3] ledger
 -- ARGV[1] group  ARGV[2] owner  ARGV[3] lease in milliseconds  ARGV[4] settled  ARGV[5] last id  ARGV[6] last number

@@ -19,21 +19,25 @@
 -- or more.
 --   layers = "<layer>,<digits>,<opened>,<closed or 0>,<count>,<next bucket to delete>" joined by ";", oldest first
 --
--- A script that fails is not rolled back, so of each event what must not be lost comes first: XADD, then the mark.
+-- A script that fails is not rolled back, so what must not be lost comes first: XADD, then the mark. That is the order
+-- of the first event appended, which meets whatever keeps the stream from being written (another type, the ACL, no
+-- memory). Once one XADD has succeeded the next ones do too, so the later events are marked first, by the one SADD that
+-- also tells whether they are known; should their XADD fail all the same, the mark is taken back.
 --
 -- KEYS[1] stream  KEYS[2] state
 -- ARGV[1] MAXLEN, 0 = none  ARGV[2] window in seconds  ARGV[3] highest number the caller has been told
--- ARGV[4…] for each event: bucket, mark, data
+-- ARGV[4…] for each event: bucket and mark in one word, data
 -- Returns {last number, one character for each event in order: "1" appended, "0" already there, error or false}; when
 -- an append failed, the characters end there and the error says why.
+local call, pcall, sub = redis.call, redis.pcall, string.sub
 local stream, state = KEYS[1], KEYS[2]
 local maxlen, window, told = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local marks = '{' .. stream .. '}:marks:'
 local MEAN, SMALLEST, LARGEST, SLICE, MOST = 256, 3, 6, 64, 4096
 
-local stored = redis.call('HMGET', state, 'seq', 'layers')
+local stored = call('HMGET', state, 'seq', 'layers')
 local seq = tonumber(stored[1] or '0')
-local now = tonumber(redis.call('TIME')[1])
+local now = tonumber(call('TIME')[1])
 
 local layers = {}
 for id, digits, opened, closed, count, sweep in
@@ -71,7 +75,7 @@ if dead > 0 then
     doomed[#doomed + 1] = oldest.prefix .. string.format('%0' .. oldest.digits .. 'x', oldest.sweep)
     oldest.sweep = oldest.sweep + 1
   end
-  redis.call('UNLINK', unpack(doomed))
+  call('UNLINK', unpack(doomed))
   swept = true
   if oldest.sweep >= size then table.remove(layers, 1) end
 end
@@ -81,47 +85,62 @@ for i = #layers - 1, 1, -1 do
   if now - layers[i].closed <= window then asked[#asked + 1] = layers[i] end
 end
 
-local function holds(layer, bucket, mark)
-  return redis.pcall('SISMEMBER', layer.prefix .. string.sub(bucket, 1, layer.digits), mark)
+-- Whether a closed layer holds a mark: 1, 0, or the error of a key that is not a set.
+local function remembered(bucket, mark)
+  for j = 1, #asked do
+    local layer = asked[j]
+    local known = pcall('SISMEMBER', layer.prefix .. sub(bucket, 1, layer.digits), mark)
+    if known ~= 0 then return known end
+  end
+  return 0
 end
 
-local results, failure, before = {}, false, seq
-for i = 4, #ARGV, 3 do
-  local bucket, mark = ARGV[i], ARGV[i + 1]
-  local known = holds(newest, bucket, mark)
-  for j = 1, #asked do
-    if known ~= 0 then break end
-    known = holds(asked[j], bucket, mark)
+local results, n, failure, before = {}, 0, false, seq
+local prefix, digits, old = newest.prefix, newest.digits, #asked > 0
+for i = 4, #ARGV, 2 do
+  local token = ARGV[i]
+  local key, mark = prefix .. sub(token, 1, digits), sub(token, 7)
+  local known = old and remembered(token, mark) or 0
+  if known == 0 then
+    if seq == before then
+      known = pcall('SISMEMBER', key, mark)
+    else
+      known = pcall('SADD', key, mark)
+      if type(known) == 'number' then known = 1 - known end
+    end
   end
   if known == 1 then
-    results[#results + 1] = '0'
+    n = n + 1
+    results[n] = '0'
   elseif known ~= 0 then
     failure = known.err
     break
   else
     local added
     if seq < told then
-      added = redis.pcall('XADD', stream, '*', 'data', ARGV[i + 2], 'seq', seq + 1, 'lost_to', told)
+      added = pcall('XADD', stream, '*', 'data', ARGV[i + 1], 'seq', seq + 1, 'lost_to', told)
     else
-      added = redis.pcall('XADD', stream, '*', 'data', ARGV[i + 2], 'seq', seq + 1)
+      added = pcall('XADD', stream, '*', 'data', ARGV[i + 1], 'seq', seq + 1)
     end
-    if type(added) == 'table' and added.err then
+    if type(added) == 'table' then
       failure = added.err
+      if seq > before then call('SREM', key, mark) end
       break
     end
-    redis.call('SADD', newest.prefix .. string.sub(bucket, 1, newest.digits), mark)
+    if seq == before then call('SADD', key, mark) end
     seq = seq + 1
     if seq <= told then told = seq - 1 end
-    newest.count = newest.count + 1
-    results[#results + 1] = '1'
+    n = n + 1
+    results[n] = '1'
   end
 end
+newest.count = newest.count + seq - before
 
 if seq == before and not swept then return {seq, table.concat(results), failure} end
-if maxlen > 0 then redis.call('XTRIM', stream, 'MAXLEN', '~', maxlen) end
+if maxlen > 0 then call('XTRIM', stream, 'MAXLEN', '~', maxlen) end
 local parts = {}
 for i, l in ipairs(layers) do
   parts[i] = string.format('%d,%d,%d,%d,%d,%d', l.id, l.digits, l.opened, l.closed, l.count, l.sweep)
 end
-redis.call('HSET', state, 'seq', seq, 'layers', table.concat(parts, ';'))
+call('HSET', state, 'seq', seq, 'layers', table.concat(parts, ';'))
 return {seq, table.concat(results), failure}

@@ -10,6 +10,8 @@ from payflux.log import log
 from payflux.seq_audit import SeqAudit, entry_key
 from payflux.stream import Delivery
 
+KEPT = 10_000  # lines; what fails is taken up again in batches of a thousand entries at most
+
 
 @dataclass
 class Batch:
@@ -59,18 +61,20 @@ class Assembler:
         Args:
             deliveries: in stream order, at least one.
             audit: where the stream was before them; stays as it is.
-            left: older entries that are not acked yet.
-            redelivered: they were pending, so being older than the newest one seen is no sign of being exported.
+            left: older entries that are not acked yet; what else is older was exported before.
+            redelivered: they were pending.
         """
         batch = Batch(audit=audit.settled())
         stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()).encode()
         last = entry_key(audit.last_id)
-        all_new = entry_key(deliveries[0].id) > last
-        for delivery in deliveries:
-            new = all_new or entry_key(delivery.id) > last
-            if new:
-                batch.audit.see(delivery)
-            if delivery.gone or not (new or redelivered or delivery.id in left):
+        new = [*deliveries]
+        if entry_key(deliveries[0].id) <= last:
+            new = [delivery for delivery in deliveries if entry_key(delivery.id) > last]
+        if new:
+            batch.audit.see_all(new)
+        known = len(deliveries) - len(new)
+        for index, delivery in enumerate(deliveries):
+            if delivery.gone or (index < known and delivery.id not in left):
                 batch.silent.append(delivery)
             elif delivery.attempts > self._max_deliveries:
                 batch.invalid[delivery.id] = (delivery, "max_deliveries")
@@ -80,7 +84,14 @@ class Assembler:
 
     def keep(self, batch: Batch) -> None:
         """It could not be acked: should its entries come again, their lines are ready. An entry is scored once."""
+        if len(self._built) > KEPT:
+            self._built.clear()  # of entries that never came again
         self._built.update(batch.lines)
+
+    def forget(self, batch: Batch) -> None:
+        """It was acked after all: its entries will not come again."""
+        for entry_id in batch.lines:
+            self._built.pop(entry_id, None)
 
     def forget_all(self) -> None:
         """Another consumer had the stream meanwhile: what was built is out of date."""

@@ -27,9 +27,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from payflux.client_event import encode
 from payflux.client_http import BODY_BYTES, Address, Connection, address
 from payflux.client_queue import Counts as Counts
-from payflux.client_queue import Queue, encode
+from payflux.client_queue import Queue
 from payflux.client_spool import Spool
 from payflux.client_worker import OnRejected, Worker
 from payflux.client_worker import Rejected as Rejected
@@ -122,8 +123,8 @@ class Client:
         """Queue an event. Takes microseconds, never waits, never raises.
 
         Args:
-            event: its members, or its JSON; `event_id` and `event_timestamp` are filled in when it has none. It is
-                encoded at once, so changing it afterwards changes nothing.
+            event: its members, or its JSON; `event_id` and `event_timestamp` (now) are filled in when it has none. It
+                is encoded at once, so changing it afterwards changes nothing.
 
         Returns:
             Whether it was queued; if not, it is counted in `counts().dropped`.

@@ -3,20 +3,15 @@
 Every event given to the client is at every moment in exactly one of the numbers of `Counts`, so their sum is exact.
 """
 
-import os
-import random
 import re
 import sys
 import threading
-import time
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, Literal
+from typing import Literal
 
-import msgspec
-from msgspec import UNSET, Raw, UnsetType
+from payflux.client_event import finished
 
 NEVER = sys.maxsize
 CODES = 50
@@ -59,75 +54,6 @@ class Counts:
         return self.spooled + self.queued
 
 
-class _Named(msgspec.Struct):
-    event_id: Raw | UnsetType = UNSET
-    event_timestamp: Raw | UnsetType = UNSET
-
-
-_encode = msgspec.json.Encoder().encode
-_names = msgspec.json.Decoder(_Named).decode
-
-
-def encode(event: Mapping[str, Any] | bytes) -> bytes:
-    """An event as one line of JSON, with `event_id` and `event_timestamp` filled in when it has none.
-
-    Raises:
-        Exception: it cannot be encoded, or is no JSON object; of any type, as values may encode themselves.
-    """
-    if isinstance(event, bytes):
-        return _complete(event)
-    if type(event) is not dict:
-        event = dict(event)
-    if "event_id" in event and "event_timestamp" in event:
-        return _encode(event)
-    return _encode({**event, **_missing("event_id" not in event, "event_timestamp" not in event)})
-
-
-def _missing(event_id: bool, timestamp: bool) -> dict[str, str]:  # noqa: FBT001
-    members = {}
-    if event_id:
-        members["event_id"] = _uuid()
-    if timestamp:
-        members["event_timestamp"] = _stamp(time.time())
-    return members
-
-
-# Three times as fast as the uuid module, which asks the kernel for each; nobody must be unable to guess these.
-_random = random.Random(os.urandom(32))
-os.register_at_fork(after_in_child=lambda: _random.seed(os.urandom(32)))
-
-
-def _uuid() -> str:
-    """A UUID version 4 (RFC 9562 section 5.4)."""
-    number = _random.getrandbits(128)
-    digits = f"{number:032x}"
-    variant = "89ab"[number >> 62 & 3]
-    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
-
-
-def _stamp(at: float) -> str:
-    second = int(at)
-    return f"{_second(second)}.{int((at - second) * 1000):03d}Z"
-
-
-@lru_cache(maxsize=4)
-def _second(second: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-
-
-def _complete(body: bytes) -> bytes:
-    named = _names(body)
-    if b"\n" in body or b"\r" in body:
-        body = msgspec.json.format(body, indent=-1)
-        if b"\n" in body or b"\r" in body:
-            raise ValueError("a line break within a string")
-    members = _missing(named.event_id is UNSET, named.event_timestamp is UNSET)
-    if not members:
-        return body
-    rest = body.lstrip()[1:].lstrip()
-    return _encode(members)[:-1] + (b"" if rest.startswith(b"}") else b",") + rest
-
-
 class Queue:
     """Events in memory, the counters of the client, and who must be woken for what.
 
@@ -137,6 +63,15 @@ class Queue:
         max_events: how many may be in memory, those on their way included.
         max_bytes: how many bytes they may have together.
     """
+
+    # Slots lie side by side: a caller that comes once in a while finds its caches cold, and `put` touches most of them.
+    __slots__ = (
+        *("_max_events", "_max_bytes", "_lock", "_changed", "_arrived", "_pressed"),
+        *("_arrived_at", "_pressed_at", "_pressed_bytes", "_waiting", "_taken", "_queued", "_bytes", "_spooled"),
+        *("_moving",),
+        *("_sent", "_recovered", "_accepted", "_duplicate", "_retried", "_rejected", "_dropped"),
+        *("away", "closed", "stopping", "_ended"),
+    )
 
     def __init__(self, max_events: int, max_bytes: int) -> None:
         self._max_events, self._max_bytes = max_events, max_bytes
@@ -149,6 +84,7 @@ class Queue:
         self._waiting: deque[bytes] = deque()
         self._taken: Sequence[bytes] = ()
         self._queued = self._bytes = self._spooled = 0
+        self._moving = False  # the keeper has events in hand
         self._sent = self._recovered = self._accepted = self._duplicate = self._retried = 0
         self._rejected: Counter[str] = Counter()
         self._dropped: Counter[str] = Counter()
@@ -208,15 +144,20 @@ class Queue:
                 lambda: not (self._queued or self._spooled) or (or_away and self.away), max(0.0, seconds)
             )
 
-    def until_waiting(self, events: int, seconds: float, *, or_spooled: bool = False) -> None:
-        """The courier waits until so many events wait, or there is other work, for so long at most."""
+    def until_waiting(self, events: int, seconds: float, *, or_spooled: bool = False) -> bool:
+        """The courier waits until so many events wait, or there is other work, for so long at most; whether any wait.
+
+        Only the event that completes the number wakes it: waking it costs the caller of `send` several times what the
+        rest of it does.
+        """
         with self._lock:
             if len(self._waiting) >= events or self.stopping or (or_spooled and self._spooled):
-                return
+                return bool(self._waiting)
             self._arrived.clear()
             self._arrived_at = events
         self._arrived.wait(seconds)
         self._arrived_at = NEVER
+        return bool(self._waiting)
 
     def until_pressed(self, seconds: float) -> None:
         """The keeper waits until half of the room is taken, or anything waits while the node is away."""
@@ -266,10 +207,15 @@ class Queue:
                 self._pressed.set()
                 self._changed.notify_all()
 
-    def take(self, events: int, size: int) -> Sequence[bytes]:
-        """The courier takes the oldest events: at most so many, of so many bytes together as lines, at least one."""
+    def take(self, events: int, size: int, *, overtake: bool = True) -> Sequence[bytes]:
+        """The courier takes the oldest events: at most so many, of so many bytes together as lines, at least one.
+
+        None while older ones are in the spool or on the way there, unless it may overtake them.
+        """
         taken: list[bytes] = []
         with self._lock:
+            if (self._spooled or self._moving) and not overtake:
+                return ()
             waiting = self._waiting
             while waiting and len(taken) < events and (not taken or len(waiting[0]) < size):
                 taken.append(waiting.popleft())
@@ -279,7 +225,12 @@ class Queue:
                 self._pressed_at, self._pressed_bytes = self._limits
             if self.pressed:
                 self._pressed.set()
-        return taken
+        whole = [finished(event) for event in taken]
+        with self._lock:
+            if self._taken is not taken:  # given back meanwhile
+                return ()
+            self._taken = whole
+        return whole
 
     def give_back(self) -> None:
         """What the courier has taken and not settled waits again, in front; its settlement will be ignored."""
@@ -290,11 +241,14 @@ class Queue:
     def take_some(self, events: int) -> list[bytes]:
         """The keeper takes the oldest events, at most so many."""
         with self._lock:
-            return [self._waiting.popleft() for _ in range(min(events, len(self._waiting)))]
+            taken = [self._waiting.popleft() for _ in range(min(events, len(self._waiting)))]
+            self._moving = bool(taken)
+        return [finished(event) for event in taken]
 
     def put_back(self, events: Sequence[bytes], spooled: Sequence[bytes]) -> None:
         """The keeper is done with what it took: some are in the spool, the rest waits again, in front."""
         with self._lock:
+            self._moving = False
             if self._ended:
                 return
             self._waiting.extendleft(reversed(events))

@@ -122,9 +122,16 @@ class Worker:
         if self._in_hand:
             return self._in_hand[: self._most]
         readable = "read" not in self._failing
-        self._queue.until_waiting(1, IDLE_SECONDS if readable else SPOOL_AGAIN_SECONDS, or_spooled=readable)
-        self._queue.until_waiting(BATCH_EVENTS, LINGER_SECONDS)
-        return () if self._queue.stopping else self._queue.take(self._most, BODY_BYTES)
+        # While events flow, none of them has to wake this thread: it looks by itself.
+        if not self._queue.until_waiting(BATCH_EVENTS, LINGER_SECONDS):
+            self._queue.until_waiting(1, IDLE_SECONDS if readable else SPOOL_AGAIN_SECONDS, or_spooled=readable)
+            self._queue.until_waiting(BATCH_EVENTS, LINGER_SECONDS)
+        if self._queue.stopping:
+            return ()
+        taken = self._queue.take(self._most, BODY_BYTES, overtake=not readable)
+        if not taken:
+            self._stop.wait(LINGER_SECONDS)  # the keeper is about to spool older ones
+        return taken
 
     def _read_spool(self, spool: Spool) -> None:
         try:

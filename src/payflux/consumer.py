@@ -1,32 +1,29 @@
 """The consumer: lease, read, score, ack, export; reclaim, dead letters, and every loss counted.
 
+It begins with care: it takes up what is pending, then reads as any member of a group does, so that an entry that kills
+it is found by its deliveries. After that it follows the stream and moves the group over whole ranges, which spares
+Redis the book-keeping for each entry; what it cannot finish becomes pending.
+
 Order of one batch: lines are built, the batch is acked and noted in the ledger in one step, then the lines go to the
-exporters. An ack whose reply was lost is settled by asking what is still pending, since it is all or nothing.
+exporters (or before the ack, when they have to be safe first). An ack whose reply was lost is settled by asking Redis,
+since it is all or nothing.
 """
 
 import asyncio
 import random
 import time
-from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 
-from payflux.batch import Assembler, Batch
+from payflux.batch import Assembler
 from payflux.enrich import Enricher
 from payflux.errors import ConsumerNameTaken, StreamUnavailable
 from payflux.exporters.fanout import FanOut
 from payflux.log import log
-from payflux.metrics import (
-    CONSUMER_ACTIVE,
-    CONSUMER_HALTED,
-    DEAD_LETTERED,
-    GROUP_RECREATED,
-    PROCESSED,
-    REDELIVERED,
-    STREAM_LOST,
-    Metrics,
-)
-from payflux.seq_audit import Losses, SeqAudit, entry_key
+from payflux.metrics import CONSUMER_ACTIVE, GROUP_RECREATED, REDELIVERED, Metrics
+from payflux.progress import Progress
+from payflux.seq_audit import Losses, entry_key
 from payflux.settings import Setting, integer
+from payflux.settlement import HALT_AFTER, Settlement, Stopped
 from payflux.stream import Delivery, GroupMissing, LeaseLost, Ledger, ReadStream
 
 CLAIM_IDLE_SEC = Setting(
@@ -43,9 +40,6 @@ STANDBY_SECONDS = 0.5
 PACE_SECONDS, BUSY_PACE_SECONDS, BUSY = 0.004, 0.012, 32
 SHOW_SECONDS = 1.0
 NAME_PATIENCE_SECONDS = 12.0  # longer than a dead node keeps its name
-SUSPICIOUS = 3  # deliveries after which an entry is taken alone, so that it takes no neighbour down with it
-HALT_AFTER = 100  # invalid entries in a row: something is wrong with us or with the stream, not with the entries
-HALT_SECONDS = 60.0
 HALT_PROBE = 10
 BACKOFF_SECONDS = (0.05, 2.0)
 
@@ -61,6 +55,7 @@ class Consumer:
         token: what tells this node from every other one.
         claim_idle: seconds after which a pending entry is taken over.
         max_deliveries: deliveries of an entry before it is dead-lettered.
+        export_first: a batch is acked only when its lines are safe.
         former_settled: lines of its ledger a former process of this node was done with; None when there was none.
         now: a monotonic clock.
     """
@@ -75,28 +70,27 @@ class Consumer:
         token: str,
         claim_idle: float,
         max_deliveries: int,
+        export_first: bool = False,
         former_settled: int | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._stream, self._enricher, self._fan_out, self._metrics = stream, enricher, fan_out, metrics
+        self._stream, self._enricher, self._metrics = stream, enricher, metrics
         self._assembler = Assembler(enricher, max_deliveries)
-        self._token, self._claim_idle = token, claim_idle
-        self._former_settled = former_settled
+        self._progress = Progress(fan_out, metrics, token)
+        self._settlement = Settlement(
+            *(stream, self._assembler, self._progress, fan_out, metrics),
+            wait=self._stay if export_first else None,
+            now=now,
+        )
+        self._claim_idle, self._max_deliveries, self._former_settled = claim_idle, max_deliveries, former_settled
         self._now = now
-        self._audit = SeqAudit()
-        self._base = 0  # lines published before the ledger began, less those acked without one
-        self._note_base()
         self._fresh = True
         self._holding = False
         self._group_sure = False
+        self._careful = BATCH  # entries that are still to be read as any member of a group reads them
         self._recover: bool | None = None  # whether recovery is due, and counts as an attempt
-        self._in_doubt: Batch | None = None
-        self._left: dict[bytes, None] = {}
-        self._dying: dict[bytes, str] = {}
-        self._halted_until = 0.0
         self._renew_at = self._sweep_at = self._show_at = self._read_at = self._tail_at = 0.0
         self._name_since: float | None = None
-        self._stream_ms, self._stream_ms_at = 0, 0.0
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
@@ -125,12 +119,14 @@ class Consumer:
                 self._unsure()
             except LeaseLost:
                 self._drop_lease()
+            except Stopped:
+                return
 
     async def leave(self) -> None:
         """After `run` and the end of the exporters: note that all is settled, and give up lease and name."""
         try:
             if self._holding:
-                await self._stream.take_lease(self._noted(), fresh=False)
+                await self._stream.take_lease(self._progress.noted(), fresh=False)
         except (StreamUnavailable, GroupMissing):
             log("warning", "consumer_left_without_note")
         await self._stream.leave()
@@ -145,10 +141,11 @@ class Consumer:
         if not self._group_sure:
             await self._ensure_group()
         if self._recover is not None:
+            await self._settlement.settle_followed()
             await self._take_up(0, count_attempt=self._recover)
-            await self._settle_doubts()
+            self._settlement.settle_read()
             self._recover = None
-        elif self._now() < self._halted_until:
+        elif self._now() < self._settlement.halted_until:
             await self._pause(STANDBY_SECONDS)
             return
         elif self._now() >= self._sweep_at:
@@ -157,13 +154,19 @@ class Consumer:
             await self._take_up(self._claim_idle, count_attempt=not doubtful)
         await self._read()
 
+    # reading
+
     async def _read(self) -> None:
-        deliveries = await self._stream.read(
-            BATCH if self._assembler.invalid_row < HALT_AFTER else HALT_PROBE, BLOCK_SECONDS
-        )
+        count = BATCH if self._assembler.invalid_row < HALT_AFTER else HALT_PROBE
+        started = self._now()
+        if self._careful:
+            deliveries = await self._read_with_care(count)
+        else:
+            deliveries = await self._stream.follow(self._progress.audit.last_id, count, BLOCK_SECONDS)
+            if deliveries:
+                started = self._now()
+                await self._settlement.process(deliveries, followed=True)
         if deliveries:
-            started = self._now()
-            await self._process(deliveries)
             if len(deliveries) < BATCH:
                 pace = BUSY_PACE_SECONDS if len(deliveries) > BUSY else PACE_SECONDS
                 await asyncio.sleep(max(0.0, self._read_at + pace - self._now()))
@@ -172,19 +175,96 @@ class Consumer:
             await self._check_tail()
         self._show()
 
+    async def _read_with_care(self, count: int) -> list[Delivery]:
+        """As any member of the group: what is read is pending until it is acked, and its deliveries are counted.
+
+        With a budget of one delivery an entry must not be read beside one that may kill us.
+        """
+        alone = self._max_deliveries == 1
+        deliveries = await self._stream.read(1 if alone else count, 0.001)
+        self._careful = max(0, self._careful - len(deliveries)) if deliveries else 0
+        if deliveries:
+            behind = entry_key(deliveries[-1].id) < entry_key(self._progress.audit.last_id)
+            self._careful = max(self._careful, int(behind))
+            await self._settlement.process(deliveries)
+        else:
+            audit, position = self._progress.audit, await self._stream.position()
+            if entry_key(position) > entry_key(audit.last_id):
+                audit.last_id = position
+        return deliveries
+
+    async def _take_up(self, idle: float, *, count_attempt: bool) -> None:
+        """Process what is pending in the group, whoever read it."""
+        after = b"0-0"
+        seen: set[bytes] = set()
+        while deliveries := await self._stream.pending(after, idle):
+            self._beat()
+            after = deliveries[-1].id
+            if idle:  # what lies ahead of us, and another member has read, comes to us in its turn
+                last = entry_key(self._progress.audit.last_id)
+                deliveries = [delivery for delivery in deliveries if entry_key(delivery.id) <= last]
+            seen.update(delivery.id for delivery in deliveries)
+            self._settlement.found_pending(seen)
+            self._metrics.add(REDELIVERED, n=len(deliveries))
+            await self._process_redelivered(deliveries, count_attempt=count_attempt)
+            if self._now() >= self._renew_at:
+                await self._renew()
+        if not idle:
+            left = self._progress.left
+            for entry_id in [entry_id for entry_id in left if entry_id not in seen]:
+                del left[entry_id]
+            self._settlement.buried_but(seen)
+
+    async def _process_redelivered(self, deliveries: Sequence[Delivery], *, count_attempt: bool) -> None:
+        """In order; one that may have killed us goes alone, so that none is counted as delivered but for itself."""
+        together: list[Delivery] = []
+        for delivery in deliveries:
+            alone = count_attempt and (delivery.attempts > 1 or delivery.attempts + 2 > self._max_deliveries)
+            if not alone:
+                together.append(delivery)
+                continue
+            await self._try(together, count_attempt=count_attempt)
+            together = []
+            await self._try([delivery], count_attempt=True)
+        await self._try(together, count_attempt=count_attempt)
+
+    async def _try(self, deliveries: Sequence[Delivery], *, count_attempt: bool) -> None:
+        if not deliveries:
+            return
+        if count_attempt:
+            alive = [delivery.id for delivery in deliveries if not delivery.gone]
+            if alive:
+                await self._stream.attempt(alive)
+            deliveries = [delivery.tried() for delivery in deliveries]
+        await self._settlement.process(deliveries, redelivered=True)
+
+    async def _check_tail(self) -> None:
+        """Nothing to read: what was numbered and is not there was deleted unread."""
+        last = self._progress.audit.last_seq
+        if self._progress.left or last is None or self._now() < self._tail_at:
+            return
+        self._tail_at = self._now() + SHOW_SECONDS
+        newest = await self._stream.unread_tail(self._progress.noted())
+        if newest is not None and newest > last:
+            self._progress.count_losses(Losses(newest - last, 0))
+            self._progress.audit.last_seq = newest
+
+    # lease and group
+
     async def _renew(self) -> None:
         if not await self._stream.claim_name():
             self._check_patience()
             self._renew_at = self._now() + STANDBY_SECONDS
             return
         self._name_since = None
-        noted = self._noted()
+        noted = self._progress.noted()
         before = await self._stream.take_lease(noted, fresh=self._fresh)
         if before is None:
             self._drop_lease()
             self._renew_at = self._now() + STANDBY_SECONDS
             return
         self._renew_at = self._now() + RENEW_SECONDS
+        self._group_sure = False  # who follows is not told when the group vanishes
         if before is not noted:
             self._take_over(before)
         self._holding = True
@@ -199,25 +279,24 @@ class Consumer:
             raise ConsumerNameTaken("another living node consumes under this name")
 
     def _take_over(self, before: Ledger) -> None:
-        """The lease is new to us: count what its former holder acked and did not export, and go on from there."""
-        settled = before.settled
-        if self._fresh and before.owner == self._token and self._former_settled is not None:
-            settled = max(settled, self._former_settled)
-        lost = max(0, before.acked - settled)
-        if lost:
-            self._metrics.add(STREAM_LOST, "crash", n=lost)
-            log("error", "events_lost", reason="crash", events=lost, former=before.owner)
-        if before.owner:
-            self._audit = SeqAudit(before.last_seq, before.last_id)
-            self._left = dict.fromkeys(before.left)
-        elif self._fresh:
-            self._audit = SeqAudit(last_seq=None)  # nobody noted how far the group is
-        self._base = self._fan_out.published
-        self._note_base()
-        self._group_sure, self._recover, self._in_doubt = False, True, None
-        self._assembler.forget_all()
+        """The lease is new to us: go on from where its former holder got."""
+        self._progress.begin(before, fresh=self._fresh, former_settled=self._former_settled)
+        self._recover, self._careful = True, BATCH
+        self._settlement.forget()
         self._fresh = False
-        log("info", "lease_taken", former=before.owner, last_id=self._audit.last_id.decode())
+        log("info", "lease_taken", former=before.owner, last_id=self._progress.audit.last_id.decode())
+
+    async def _stay(self) -> None:
+        """Keep the lease while a batch is made safe; raises LeaseLost when it was another's meanwhile, or Stopped."""
+        self._beat()
+        if self._stopping.is_set():
+            raise Stopped
+        if self._now() >= self._renew_at:
+            recover, self._recover = self._recover, None
+            await self._renew()
+            if not self._holding or self._recover is not None:
+                raise LeaseLost("another consumer held the stream meanwhile")
+            self._recover = recover
 
     def _drop_lease(self) -> None:
         if self._holding:
@@ -233,151 +312,32 @@ class Consumer:
             self._recover = False
 
     async def _ensure_group(self) -> None:
-        ledger = self._noted()
+        ledger, audit = self._progress.noted(), self._progress.audit
         created = await self._stream.ensure_group(ledger)
         self._group_sure = True
+        another = ledger.last_id != audit.last_id
+        audit.last_id = ledger.last_id  # another stream than the one we knew, or an older state of it
         if not created:
             return
-        self._in_doubt = None  # whatever was acked of it: the new group begins before it, and gives it again
-        if self._audit.last_seq is None:
-            self._audit.last_seq = 0  # a group from the first entry on
+        self._settlement.doubt = None  # whatever was acked of it: the new group begins before it, and gives it again
+        if audit.last_seq is None:
+            audit.last_seq = 0  # a group from the first entry on
         else:
             self._metrics.add(GROUP_RECREATED)
             log("warning", "group_recreated", last_id=ledger.last_id.decode())
-        if ledger.last_id != self._audit.last_id:
-            self._audit.last_id = ledger.last_id  # another stream than the one we knew
-            self._left.clear()
+        if another:
+            self._progress.left.clear()
+        self._careful = max(self._careful, int(bool(self._progress.left)))  # what was left is to be read once more
 
-    async def _take_up(self, idle: float, *, count_attempt: bool) -> None:
-        """Process what is pending in the group, whoever read it."""
-        after = b"0-0"
-        seen: set[bytes] = set()
-        while deliveries := await self._stream.pending(after, idle, count_attempt=count_attempt):
-            self._beat()
-            after = deliveries[-1].id
-            seen.update(delivery.id for delivery in deliveries)
-            if self._in_doubt is not None and not seen.isdisjoint(self._in_doubt.ids):
-                self._in_doubt = None  # the ack in doubt did not happen: these are it again
-            self._metrics.add(REDELIVERED, n=len(deliveries))
-            await self._process_redelivered(deliveries)
-            if self._now() >= self._renew_at:
-                await self._renew()
-        if not idle:
-            for entry_id in [entry_id for entry_id in self._left if entry_id not in seen]:
-                del self._left[entry_id]
-            for entry_id in [entry_id for entry_id in self._dying if entry_id not in seen]:
-                self._metrics.add(DEAD_LETTERED, self._dying.pop(entry_id))
-
-    async def _process_redelivered(self, deliveries: Sequence[Delivery]) -> None:
-        together = [d for d in deliveries if d.attempts < SUSPICIOUS]
-        if together:
-            await self._process(together, redelivered=True)
-        for delivery in deliveries:
-            if delivery.attempts >= SUSPICIOUS:
-                await self._process([delivery], redelivered=True)
-
-    async def _settle_doubts(self) -> None:
-        batch, self._in_doubt = self._in_doubt, None
-        if batch is not None:
-            self._commit(batch, b"1" * len(batch.ids))
-        self._assembler.forget_all()
-
-    async def _process(self, deliveries: Sequence[Delivery], *, redelivered: bool = False) -> None:
-        batch = self._assembler.batch(deliveries, self._audit, self._left, redelivered=redelivered)
-        self._left.update(dict.fromkeys([*batch.invalid, *batch.failed]))
-        ids = batch.ids
-        after = self._noted(batch.audit, acking=set(ids))
-        try:
-            flags = await self._stream.ack(ids, after, len(ids) + len(after.left))
-        except (StreamUnavailable, LeaseLost, GroupMissing) as error:
-            self._assembler.keep(batch)
-            if isinstance(error, StreamUnavailable):
-                self._in_doubt = batch
-            raise
-        self._commit(batch, flags)
-        await self._bury(batch)
-
-    def _commit(self, batch: Batch, flags: bytes) -> None:
-        """The ack has happened: count it, and hand the lines of what was ours to the exporters."""
-        lines = list(batch.lines.values())
-        if b"0" in flags:
-            lines = [line for line, flag in zip(lines, flags, strict=False) if flag == ord("1")]
-        silent = [d for d, flag in zip(batch.silent, flags[len(batch.lines) :], strict=True) if flag == ord("1")]
-        gone = sum(delivery.gone and entry_key(delivery.id) <= entry_key(self._audit.last_id) for delivery in silent)
-        self._count_losses(batch.audit.losses(), gone)
-        self._audit = batch.audit.settled()
-        for entry_id in batch.ids if self._left else ():
-            self._left.pop(entry_id, None)
-        self._base -= len(silent)
-        self._note_base()
-        values = self._metrics.values
-        values[self._metrics.slot(PROCESSED)] += len(lines)
-        for slots, n in Counter([line.slots for line in lines]).items():
-            for slot in slots:
-                values[slot] += n
-        if lines:
-            self._fan_out.publish([line.data for line in lines])
-            self._stream_ms = int(self._audit.last_id.partition(b"-")[0])
-            self._stream_ms_at = self._now()
-        self._enricher.show_latest()
-
-    def _count_losses(self, losses: Losses, gone: int) -> None:
-        for reason, events in (("trimmed", losses.trimmed + gone), ("reset", losses.reset)):
-            if events:
-                self._metrics.add(STREAM_LOST, reason, n=events)
-                log("error", "events_lost", reason=reason, events=events)
-
-    async def _bury(self, batch: Batch) -> None:
-        """Dead-letter what can never be processed, unless that is nearly everything."""
-        for delivery, reason in batch.invalid.values():
-            if self._assembler.invalid_row >= HALT_AFTER and reason != "max_deliveries":
-                self._halt()
-                return
-            self._dying[delivery.id] = reason
-            buried = await self._stream.dead_letter(delivery, reason, self._noted())
-            del self._dying[delivery.id]
-            self._left.pop(delivery.id, None)
-            if buried:
-                self._metrics.add(DEAD_LETTERED, reason)
-                log("warning", "dead_lettered", entry=delivery.id.decode(), reason=reason)
-        self._metrics.set(CONSUMER_HALTED, to=0)
-
-    def _halt(self) -> None:
-        self._halted_until = self._now() + HALT_SECONDS
-        self._assembler.in_doubt = True
-        self._metrics.set(CONSUMER_HALTED, to=1)
-        log("error", "consumer_halted", reason="nearly everything read is invalid", pending=len(self._left))
-
-    async def _check_tail(self) -> None:
-        """Nothing to read: what was numbered and is not there was deleted unread."""
-        last = self._audit.last_seq
-        if self._left or last is None or self._now() < self._tail_at:
-            return
-        self._tail_at = self._now() + SHOW_SECONDS
-        newest = await self._stream.unread_tail(self._noted())
-        if newest is not None and newest > last:
-            self._count_losses(Losses(newest - last, 0), 0)
-            self._audit.last_seq = newest
-
-    def _noted(self, audit: SeqAudit | None = None, acking: Collection[bytes] = ()) -> Ledger:
-        at = audit or self._audit
-        return Ledger(
-            self._token,
-            settled=max(0, self._fan_out.settled - self._base),
-            last_id=at.last_id,
-            last_seq=at.last_seq or 0,
-            left=tuple(sorted((i for i in self._left if i not in acking), key=entry_key)) if self._left else (),
-        )
-
-    def _note_base(self) -> None:
-        """For a successor in this node: what it needs to tell our lines of this ledger from earlier ones."""
-        self._metrics.values[self._metrics.state("base")] = self._base
+    # what others see
 
     def _show(self) -> None:
-        if self._now() >= self._show_at and self._stream_ms:
+        self._enricher.show_latest()
+        at_ms, since = self._settlement.exported
+        if self._now() >= self._show_at and at_ms:
             self._show_at = self._now() + SHOW_SECONDS
-            idle_ms = int((self._now() - self._stream_ms_at) * 1000)
-            self._enricher.show_decayed(self._stream_ms + (idle_ms if idle_ms > 1000 * SHOW_SECONDS else 0))
+            idle_ms = int((self._now() - since) * 1000)
+            self._enricher.show_decayed(at_ms + (idle_ms if idle_ms > 1000 * SHOW_SECONDS else 0))
 
     def _beat(self) -> None:
         self._metrics.values[self._metrics.state("heartbeat")] = self._now()

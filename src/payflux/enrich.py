@@ -17,7 +17,7 @@ from payflux.metrics import (
 from payflux.risk import Assessment
 from payflux.risk.outcome import Outcome, outcome_of
 from payflux.risk.scorer import RiskScorer
-from payflux.stream import Delivery
+from payflux.stream import Delivery, at_ms
 
 
 class Scorable(msgspec.Struct, gc=False):
@@ -99,23 +99,23 @@ class Enricher:
             raise InvalidEvent("invalid_json", ()) from None
         if data[-1] != 0x7D or b"\n" in data:  # another's JSON, which would break the line
             raise InvalidEvent("invalid_event", ())
-        risk, slots = self._score(delivery.at_ms, event)
+        risk, slots = self._score(delivery.id, event)
         if processed_at is not self._stamp:  # the same for a whole batch
             self._stamp = processed_at
             self._middle = b'","consumer_name":%b,"processed_at":"%b"' % (self._name, processed_at)
-        end = b',"seq":%d,"schema_version":1}\n' % delivery.seq
         return Line(
-            b"".join((data[:-1], b',"stream_message_id":"', delivery.id, self._middle, risk, end)),
+            b'%b,"stream_message_id":"%b%b%b,"seq":%d,"schema_version":1}\n'
+            % (data[:-1], delivery.id, self._middle, risk, delivery.seq),
             slots,
         )
 
-    def _score(self, at_ms: int, event: Scorable) -> tuple[bytes, tuple[int, ...]]:
+    def _score(self, entry_id: bytes, event: Scorable) -> tuple[bytes, tuple[int, ...]]:
         processor, retries = event.processor, event.retry_count
         kind = (processor, event.event_type, event.retry_result, event.failure_category, retries > 0)
         outcome, slots = self._meanings.get(kind) or self._learn(*kind)
         if self._scorer is None:
             return b"", slots[0]
-        assessment = self._scorer.score(at_ms, processor, outcome, retries, event.geo_bucket)
+        assessment = self._scorer.score(at_ms(entry_id), processor, outcome, retries, event.geo_bucket)
         shown = self._shown.get(processor)
         if shown is None or shown.assessment is not assessment:
             shown = self._show(processor, assessment)

@@ -21,9 +21,10 @@ class Request:
         content_length: what the client announced; None for a chunked body.
         body: the decoded body.
         connection: a place where handlers may remember what they learnt from this connection's earlier requests.
+        lane: set by `Handler.admit` when it needs nothing but the body of further requests with this very head.
     """
 
-    __slots__ = ("body", "connection", "content_length", "headers", "method", "path", "query")
+    __slots__ = ("body", "connection", "content_length", "headers", "lane", "method", "path", "query")
 
     def __init__(  # noqa: PLR0917 - made by position: it is on the path of every event
         self,
@@ -42,6 +43,7 @@ class Request:
         self.body = body
         self.content_length = content_length
         self.connection = connection if connection is not None else {}
+        self.lane: Lane | None = None
 
 
 class Response:
@@ -51,7 +53,7 @@ class Response:
     content type and length, further headers, each line ended; the server adds `Date` and `Connection`.
     """
 
-    __slots__ = ("body", "head", "status")
+    __slots__ = ("_tail", "_whole", "body", "head", "status")
 
     def __init__(
         self,
@@ -70,10 +72,20 @@ class Response:
             len(body),
             extra,
         )
+        self._tail = self._whole = b""
+
+    def whole(self, tail: bytes) -> bytes:
+        """The message as it is sent: head, `tail` (which ends the head), body; kept for the next time."""
+        if tail is not self._tail:
+            self._tail, self._whole = tail, b"".join((self.head, tail, self.body))
+        return self._whole
 
 
 Respond = Callable[[Response], None]
 """How a handler answers: to be called exactly once, now or later."""
+
+Lane = Callable[[bytes, Respond], None]
+"""Answers a request whose head is, byte for byte, one that was admitted before: gets the body alone."""
 
 
 Refused = Callable[[Request, Response], None]

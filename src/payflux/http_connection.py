@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from payflux.http import Handler, Refused, Request, Response
-from payflux.http_head import CLOSE
+from payflux.http_exchange import Exchange
+from payflux.http_head import CLOSE, PLAIN
 from payflux.http_limits import BODY_TOO_LARGE, INTERNAL_ERROR, TIMED_OUT, Limits
 from payflux.http_reader import BODY, DEAF, HEAD, IDLE, KnownHead, Reader, Stopped
 from payflux.log import log
@@ -16,8 +17,6 @@ from payflux.log import log
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 LINGER_SECONDS = 2.0
 """How long what a refused client still sends is read and dropped, so that it sees the answer and not a reset."""
-LARGE_BYTES = 16384
-"""Answers from this size on are written at once, so that a client that does not read is noticed between requests."""
 
 
 @dataclass(slots=True)
@@ -47,25 +46,6 @@ class Shared:
     refused: Refused | None = None
 
 
-class Exchange:
-    """One request and the answer it waits for."""
-
-    __slots__ = ("connection", "request", "response", "tail")
-
-    def __init__(self, connection: "Connection", request: Request, tail: int) -> None:
-        self.connection = connection
-        self.request = request
-        self.tail = tail
-        self.response: Response | None = None
-
-    def respond(self, response: Response) -> None:
-        """Answer it; a second answer is ignored, and one whose client has gone."""
-        if self.response is None:
-            self.response = response
-            if not self.connection.parsing or len(response.body) >= LARGE_BYTES:
-                self.connection.flush()
-
-
 class Connection(asyncio.Protocol):
     """The asyncio protocol of one connection, and the sink of its reader.
 
@@ -77,9 +57,9 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_admit", "_blocked_since", "_busy_at", "_continue", "_current", "_eof", "_handle", "_held", "_linger",
-        "_lingering", "_open", "_paused", "_pending", "_pipeline", "_reader", "_refusal", "_served", "_shared",
-        "_transport", "parsing",
+        "_admit", "_answer", "_blocked_since", "_busy_at", "_continue", "_current", "_eof", "_handle", "_held",
+        "_known", "_laned", "_linger", "_lingering", "_moved", "_open", "_overtaken", "_paused", "_pending",
+        "_pipeline", "_reader", "_refusal", "_served", "_shared", "_transport", "parsing",
     )  # fmt: skip
 
     def __init__(self, shared: Shared) -> None:
@@ -97,11 +77,14 @@ class Connection(asyncio.Protocol):
         self._held: deque[Exchange] = deque()  # those at its end the handler has not got yet
         self._served = False
         self._busy_at = -math.inf  # when last seen with a request
+        self._known = shared.known
+        self._laned = self._moved = False  # a request is with its lane; one was since the last look at the deadlines
+        self._overtaken: Exchange | None = None  # stands for that request once others follow it
+        self._answer = self._answer_laned
         self._paused = False
         self._blocked_since: float | None = None
         self._eof = False
-        self._linger = False
-        self._lingering = False
+        self._linger = self._lingering = False
         self.parsing = False
 
     # what asyncio calls
@@ -116,6 +99,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - why it was lost changes nothing
         """Forget everything; answers that are still to come will be dropped."""
         self._transport = None
+        self._laned, self._overtaken = False, None
         self._open.clear()
         self._held.clear()
         self._pending = b""
@@ -124,15 +108,28 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Deal with a read, and write all answers that are ready in one go."""
-        if self._reader.phase == DEAF:
+        phase = self._reader.phase
+        if phase == IDLE and not (self._laned or self._open or self._paused):
+            end = data.find(b"\r\n\r\n") + 4
+            known = self._known.get(data[:end])
+            if known is not None and known.lane is not None and len(data) - end == known.length:
+                self._laned = self._moved = True
+                try:
+                    known.lane(data[end:], self._answer)
+                except Exception as error:  # noqa: BLE001 - a defect of the handler costs one request
+                    self._answer(_defect(error))
+                return
+        elif phase == DEAF:
             self._linger = True  # closing on unread data would destroy the answer
             return
+        self._overtake()
         self.parsing = True
         self._pending = self._reader.read(data)
         self._settle()
 
     def eof_received(self) -> bool:
         """The client sends no more, and still gets the answers it waits for; True keeps the transport open."""
+        self._overtake()
         self._eof = True
         self._reader.phase = DEAF
         if self._current is not None:
@@ -152,6 +149,24 @@ class Connection(asyncio.Protocol):
         """It reads again."""
         self._blocked_since = None
         self._resume_soon()
+
+    # by lane: most requests are alone on their connection and have a head that was admitted before
+
+    def _answer_laned(self, response: Response) -> None:
+        if not self._laned:
+            return  # answered, or its client has gone
+        self._laned, exchange = False, self._overtaken
+        if exchange is not None:
+            self._overtaken = None
+            exchange.respond(response)
+        elif self._transport is not None and not self._transport.is_closing():
+            self._transport.write(response.whole(self._shared.tails[PLAIN]))
+
+    def _overtake(self) -> None:
+        """Something else happens before the answer: from now on the request is one of those in `_open`."""
+        if self._laned and self._overtaken is None:
+            self._overtaken = Exchange(self, Request("POST", ""), PLAIN)
+            self._open.append(self._overtaken)
 
     # what the reader calls
 
@@ -306,12 +321,19 @@ class Connection(asyncio.Protocol):
     @property
     def idle_since(self) -> float | None:
         """When it began to wait for a request; None while it reads or answers one, and when it closes."""
-        if self._reader.phase != IDLE or self._open or self._pending:
+        if self._reader.phase != IDLE or self._laned or self._open or self._pending:
             return None
+        self._look(self._shared.now())
         return max(self._reader.since, self._busy_at)
+
+    def _look(self, now: float) -> None:
+        """Note that requests have come by a lane, which reads no clock."""
+        if self._moved:
+            self._moved, self._served, self._busy_at = False, True, now
 
     def drain(self) -> None:
         """Close after the requests that have begun."""
+        self._overtake()
         if self._current is not None:
             self._current.tail = CLOSE
         elif self._reader.phase == IDLE:
@@ -336,6 +358,7 @@ class Connection(asyncio.Protocol):
         limits, reader, transport = self._shared.limits, self._reader, self._transport
         if transport is None:
             return
+        self._look(now)
         waited = now - reader.since
         if self._lingering or transport.is_closing():
             if waited >= (limits.write_seconds if transport.get_write_buffer_size() else LINGER_SECONDS):
@@ -345,7 +368,7 @@ class Connection(asyncio.Protocol):
                 self.abort()
         elif self._paused:
             reader.since = now  # it waits for us
-        elif self._open or reader.phase != IDLE:
+        elif self._laned or self._open or reader.phase != IDLE:
             self._busy_at = now
             self._expire_request(waited)
         elif now - max(reader.since, self._busy_at) >= (limits.idle_seconds if self._served else limits.head_seconds):

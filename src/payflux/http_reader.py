@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpRequestParser
 
-from payflux.http import Request, Response
+from payflux.http import Lane, Request, Response
 from payflux.http_head import PLAIN, BadHead, HeadReader, replay, size
 from payflux.http_limits import BAD_REQUEST, BODY_TOO_LARGE, HEAD_TOO_LARGE, INTERNAL_ERROR, Limits
 from payflux.log import log
@@ -40,6 +40,7 @@ class KnownHead(NamedTuple):
     query: str
     headers: dict[bytes, bytes]
     length: int
+    lane: Lane | None
 
 
 class Sink(Protocol):
@@ -147,7 +148,7 @@ class Reader:
         if known is None:
             self._futile += 1
             return False
-        method, path, query, headers, length = known
+        method, path, query, headers, length, _ = known
         if len(data) - end != length:
             return False
         self._futile = 0
@@ -172,7 +173,9 @@ class Reader:
         if length == len(data) - end:
             if len(self._known) >= KNOWN_HEADS:
                 self._known.clear()
-            self._known[data[:end]] = KnownHead(request.method, request.path, request.query, request.headers, length)
+            self._known[data[:end]] = KnownHead(
+                request.method, request.path, request.query, request.headers, length, request.lane
+            )
 
     # by the parser
 

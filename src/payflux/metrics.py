@@ -138,7 +138,7 @@ EXPORTED = Metric("events_exported_total", "counter", "Lines a destination took.
 EXPORT_ERRORS = Metric(
     "export_errors_total",
     "counter",
-    "Lines a destination did not take; the event is acked and lost to it.",
+    "Lines a destination did not take; the event is lost to it. With export_then_ack: failed tries, and none is lost.",
     (DESTINATION, _fixed("reason", EXPORT_REASONS)),
 )
 EXPORT_LAST_SUCCESS = Metric(

@@ -36,7 +36,8 @@ from payflux.exporters.fanout import EXPORT_FILE, EXPORT_MODE, EXPORT_QUEUE_BYTE
 from payflux.exporters.stdout import StdoutExporter
 from payflux.http import Handler
 from payflux.http_server import HttpServer
-from payflux.ingest import Ingest, IngestBatch
+from payflux.ingest import Ingest
+from payflux.ingest_batch import IngestBatch
 from payflux.listeners import HTTP_ADDR
 from payflux.log import count_dropped, in_background, log
 from payflux.metrics import (
@@ -62,6 +63,7 @@ from payflux.slab import Slab
 NAME_TAKEN = 3
 """Exit code of a child that cannot start: its consumer name is in use; replacing it would not help."""
 FAILED = 1
+COLLECT = 50_000, 20, 50  # a batch of a thousand events is no garbage in cycles, and not worth looking through
 INGEST_PATHS = ("/v1/events/payment_exhaust", "/v1/events/payment_exhaust/batch")
 FINISH_SECONDS = 10.0  # for requests in flight, and again for lines in the queues
 
@@ -84,7 +86,7 @@ EXPORT_ACK = Setting(
     "PAYFLUX_EXPORT_ACK",
     choice("ack_then_export", "export_then_ack"),
     "ack_then_export",
-    "Whether an event is acked before or after it is exported; only ack_then_export is available yet.",
+    "Whether an event is acked before it is exported, or only when it is safe in the file (written and fsynced).",
 )
 
 SETTINGS: tuple[Setting[Any], ...] = (
@@ -108,8 +110,6 @@ def _check_export(values: Values) -> list[str]:
         problems.append(
             f"PAYFLUX_EXPORT_ACK='export_then_ack': expected PAYFLUX_EXPORT_MODE=file, as {mode} can't confirm"
         )
-    elif ack == "export_then_ack":
-        problems.append("PAYFLUX_EXPORT_ACK='export_then_ack': expected ack_then_export, the only one available yet")
     return problems
 
 
@@ -237,6 +237,7 @@ class Child:
             token=plan.token,
             claim_idle=values[CLAIM_IDLE_SEC],
             max_deliveries=values[MAX_DELIVERIES],
+            export_first=values[EXPORT_ACK] == "export_then_ack",
             former_settled=settled,
         )
 
@@ -261,6 +262,7 @@ class Child:
                 self._tell(b"r")
         gc.collect()
         gc.freeze()  # what exists now lives as long as the process: never look at it again
+        gc.set_threshold(*COLLECT)
         ending = asyncio.create_task(self._ending.wait())
         await asyncio.wait({*tasks, ending}, return_when=asyncio.FIRST_COMPLETED)
         failed = [task for task in tasks if task.done()]

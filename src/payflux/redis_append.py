@@ -6,7 +6,9 @@ import random
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.resources import files
+from struct import Struct
 from typing import Any
+from zlib import crc32
 
 import hiredis
 
@@ -32,26 +34,25 @@ WAITING_EVENTS = 20_000
 REPLY_SECONDS = 4.0
 BACKOFF_SECONDS = (0.05, 2.0)
 
-_MASK = (1 << 128) - 1
-_ODD = 0x9E3779B97F4A7C15F39CC0605CEDC835  # 2^128 / golden ratio, odd: multiplication is a bijection
+_MASK = (1 << 63) - 1
+_ODD = 0x9E3779B97F4A7C15  # 2^64 / golden ratio
+_halves = Struct(">QQ").unpack
 
 
-def mark_of(uid: bytes) -> tuple[str, int]:
-    """Where the mark of an event id is kept: (bucket, mark).
+def mark_of(uid: bytes) -> str:
+    """Where the mark of an event id is kept, and the mark.
 
-    The 128 bits are mixed by a bijection first, so that ids that share bits (version 7, version 1) spread over the
-    buckets too; 87 of them are kept, and 63 + 4 * digits of a layer tell two ids apart (see append.lua).
+    All bits of the id go into both, so that ids that share most bits (versions 1 and 7, counters) spread over the
+    buckets and get marks of their own; 63 + 4 * digits of a layer tell two ids apart (see append.lua).
 
     Args:
         uid: the 16 bytes of the UUID.
 
     Returns:
-        6 hex digits, and an integer below 2^63.
+        In one word: 6 hex digits of the bucket, then the mark, an integer below 2^63, in decimal.
     """
-    mixed = int.from_bytes(uid, "big")
-    mixed = ((mixed ^ mixed >> 64) * _ODD) & _MASK
-    mixed = ((mixed ^ mixed >> 64) * _ODD) & _MASK
-    return "%06x" % (mixed >> 104), mixed >> 41 & 0x7FFFFFFFFFFFFFFF
+    high, low = _halves(uid)
+    return f"{crc32(uid) >> 8:06x}{low + high * _ODD & _MASK}"
 
 
 class RedisAppender:
@@ -162,8 +163,7 @@ class RedisAppender:
         arguments: list[str | bytes | int] = [*self._limits, str(self._told()).encode()]
         for events, _ in batch:
             for event in events:
-                bucket, mark = mark_of(event.uid)
-                arguments += (bucket, mark, event.data)
+                arguments += (mark_of(event.uid), event.data)
         link = self._link
         timer = self._loop.call_later(REPLY_SECONDS, link.fail, StreamUnavailable("redis_timeout", "no reply in time"))
         link.send(pack((*self._head, *arguments)), partial(self._replied, batch, arguments, timer))

@@ -25,7 +25,8 @@ class _Script:
         self.sha = hashlib.sha1(self.text.encode()).hexdigest()  # noqa: S324 - Redis names scripts by SHA-1
 
 
-_LEASE, _ACK, _DEAD_LETTER = _Script("lease.lua"), _Script("ack.lua"), _Script("dead_letter.lua")
+_LEASE, _ACK, _COMMIT = _Script("lease.lua"), _Script("ack.lua"), _Script("commit.lua")
+_DEAD_LETTER = _Script("dead_letter.lua")
 _CLAIM_NAME = (
     "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end return 0"
 )
@@ -81,10 +82,12 @@ class RedisReader:
 
     async def ensure_group(self, ledger: Ledger) -> bool:
         """Make the group if it is missing; see ReadStream."""
-        start = ledger.last_id
-        if ledger.left:
-            start = _just_before(ledger.left[0])
-        newest = await self._newest()
+        newest, position = await self._newest(), await self._position()
+        if position is not None:
+            if newest is not None and _key(newest) < _key(ledger.last_id):
+                ledger.last_id = newest
+            return False
+        start = _just_before(ledger.left[0]) if ledger.left else ledger.last_id
         if newest is None or _key(newest) < _key(ledger.last_id):
             ledger.last_id, ledger.left, start = b"0-0", (), b"0-0"
         try:
@@ -106,11 +109,35 @@ class RedisReader:
         found: bytes = dict(zip(info[::2], info[1::2], strict=True))[b"last-generated-id"]
         return found
 
+    async def position(self) -> bytes:
+        """The newest entry the group was given; see ReadStream."""
+        found = await self._position()
+        if found is None:
+            raise GroupMissing("the group does not exist")
+        return found
+
+    async def _position(self) -> bytes | None:
+        try:
+            groups = await self._call("XINFO", "GROUPS", STREAM)
+        except StreamUnavailable as error:
+            if "no such key" in str(error):
+                return None
+            raise
+        named = [dict(zip(flat[::2], flat[1::2], strict=True)) for flat in groups]
+        return next((group[b"last-delivered-id"] for group in named if group[b"name"] == GROUP.encode()), None)
+
     async def read(self, count: int, block_seconds: float) -> list[Delivery]:
         """Read new entries; see ReadStream."""
+        return await self._read(("XREADGROUP", "GROUP", GROUP, self.consumer), count, block_seconds, b">")
+
+    async def follow(self, after: bytes, count: int, block_seconds: float) -> list[Delivery]:
+        """Entries after an id; see ReadStream."""
+        return await self._read(("XREAD",), count, block_seconds, after)
+
+    async def _read(self, how: Command, count: int, block_seconds: float, after: bytes) -> list[Delivery]:
         link = self._need(self._read_link)
         block = max(1, int(block_seconds * 1000))
-        command = ("XREADGROUP", "GROUP", GROUP, self.consumer, "COUNT", count, "BLOCK", block, "STREAMS", STREAM, ">")
+        command = (*how, "COUNT", count, "BLOCK", block, "STREAMS", STREAM, after)
         try:
             reply = await link.call(*command, timeout=block_seconds + 4)
         except hiredis.ReplyError as error:
@@ -119,7 +146,24 @@ class RedisReader:
             return []
         return [_delivery(entry_id, fields) for entry_id, fields in reply[0][1]]
 
-    async def pending(self, after: bytes, idle_seconds: float, *, count_attempt: bool) -> list[Delivery]:
+    async def commit(self, ledger: Ledger, after: bytes, entries: int, trimmed: int, undone: Sequence[bytes]) -> None:
+        """Note that what was followed is done; see ReadStream."""
+        arguments: Command = (
+            *self._head(ledger),
+            self.consumer,
+            entries - len(undone),
+            after,
+            entries,
+            trimmed,
+            *undone,
+        )
+        await self._guarded(_COMMIT, (STREAM, LEASE, LEDGER), arguments)
+
+    async def noted(self) -> Ledger:
+        """The ledger as it was noted last; see ReadStream."""
+        return _ledger(await self._call("HGETALL", LEDGER))
+
+    async def pending(self, after: bytes, idle_seconds: float) -> list[Delivery]:
         """Take over pending entries; see ReadStream."""
         idle = int(idle_seconds * 1000)
         start = b"-" if after == b"0-0" else b"(" + after
@@ -129,25 +173,19 @@ class RedisReader:
         found = await self._calls([("XRANGE", STREAM, row[0], row[0]) for row in rows])
         alive = [row[0] for row, entries in zip(rows, found, strict=True) if entries]
         if alive:
-            how = () if count_attempt else ("JUSTID",)
-            await self._call("XCLAIM", STREAM, GROUP, self.consumer, idle, *alive, *how)
-        deliveries = []
-        for (entry_id, _, _, attempts), entries in zip(rows, found, strict=True):
-            if entries:
-                deliveries.append(_delivery(entry_id, entries[0][1], attempts + count_attempt))
-            else:
-                deliveries.append(Delivery(entry_id, 0, None, attempts, gone=True))
-        return deliveries
+            await self._call("XCLAIM", STREAM, GROUP, self.consumer, idle, *alive, "JUSTID")
+        return [
+            _delivery(entry_id, entries[0][1] if entries else None, attempts)
+            for (entry_id, _, _, attempts), entries in zip(rows, found, strict=True)
+        ]
+
+    async def attempt(self, ids: Sequence[bytes]) -> None:
+        """Count one more delivery; see ReadStream."""
+        await self._call("XCLAIM", STREAM, GROUP, self.consumer, 0, *ids)
 
     async def ack(self, ids: Sequence[bytes], ledger: Ledger, expected: int) -> bytes:
         """Ack entries and note the ledger; see ReadStream."""
-        head = (GROUP, self._token, LEASE_MS, ledger.settled, ledger.last_id, ledger.last_seq)
-        reply = await self._script(
-            _ACK, (STREAM, LEASE, LEDGER), (*head, b" ".join(ledger.left), expected, *ids), timeout=4.0
-        )
-        if reply == b"lease":
-            raise LeaseLost("another consumer may hold the stream")
-        return bytes(reply)
+        return bytes(await self._guarded(_ACK, (STREAM, LEASE, LEDGER), (*self._head(ledger), expected, *ids)))
 
     async def dead_letter(self, delivery: Delivery, reason: str, ledger: Ledger) -> bool:
         """Copy an entry to the dead-letter stream, then ack it; see ReadStream."""
@@ -155,10 +193,7 @@ class RedisReader:
         keys = (STREAM, LEASE, LEDGER, DEAD_LETTERS)
         arguments = (GROUP, self._token, delivery.id, delivery.data or b"", reason, stamp)
         left = b" ".join(entry_id for entry_id in ledger.left if entry_id != delivery.id)
-        reply = await self._script(_DEAD_LETTER, keys, (*arguments, ledger.last_id, ledger.last_seq, left))
-        if reply == b"lease":
-            raise LeaseLost("another consumer may hold the stream")
-        return bool(reply)
+        return bool(await self._guarded(_DEAD_LETTER, keys, (*arguments, ledger.last_id, ledger.last_seq, left)))
 
     async def unread_tail(self, ledger: Ledger) -> int | None:
         """The last number given when nothing follows; see ReadStream."""
@@ -193,6 +228,18 @@ class RedisReader:
             return await self._need(self._link).calls(commands)
         except hiredis.ReplyError as error:
             raise _translate(error) from None
+
+    def _head(self, ledger: Ledger) -> Command:
+        """How the arguments of a script begin that notes a ledger."""
+        noted = (ledger.settled, ledger.last_id, ledger.last_seq, b" ".join(ledger.left))
+        return (GROUP, self._token, LEASE_MS, *noted)
+
+    async def _guarded(self, script: _Script, keys: tuple[str, ...], arguments: Command) -> Any:
+        """Run a script that does nothing without the lease."""
+        reply = await self._script(script, keys, arguments, timeout=4.0)
+        if reply == b"lease":
+            raise LeaseLost("another consumer may hold the stream")
+        return reply
 
     async def _script(
         self,

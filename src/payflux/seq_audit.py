@@ -1,5 +1,6 @@
 """Exact loss accounting: entries are numbered without gaps, so a missing number is a lost event."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -39,6 +40,16 @@ class SeqAudit:
     reported: int = 0
     trimmed: int = 0
     reset: int = 0
+
+    def see_all(self, deliveries: Sequence[Delivery]) -> None:
+        """Take the next entries, all newer than those before; nearly always they go on where those ended."""
+        last, size = self.last_seq or 0, len(deliveries)
+        seqs = [delivery.seq for delivery in deliveries if not delivery.lost_to]
+        if self.last_seq is not None and seqs == [*range(last + 1, last + 1 + size)]:
+            self.last_seq, self.last_id = last + size, deliveries[-1].id
+            return
+        for delivery in deliveries:
+            self.see(delivery)
 
     def see(self, delivery: Delivery) -> None:
         """Take the next entry, newer than all before."""

@@ -37,7 +37,7 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
         id: the entry's id in the stream, `<milliseconds>-<counter>`.
         seq: its number, without gaps; 0 when the entry has none.
         data: the canonical JSON; None when the entry has none.
-        attempts: how often it has been delivered, this time included.
+        attempts: how often it has been delivered.
         lost_to: above 0, the stream had lost events before this entry, the last of them numbered so.
         gone: it is pending, but was deleted from the stream.
     """
@@ -49,10 +49,19 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
     lost_to: int = 0
     gone: bool = False
 
+    def tried(self) -> "Delivery":
+        """The same, delivered once more."""
+        return msgspec.structs.replace(self, attempts=self.attempts + 1)
+
     @property
     def at_ms(self) -> int:
         """When it was appended by the clock of the stream, milliseconds."""
-        return int(self.id.partition(b"-")[0])
+        return at_ms(self.id)
+
+
+def at_ms(entry_id: bytes) -> int:
+    """When an entry was appended by the clock of the stream, milliseconds."""
+    return int(entry_id[: entry_id.index(b"-")])
 
 
 class Ledger(msgspec.Struct):
@@ -112,14 +121,44 @@ class ReadStream(Protocol):
         """Make sure that the group exists, made just after `ledger.last_id` or before the oldest of `ledger.left`.
 
         Returns:
-            Whether it had to be made. When the stream is another one than the ledger's, `last_id` is reset.
+            Whether it had to be made. `ledger.last_id` is set to the beginning when the stream is another one than the
+            ledger's, and to the newest entry when the stream was rolled back and its group with it.
         """
 
-    async def read(self, count: int, block_seconds: float) -> list[Delivery]:
-        """New entries, at most `count`, waiting for the first one; raises GroupMissing."""
+    async def position(self) -> bytes:
+        """The newest entry the group was given; raises GroupMissing."""
 
-    async def pending(self, after: bytes, idle_seconds: float, *, count_attempt: bool) -> list[Delivery]:
-        """Take over pending entries of the whole group that have been idle so long, in order, after an id; a slice."""
+    async def read(self, count: int, block_seconds: float) -> list[Delivery]:
+        """New entries, at most `count`, waiting for the first one; they are pending then. Raises GroupMissing."""
+
+    async def follow(self, after: bytes, count: int, block_seconds: float) -> list[Delivery]:
+        """Entries after an id, at most `count`, waiting for the first one; nothing is noted of it anywhere."""
+
+    async def commit(self, ledger: Ledger, after: bytes, entries: int, trimmed: int, undone: Sequence[bytes]) -> None:
+        """Note in one step that the group is done with what was followed, and the ledger with it.
+
+        Args:
+            ledger: to be noted; its `last_id` is the end of the range, what is acked is added to its `acked`.
+            after: the id that was followed.
+            entries: how many were read after it.
+            trimmed: how many were deleted from there unread.
+            undone: entries of the range that become pending, with one delivery each; the others are acked by this.
+
+        Raises:
+            LeaseLost: nothing was noted. GroupMissing: nothing was noted.
+        """
+
+    async def noted(self) -> Ledger:
+        """The ledger as it was noted last."""
+
+    async def pending(self, after: bytes, idle_seconds: float) -> list[Delivery]:
+        """Take over pending entries of the whole group that have been idle so long, in order, after an id; a slice.
+
+        Their `attempts` are those made already: taking over is none.
+        """
+
+    async def attempt(self, ids: Sequence[bytes]) -> None:
+        """Count one more delivery of pending entries."""
 
     async def ack(self, ids: Sequence[bytes], ledger: Ledger, expected: int) -> bytes:
         """Ack entries and note the ledger in one step; `acked` is counted there.

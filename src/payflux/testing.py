@@ -72,6 +72,9 @@ class CapturingExporter:
             raise ExportFailed("write", "an exporter is given whole lines")
         self.lines += data[:-1].split(b"\n")
 
+    def sync(self) -> None:
+        """Everything taken is kept."""
+
     def reopen(self) -> bool:
         """Count it."""
         self.reopened += 1
@@ -218,29 +221,57 @@ class MemoryStream:
         """Make the group if it is missing; see ReadStream."""
         self._check()
         store = self._store
+        if store.group is not None:
+            if store.newest < _id(ledger.last_id):
+                ledger.last_id = _text(store.newest)
+            return False
         if store.entries is None or store.newest < _id(ledger.last_id):
             ledger.last_id, ledger.left = b"0-0", ()
-        if store.group is not None:
-            return False
         if store.entries is None:
             store.entries = {}
         milliseconds, counter = _id(ledger.left[0] if ledger.left else ledger.last_id)
         store.group = _Group((milliseconds, counter - 1) if ledger.left else (milliseconds, counter))
         return True
 
+    async def position(self) -> bytes:
+        """The newest entry the group was given; see ReadStream."""
+        return _text(self._group().last)
+
     async def read(self, count: int, block_seconds: float) -> list[Delivery]:
         """Read new entries; see ReadStream."""
-        if not (found := self._unread(count)):
+        return await self._wait(lambda: self._unread(count), block_seconds)
+
+    async def follow(self, after: bytes, count: int, block_seconds: float) -> list[Delivery]:
+        """Entries after an id; see ReadStream."""
+        self._check()
+        return await self._wait(lambda: self._after(_id(after), count), block_seconds)
+
+    async def _wait(self, found: Callable[[], list[Delivery]], seconds: float) -> list[Delivery]:
+        if not (deliveries := found()):
             self._store.appended.clear()
             try:
-                async with asyncio.timeout(block_seconds):
+                async with asyncio.timeout(seconds):
                     await self._store.appended.wait()
             except TimeoutError:
                 return []
-            found = self._unread(count)
-        return found
+            deliveries = found()
+        return deliveries
 
-    async def pending(self, after: bytes, idle_seconds: float, *, count_attempt: bool) -> list[Delivery]:
+    async def commit(self, ledger: Ledger, after: bytes, entries: int, trimmed: int, undone: Sequence[bytes]) -> None:
+        """Note that what was followed is done; see ReadStream. The other numbers serve the lag a server tells."""
+        del after, trimmed
+        self._hold()
+        group = self._group()
+        group.last = _id(ledger.last_id)
+        group.pending |= {_id(entry): _Pending(self._now(), 1) for entry in undone}
+        self._note(ledger, entries - len(undone))
+
+    async def noted(self) -> Ledger:
+        """The ledger as it was noted last; see ReadStream."""
+        self._check()
+        return msgspec.structs.replace(self._store.ledger)
+
+    async def pending(self, after: bytes, idle_seconds: float) -> list[Delivery]:
         """Take over pending entries; see ReadStream."""
         group, now = self._group(), self._now()
         idle = [at for at in sorted(group.pending) if at > _id(after) and now - group.pending[at].since >= idle_seconds]
@@ -251,23 +282,31 @@ class MemoryStream:
             if entry is None:
                 deliveries.append(Delivery(_text(at), 0, None, attempts, gone=True))
             else:
-                group.pending[at] = _Pending(now, attempts + count_attempt)
-                deliveries.append(Delivery(_text(at), *entry, attempts + count_attempt))
+                group.pending[at] = _Pending(now, attempts)
+                deliveries.append(Delivery(_text(at), *entry, attempts))
         return deliveries
+
+    async def attempt(self, ids: Sequence[bytes]) -> None:
+        """Count one more delivery; see ReadStream."""
+        pending = self._group().pending
+        for at in map(_id, ids):
+            pending[at] = _Pending(self._now(), pending[at].attempts + 1)
 
     async def ack(self, ids: Sequence[bytes], ledger: Ledger, expected: int) -> bytes:
         """Ack entries and note the ledger; see ReadStream. `expected` only spares a server work."""
         del expected
         self._hold()
-        store = self._store
         flags = b""
         if ids:
             pending = self._group().pending
             flags = b"".join(b"0" if pending.pop(_id(entry), None) is None else b"1" for entry in ids)
-        acked = store.ledger.acked + flags.count(b"1")
-        store.ledger = msgspec.structs.replace(ledger, owner=self._token, acked=acked)
-        store.lease = (self._token, self._now() + LEASE_SECONDS)
+        self._note(ledger, flags.count(b"1"))
         return flags
+
+    def _note(self, ledger: Ledger, acked: int) -> None:
+        store = self._store
+        store.ledger = msgspec.structs.replace(ledger, owner=self._token, acked=store.ledger.acked + acked)
+        store.lease = (self._token, self._now() + LEASE_SECONDS)
 
     async def dead_letter(self, delivery: Delivery, reason: str, ledger: Ledger) -> bool:
         """Copy an entry to the dead letters, then ack it; see ReadStream."""
@@ -325,11 +364,15 @@ class MemoryStream:
 
     def _unread(self, count: int) -> list[Delivery]:
         group, now = self._group(), self._now()
-        found = [at for at in self._store.entries or {} if at > group.last][:count]
-        for at in found:
-            group.last = at
-            group.pending[at] = _Pending(now, 1)
-        return [Delivery(_text(at), *(self._store.entries or {})[at]) for at in found]
+        found = self._after(group.last, count)
+        for delivery in found:
+            group.last = _id(delivery.id)
+            group.pending[group.last] = _Pending(now, 1)
+        return found
+
+    def _after(self, last: _Id, count: int) -> list[Delivery]:
+        entries = self._store.entries or {}
+        return [Delivery(_text(at), *entries[at]) for at in entries if at > last][:count]
 
 
 def _id(text: bytes) -> _Id:

@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from payflux.commands.operate import EXIT_FAILED, EXIT_USAGE, HINTS, emit, emit_json, operate, printable
+from payflux.commands.check_production import Deployment, deployment_of, judge_deployment
+from payflux.commands.operate import EXIT_FAILED, EXIT_USAGE, HINTS, complain, emit, emit_json, operate, printable
 from payflux.consumer import CLAIM_IDLE_SEC
 from payflux.destination import judge_file, judge_stdout
 from payflux.diagnosis import judge, would_lose
@@ -19,6 +20,7 @@ from payflux.errors import SettingsError, StreamUnavailable
 from payflux.exporters.fanout import EXPORT_FILE, EXPORT_MODE
 from payflux.findings import Finding
 from payflux.node import SETTINGS, load_settings
+from payflux.production import judge_redis
 from payflux.redis_admin import RedisAdmin
 from payflux.redis_append import STREAM_MAXLEN
 from payflux.redis_inspect import inspect
@@ -32,33 +34,46 @@ def check(
     *,
     strict: Annotated[bool, Parameter(help="Let warnings fail too.", negative="")] = False,
     json: Annotated[bool, Parameter(help="One JSON object.", negative="")] = False,
+    production: Annotated[bool, Parameter(help="The production checklist too.", negative="")] = False,
+    node: Annotated[str | None, Parameter(help="The running node; unset: HTTP_ADDR on this machine.")] = None,
+    prometheus: Annotated[str | None, Parameter(help="The Prometheus that scrapes it.")] = None,
 ) -> int:
     """Check configuration, Redis, durability, stream and export, and say what a crash of Redis would lose.
 
     Run it with the environment of the node, as the node's user and on its machine. Each finding is pass, warn or fail,
     with its reason and the fix. It changes nothing (it writes the key of the health check, which expires).
 
+    With --production it walks the checklist for going live against the node that runs: keys, rate limit, durability,
+    persistence, the node's answers, alerting, disk, rotation. It sends the node two events without a valid key, which
+    must be refused.
+
     For example:
 
         payflux check
         payflux check --strict && payflux serve
         payflux check --json | jq -r .would_lose
+        payflux check --production --prometheus http://prometheus:9090
 
     Exit codes: 0 nothing failed; 1 something did, or with --strict there are warnings; 2 the configuration is wrong.
     """
     try:
         values = load_settings()
+        deployment = deployment_of(values, node, prometheus) if production else None
     except SettingsError as error:
         fix = "`payflux config --help`; the rest is looked at once this is right"
         _show([Finding("configuration", "fail", problem, fix) for problem in error.problems], "", as_json=json)
         return EXIT_USAGE
-    return operate(lambda: _check(values, strict=strict, as_json=json))
+    if not production and (node or prometheus):
+        return complain("--node and --prometheus belong to --production", EXIT_USAGE)
+    return operate(lambda: _check(values, deployment, strict=strict, as_json=json))
 
 
-async def _check(values: Values, *, strict: bool, as_json: bool) -> int:
+async def _check(values: Values, deployment: Deployment | None, *, strict: bool, as_json: bool) -> int:
     findings = [*_configuration(values)]
-    redis, loss = await _redis(values)
+    redis, loss = await _redis(values, production=deployment is not None)
     findings += [*redis, *_export(values)]
+    if deployment is not None:
+        findings += await judge_deployment(values, deployment)
     _show(findings, loss, as_json=as_json)
     verdicts = {finding.verdict for finding in findings}
     return EXIT_FAILED if "fail" in verdicts or (strict and "warn" in verdicts) else 0
@@ -70,7 +85,7 @@ def _configuration(values: Values) -> list[Finding]:
     return found + [Finding("configuration", "warn", text, "unset it, or correct it") for text in values.warnings]
 
 
-async def _redis(values: Values) -> tuple[list[Finding], str]:
+async def _redis(values: Values, *, production: bool) -> tuple[list[Finding], str]:
     """Findings about Redis, and what it would lose."""
     address = address_of(values)
     admin = RedisAdmin(address)
@@ -84,7 +99,8 @@ async def _redis(values: Values) -> tuple[list[Finding], str]:
         admin.close()
     reached = Finding("redis", "pass", f"{address} answers in {facts.round_trip_ms:.1f} ms")
     judged = judge(facts, durability, backlog, values[STREAM_MAXLEN], values[CLAIM_IDLE_SEC])
-    return [reached, *judged], would_lose(facts, durability, time.time())
+    stricter = judge_redis(facts, durability) if production else []
+    return [reached, *judged, *stricter], would_lose(facts, durability, time.time())
 
 
 def _export(values: Values) -> list[Finding]:

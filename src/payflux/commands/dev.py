@@ -45,10 +45,10 @@ Send an event, and see its line appear on stdout:
     -d '{event}'
 
 Look around:   curl {url}/health      curl -s {url}/metrics | grep payflux_      curl {url}/export/health
-In a second terminal, the events as a table, and traffic with an incident:
+In a second terminal, traffic with an incident, and events as a table:
 
-  REDIS_URL={redis} {program} tail
   {program} simulate --url {url} --key {key} --incident outage
+  REDIS_URL={redis_url} {program} tail
 
 Ctrl-C ends it; the data stay.
 
@@ -88,7 +88,7 @@ def dev(
         )
     try:
         key = _prepare(home, server.url)
-        return supervise(load_settings(), "all", _on_ready(home, server.url, key, simulate=simulate))
+        return supervise(load_settings(), "all", _on_ready(home, key, shlex.quote(server.url), simulate=simulate))
     except SettingsError as error:
         return refuse(error)
     finally:
@@ -124,12 +124,11 @@ def _kept_key(file: Path) -> str:
     return file.read_text().strip()
 
 
-def _on_ready(home: Path, redis: str, key: str, *, simulate: bool) -> Callable[[str, int], None]:
+def _on_ready(home: Path, key: str, redis_url: str, *, simulate: bool) -> Callable[[str, int], None]:
     def on_ready(host: str, port: int) -> None:
         url = f"http://{host}:{port}"
         event = EVENT.format(event_id=uuid.uuid4())
-        facts = {"url": url, "key": key, "event": event, "directory": home, "program": sys.argv[0]}
-        announce(BANNER.format(redis=shlex.quote(redis), **facts))
+        announce(BANNER.format(url=url, key=key, event=event, directory=home, redis_url=redis_url, program=sys.argv[0]))
         if simulate:
             # In a thread, so that it ends with this process however that ends.
             threading.Thread(target=_simulate, args=(url, key), name="simulate", daemon=True).start()

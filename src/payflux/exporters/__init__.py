@@ -18,6 +18,9 @@ class Exporter(Protocol):
             ExportFailed: not all of it was taken; `written` says how many bytes were.
         """
 
+    def sync(self) -> None:
+        """Make durable what was written; raises ExportFailed when that is not certain."""
+
     def reopen(self) -> bool:
         """SIGHUP: close and open again; whether there was anything to reopen. Raises ExportFailed when that fails."""
 

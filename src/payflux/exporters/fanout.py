@@ -3,6 +3,8 @@
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from queue import SimpleQueue
 from typing import Literal, NamedTuple
 
@@ -32,11 +34,13 @@ EXPORT_QUEUE_BYTES = Setting(
     "How many bytes may wait for a destination that stalls; what comes after is counted and not exported.",
 )
 LOG_EVERY_SECONDS = 10.0
+RETRY_SECONDS = (0.1, 2.0)
 
 
 class _Batch(NamedTuple):
     data: bytes
     lines: int
+    confirmed: Future[None] | None = None
 
 
 _Order = _Batch | Literal["reopen", "end"]
@@ -58,6 +62,7 @@ class Lane:
         self._refused = 0
         self._done = 0
         self._logged = float("-inf")
+        self._hung_up = threading.Event()
         self._settled_slot = metrics.state(f"settled:{name}")
         self._queue_slot = metrics.slot(EXPORT_QUEUE, name)
         self._exported_slot = metrics.slot(EXPORTED, name)
@@ -90,8 +95,17 @@ class Lane:
         self._metrics.values[self._queue_slot] = waiting + len(data)
         self._queue.put(_Batch(data, lines))
 
+    def confirm(self, data: bytes, lines: int) -> Future[None]:
+        """Queue lines that must be safe: written and durable, however long it takes, unless the future is cancelled."""
+        self.taken += lines
+        self._put_bytes += len(data)
+        confirmed: Future[None] = Future()
+        self._queue.put(_Batch(data, lines, confirmed))
+        return confirmed
+
     def reopen(self) -> None:
         """Reopen behind what is queued."""
+        self._hung_up.set()
         self._queue.put("reopen")
 
     def end(self, seconds: float) -> None:
@@ -116,7 +130,7 @@ class Lane:
             if order == "reopen":
                 self._reopen()
             elif isinstance(order, _Batch):
-                self._write(order)
+                self._write(order) if order.confirmed is None else self._make_safe(order, order.confirmed)
 
     def _write(self, batch: _Batch) -> None:
         values = self._metrics.values
@@ -125,18 +139,45 @@ class Lane:
         if error := self._try(batch.data):
             written = batch.data.count(b"\n", 0, error.written)
             self._failed(error, batch.lines - written)
-        if written:
-            values[self._exported_slot] += written
-            values[self._success_slot] = self._now()
+        self._wrote(written)
         values[self._writing_slot] = 0
+        self._finish(batch)
+
+    def _make_safe(self, batch: _Batch, confirmed: Future[None]) -> None:
+        """Try until it succeeds, going on behind the last whole line that was written."""
+        rest, delay = batch.data, RETRY_SECONDS[0]
+        while not confirmed.cancelled():
+            error = self._try(rest, durably=True)
+            if error is None:
+                self._wrote(rest.count(b"\n"))
+                with suppress(InvalidStateError):
+                    confirmed.set_result(None)
+                break
+            self._wrote(rest.count(b"\n", 0, error.written))
+            rest = rest[error.written :]
+            self._failed(error, 1)
+            self._hung_up.wait(delay)
+            delay = min(RETRY_SECONDS[1], delay * 2)
+            self._reopen()
+        self._finish(batch)
+
+    def _wrote(self, lines: int) -> None:
+        if lines:
+            self._metrics.values[self._exported_slot] += lines
+            self._metrics.values[self._success_slot] = self._now()
+
+    def _finish(self, batch: _Batch) -> None:
+        values = self._metrics.values
         self._done += batch.lines
         values[self._settled_slot] += batch.lines
         self._done_bytes += len(batch.data)
         values[self._queue_slot] = self._put_bytes - self._done_bytes
 
-    def _try(self, data: bytes) -> ExportFailed | None:
+    def _try(self, data: bytes, *, durably: bool = False) -> ExportFailed | None:
         try:
             self._exporter.write(data)
+            if durably:
+                self._exporter.sync()
         except ExportFailed as error:
             return error
         except Exception as error:  # noqa: BLE001 - whatever an exporter raises, its thread must go on
@@ -144,6 +185,9 @@ class Lane:
         return None
 
     def _reopen(self) -> None:
+        if not self._hung_up.is_set():
+            return  # done already, between two tries
+        self._hung_up.clear()
         try:
             if self._exporter.reopen():
                 self._metrics.add(EXPORT_REOPENED)
@@ -184,6 +228,15 @@ class FanOut:
         self.published += len(lines)
         for lane in self._lanes:
             lane.put(data, len(lines))
+
+    def confirm(self, lines: Sequence[bytes]) -> Future[None]:
+        """Hand whole lines to the only exporter, which has to make them safe; done when they are.
+
+        Cancelling gives up: the lines may be exported all the same.
+        """
+        (lane,) = self._lanes
+        self.published += len(lines)
+        return lane.confirm(b"".join(lines), len(lines))
 
     @property
     def settled(self) -> int:

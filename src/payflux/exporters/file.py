@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+from pathlib import Path
 
 from payflux.errors import ExportFailed
 
@@ -32,6 +33,14 @@ class FileExporter:
                 kept = self._untear(data, len(data) - len(rest))
                 raise ExportFailed(_reason(error), f"{self._path}: {error.strerror}", kept) from None
 
+    def sync(self) -> None:
+        """Flush to the disk. After a failure nobody knows what is on it, and asking again would succeed: reopen."""
+        try:
+            os.fsync(self._fd)
+        except OSError as error:
+            self.close()
+            raise ExportFailed("flush", f"{self._path}: {error.strerror}") from None
+
     def reopen(self) -> bool:
         """Open the path anew: logrotate has moved the old file away. A file not open yet stays so: it is another's."""
         if self._fd < 0:
@@ -50,9 +59,21 @@ class FileExporter:
         try:
             self._fd = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
             self._heal()
+            self._sync_directory()
         except OSError as error:
             self.close()
             raise ExportFailed("open", f"{self._path}: {error.strerror}") from None
+
+    def _sync_directory(self) -> None:
+        """A new file is only there after a crash if its directory knows of it."""
+        fd = os.open(Path(self._path).parent, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # a file system without that
+                raise
+        finally:
+            os.close(fd)
 
     def _heal(self) -> None:
         """Cut off what a crash left behind the last whole line."""

@@ -41,6 +41,9 @@ class StdoutExporter:
         """A former writer may have died in the middle of a line: end it before the next."""
         self._torn = True
 
+    def sync(self) -> None:
+        """Nothing to make durable: all that can be known of a pipe is that it took the lines."""
+
     def reopen(self) -> bool:
         """Nothing to reopen: rotation is the reader's."""
         return False

@@ -3,7 +3,6 @@
 from itertools import compress, product
 
 from payflux.risk import INSUFFICIENT_DATA
-from payflux.risk.outcome import Outcome
 from payflux.risk.window import Window
 
 MIN_EVENTS = 5
@@ -47,14 +46,12 @@ class ScoreV1:
     `critical`.
     """
 
-    __slots__ = ("_window",)
+    __slots__ = ("_window", "observe")
 
     def __init__(self, window_sec: int) -> None:
         self._window = Window(window_sec)
-
-    def observe(self, at_ms: int, outcome: Outcome, retry_count: int, geo: str) -> None:
+        self.observe = self._window.add
         """Count one event; see `Detector.observe`."""
-        self._window.add(at_ms, outcome, retry_count, geo)
 
     def assess(self, at_ms: int) -> tuple[float, tuple[str, ...]]:
         """Score and drivers at a stream time; see `Detector.assess`.

@@ -42,10 +42,11 @@ SETTINGS = (RISK_SCORE_ENABLED, RISK_SCORE_WINDOW_SEC, RISK_SCORE_THRESHOLDS)
 class _Tracked:
     """One processor: its detector, what was last said of it, and whether no event counted when it was last shown."""
 
-    __slots__ = ("assessment", "detector", "quiet")
+    __slots__ = ("assess", "assessment", "detector", "observe", "quiet")
 
     def __init__(self, detector: Detector) -> None:
         self.detector = detector
+        self.observe, self.assess = detector.observe, detector.assess
         self.assessment = UNKNOWN
         self.quiet = False
 
@@ -78,6 +79,7 @@ class RiskScorer:
         self._max_processors = max_processors
         self._new_detector = detector_class(detector)
         self._tracked: OrderedDict[str, _Tracked] = OrderedDict()  # the one idle longest first
+        self._newest: _Tracked | None = None
 
     def score(self, at_ms: int, processor: str, outcome: Outcome, retry_count: int, geo: str) -> Assessment:
         """Count one event and assess its processor; to be called once for each event, in stream order.
@@ -97,10 +99,15 @@ class RiskScorer:
             return self._assess(tracked, at_ms) if tracked else UNKNOWN
         if tracked is None:
             tracked = self._track(processor)
-        else:
+        elif tracked is not self._newest:
             self._tracked.move_to_end(processor)
-        tracked.detector.observe(at_ms, outcome, retry_count, geo)
-        return self._assess(tracked, at_ms)
+        self._newest = tracked
+        tracked.observe(at_ms, outcome, retry_count, geo)
+        score, drivers = tracked.assess(at_ms)
+        last = tracked.assessment
+        if last.score == score and last.drivers == drivers:
+            return last
+        return self._assessed(tracked, score, drivers)
 
     def current(self, at_ms: int) -> Iterator[tuple[str, Assessment]]:
         """The risk of every processor now, so that it decays without traffic.
@@ -128,10 +135,11 @@ class RiskScorer:
         return tracked
 
     def _assess(self, tracked: _Tracked, at_ms: int) -> Assessment:
-        score, drivers = tracked.detector.assess(at_ms)
+        score, drivers = tracked.assess(at_ms)
         last = tracked.assessment
-        if last.score == score and last.drivers == drivers:
-            return last
+        return last if last.score == score and last.drivers == drivers else self._assessed(tracked, score, drivers)
+
+    def _assessed(self, tracked: _Tracked, score: float, drivers: tuple[str, ...]) -> Assessment:
         tracked.assessment = Assessment(score, self._band(score), drivers)
         return tracked.assessment
 

@@ -1,0 +1,51 @@
+-- Note that the group is done with everything up to an id, if the caller holds the lease: what XREADGROUP and XACK do
+-- entry by entry (and log entry by entry in the append-only file), for a whole range at once. Entries that are not done
+-- become pending.
+--
+-- KEYS[1] stream  KEYS[2] lease  KEYS[3] ledger
+-- ARGV[1] group  ARGV[2] owner  ARGV[3] lease in milliseconds  ARGV[4] settled  ARGV[5] last id  ARGV[6] last number
+-- ARGV[7] ids left behind, separated by blanks  ARGV[8] consumer  ARGV[9] events done  ARGV[10] the id before the range
+-- ARGV[11] entries in the range  ARGV[12] entries that were trimmed from it unread  ARGV[13…] ids that become pending
+-- Returns 1; or "lease" when the lease is not the caller's.
+if redis.call('GET', KEYS[2]) ~= ARGV[2] then return 'lease' end
+
+local function named(flat)
+  local found = {}
+  for i = 1, #flat, 2 do found[flat[i]] = flat[i + 1] end
+  return found
+end
+
+local group
+for _, flat in ipairs(redis.call('EXISTS', KEYS[1]) == 1 and redis.call('XINFO', 'GROUPS', KEYS[1]) or {}) do
+  local one = named(flat)
+  if one.name == ARGV[1] then group = one end
+end
+if not group then return redis.error_reply('NOGROUP ' .. ARGV[1]) end
+
+-- Redis 7 tells the lag only while it knows how many entries were read; Redis 6.2 knows neither.
+local read = group['entries-read']
+if read and group['last-delivered-id'] == ARGV[10] then
+  read = read + ARGV[11] + ARGV[12]
+else
+  local stream = named(redis.call('XINFO', 'STREAM', KEYS[1]))
+  local added = stream['entries-added']
+  if added and stream['last-generated-id'] == ARGV[5] then
+    read = added
+  else
+    local first = added and #redis.call('XRANGE', KEYS[1], '-', ARGV[10], 'COUNT', 1) == 0
+    read = first and added - stream['length'] + ARGV[11]
+  end
+end
+if read then
+  redis.call('XGROUP', 'SETID', KEYS[1], ARGV[1], ARGV[5], 'ENTRIESREAD', read)
+else
+  redis.call('XGROUP', 'SETID', KEYS[1], ARGV[1], ARGV[5])
+end
+for i = 13, #ARGV do
+  redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[8], 0, ARGV[i], 'RETRYCOUNT', 1, 'FORCE', 'JUSTID')
+end
+redis.call('HINCRBY', KEYS[3], 'acked', ARGV[9])
+redis.call('HSET', KEYS[3], 'owner', ARGV[2], 'settled', ARGV[4], 'last_id', ARGV[5], 'last_seq', ARGV[6],
+  'left', ARGV[7])
+redis.call('PEXPIRE', KEYS[2], ARGV[3])
+return 1
