@@ -218,6 +218,7 @@ CONSUMER = (
         "Child processes that died and were replaced, consumers that halted, groups made again, in the minutes before.",
         (
             Query(f"sum(increase(payflux_child_deaths_total{{{JOB}}}[5m]))", "child deaths"),
+            Query(f"sum(increase(payflux_log_lines_dropped_total{{{JOB}}}[5m]))", "log lines dropped"),
             Query(f"max(payflux_consumer_halted{{{JOB}}})", "consumer halted"),
             Query(f"sum(increase(payflux_consumer_group_recreated_total{{{JOB}}}[5m]))", "group made again"),
         ),
