@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 $(shell $(BIN)/payflux --version >/dev/null 2>&1 || rm -f $(VENV)/.run $(VENV)/.dev)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check docs smoke bench bench-full site lock clean
+.PHONY: help run test check docs smoke bench bench-full dashboard site lock clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,6 +35,9 @@ bench: $(VENV)/.dev  ## measure against the floors of the same machine; needs ng
 
 bench-full: $(VENV)/.dev  ## every scenario, most of an hour; results and plots in benchmarks/results
 	$(BIN)/python benchmarks/bench.py --full
+
+dashboard: $(VENV)/.dev  ## write the Grafana dashboard anew
+	$(BIN)/python scripts/dashboard.py deploy/grafana/dashboards/payflux.json
 
 site: $(VENV)/.dev  ## build the documentation site into build/site
 	$(BIN)/mkdocs build --strict

@@ -23,7 +23,10 @@ from payflux.node import SETTINGS
 from payflux.redis_admin import Durability
 
 ROOT = Path(__file__).parent.parent
-PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "examples" / "README.md")
+PAGES = (
+    *(ROOT / name for name in ("README.md", "RUNBOOK.md", "examples/README.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+)
 BLOCK = re.compile(r"(<!-- begin: ([a-z-]+) -->\n).*?(<!-- end: \2 -->)", re.DOTALL)
 INFO_LABELS = {"redis_durability_info": Durability._fields, "build_info": ("version", "python")}
 EXIT_CODES = re.compile(r"\n*Exit codes: (.*?)\.?\s*(?=\n\n|\Z)", re.DOTALL)

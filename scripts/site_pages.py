@@ -21,7 +21,7 @@ ORDER = (
         "shipping/*",
         "risk",
     ),
-    *("metrics", "operations", "performance", "persistence", "comparison", "status", "release"),
+    *("metrics", "operations", "alerting", "performance", "persistence", "comparison", "status", "release"),
 )
 """Pages in the order of reading; `*` stands for the others of its folder, and pages that are not named come last."""
 TITLES = {"shipping": "Shipping"}

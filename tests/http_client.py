@@ -43,10 +43,17 @@ def on_both_loops(test: Callable[..., Coroutine[Any, Any, None]]) -> Any:
 
 @dataclass
 class App:
-    """A handler that echoes, keeps `/later` requests, and refuses `/refused` ones."""
+    """A handler that echoes, keeps `/later` requests, refuses `/refused` ones, and has a lane for `/lane/…`.
+
+    Attributes:
+        seen: the requests handled as such.
+        later: those kept, with their answers to come.
+        laned: the bodies that came by lane, with their answers where those are kept.
+    """
 
     seen: list[Request] = field(default_factory=list)
     later: list[tuple[Request, Respond]] = field(default_factory=list)
+    laned: list[tuple[bytes, Respond]] = field(default_factory=list)
 
     def has(self, number: int) -> bool:
         """Whether it keeps exactly so many."""
@@ -57,7 +64,18 @@ class App:
         assert request.body == b""
         if request.path == "/admit-breaks":
             raise RuntimeError
+        if request.path.startswith("/lane/"):
+            request.lane = functools.partial(self._run_lane, request.path)
         return REFUSED if request.path == "/refused" else None
+
+    def _run_lane(self, path: str, body: bytes, respond: Respond) -> None:
+        self.laned.append((body, respond))
+        if path == "/lane/breaks":
+            raise ValueError
+        if path != "/lane/later":
+            respond(Response(202, body))
+        if path == "/lane/twice":
+            respond(Response(202, b"again"))
 
     def handle(self, request: Request, respond: Respond) -> None:
         """Answer by path."""

@@ -12,7 +12,8 @@ from payflux.errors import StreamUnavailable
 from payflux.event import StoredEvent
 from payflux.exposition import Exposition
 from payflux.http import Request, Response
-from payflux.ingest import Ingest, IngestBatch
+from payflux.ingest import Ingest
+from payflux.ingest_batch import IngestBatch
 from payflux.metrics import Metrics, create_slab
 from payflux.stream import APPENDED, DUPLICATE, Settle
 
@@ -109,7 +110,7 @@ class Ingestion:
         weakref.finalize(self, os.close, self.slab.fd)
         metrics = Metrics(self.slab, "ingest-0")
         keeper = Gatekeeper(KEYS, TokenBucket(rate, burst, self.slab, alone=True, now=self.clock))
-        self.single = Ingest(self.stream, keeper, metrics, self.clock)
+        self.single = Ingest(self.stream, keeper, metrics, self.clock, soon=lambda work: work())
         self.batch = IngestBatch(self.stream, keeper, metrics, self.clock)
 
     def ask(

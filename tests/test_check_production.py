@@ -358,7 +358,7 @@ def test_the_rotation_of_the_image_is_seen_at_work(directory: Path) -> None:
     finally:
         os.killpg(running.pid, signal.SIGKILL)
         running.wait(10)
-    assert judge_rotation(str(file), []).verdict == "fail"
+    until(lambda: judge_rotation(str(file), []).verdict == "fail", "its processes to be gone")
 
 
 @pytest.mark.parametrize(("free", "verdict"), [(50, "pass"), (9, "warn"), (2, "fail")])

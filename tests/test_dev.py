@@ -134,6 +134,16 @@ def test_first_start(start: Start) -> None:
     assert "Traceback" not in dev.stderr
 
 
+def test_tail_of_the_banner(start: Start, directory: Path) -> None:
+    """The command that shows the events works as it stands there, in a directory with blanks too."""
+    dev = start("with blanks").ready()
+    assert json.loads(dev.curl()) == {"status": "accepted"}
+    found = re.search(r"^  (REDIS_URL=.*) tail\n", dev.stderr, re.MULTILINE)
+    assert found
+    command = found[1].replace(found[1].rpartition(" ")[2], f"{sys.executable} -m payflux")
+    assert json.loads(shell(f"{command} replay --to-stdout"))["processor"] == "stripe"
+
+
 def test_restart_keeps_key_and_data(start: Start) -> None:
     """After Ctrl-C and a new start the key is the same, and an event sent before is known."""
     first = start().ready()

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingesting import BATCH, BEARER, JSON, NDJSON, PAN, Answer, Ingestion, dumped, payment
-from payflux.ingest import BATCH_EVENTS
+from payflux.ingest_batch import BATCH_EVENTS
 
 BAD_ID = "not-a-uuid"
 

@@ -157,7 +157,7 @@ def test_file_that_may_not_grow(make_node: MakeNode, directory: Path) -> None:
         unlimited = resource.prlimit(consumer, resource.RLIMIT_FSIZE)
         resource.prlimit(consumer, resource.RLIMIT_FSIZE, (exported.stat().st_size + 20_000, unlimited[1]))
         until(lambda: node.metrics()[failed] > 500, "lines that do not fit")
-        assert exported.read_bytes().endswith(b"}\n")
+        until(lambda: exported.read_bytes().endswith(b"}\n"), "the torn line to be taken back")
         resource.prlimit(consumer, resource.RLIMIT_FSIZE, unlimited)
         load.more()
     assert not load.unknown

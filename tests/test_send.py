@@ -129,8 +129,10 @@ def test_nobody_waits_for_the_rest_when_the_node_stays_away(
         bound.bind(("127.0.0.1", 0))
         assert send(file, url=f"http://127.0.0.1:{bound.getsockname()[1]}", key=KEY, batch=10) == 1
     shown = capsys.readouterr().err
-    assert shown.count("not confirmed (HTTP 0)") == 10
-    assert "gave up: no settled answer" in shown
+    assert shown.count("not confirmed (no answer)") == 10
+    assert re.match(r"payflux: no answer from 127\.0\.0\.1:\d+ \(Connection refused\); trying again for up to", shown)
+    assert shown.count("trying again") == 1
+    assert re.search(r"gave up: no settled answer within 0 s: no answer from .* \(Connection refused\)\n", shown)
     assert results(shown)["given up"] == 30
 
 
@@ -141,6 +143,22 @@ def test_a_refused_key_ends_it(tmp_path: Path, capsys: pytest.CaptureFixture[str
         assert send(file, url=node.url, key="wrong", batch=1) == 1
         assert node.batches == []
     assert "does not accept this key" in capsys.readouterr().err
+
+
+def test_an_answer_of_no_use_is_told_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A minute of silence would look like a hang: the first 5xx is told, and no more of them."""
+
+    def fault(node: ThreadNode, events: Sequence[bytes]) -> Reply | None:
+        del events
+        return problem(501, "unheard_of") if len(node.batches) <= 3 else None
+
+    with thread_node(fault) as node:
+        assert send(lines_of(tmp_path / "e.jsonl", make_event()), url=node.url, key=KEY) == 0
+    shown = capsys.readouterr().err
+    assert shown.startswith(
+        f"payflux: {node.url.removeprefix('http://')} answers HTTP 501; trying again for up to 60 s"
+    )
+    assert shown.count("trying again") == 1
 
 
 @pytest.mark.parametrize(

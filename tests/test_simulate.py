@@ -286,6 +286,7 @@ def test_wrong_arguments_are_named(
     monkeypatch.delenv("PAYFLUX_API_KEY", raising=False)
     assert simulate(**arguments) == 2  # type: ignore[arg-type]
     (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("payflux: ")
     assert problem in line
 
 
@@ -313,3 +314,14 @@ async def test_an_answer_that_no_node_gives_ends_it() -> None:
     async with serving(other) as url:
         with pytest.raises(AnswerError, match="not a PayFlux node"):
             await run(url, [])
+
+
+async def test_a_node_that_never_answers_is_named_at_the_end() -> None:
+    """Whoever reads only the end learns why nothing was accepted; exit code 1."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{bound.getsockname()[1]}"
+        async with process("--url", f"http://{address}", "--key", "k", "--duration", "0.3") as running:
+            said = await running.until("nothing_answered")
+            assert (said["level"], said["address"]) == ("error", address)
+            assert await running.end() == 1

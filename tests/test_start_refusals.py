@@ -1,7 +1,11 @@
 """A wrong configuration stops the start: exit code 2, every problem at once, each naming variable and value."""
 
+import array
+import fcntl
+import signal
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import pytest
@@ -178,3 +182,44 @@ def test_foreign_variables_warn(server: Server, directory: Path) -> None:
         until(node.lines, "the line")
     finally:
         assert node.stop() == 0
+
+
+@pytest.mark.parametrize("ignored", [False, True])
+def test_ctrl_c_while_it_loads_ends_it_quietly(ignored: bool) -> None:
+    """Ctrl-C during the imports shows no traceback; a process started with it ignored goes on ignoring it."""
+    code = """
+import os, signal, sys
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == "cyclopts":
+            sys.meta_path.remove(self)
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupting())
+sys.argv = ["payflux", "--version"]
+from payflux.__main__ import main
+main()
+"""
+    command = [sys.executable, "-c", code]
+    if ignored:
+        command = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", *command]
+    ended = subprocess.run(command, capture_output=True, timeout=30)
+    assert ended.returncode == (0 if ignored else -signal.SIGINT)
+    assert ended.stderr == b""
+
+
+def test_ctrl_c_anywhere_else_ends_a_command_quietly() -> None:
+    """A command that does not care about Ctrl-C itself ends with exit code 130."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "payflux", "send", "-", "--key", "k"],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdin is not None
+    unread = array.array("i", [0])
+    process.stdin.write(b"{}\n")
+    process.stdin.flush()
+    fd = process.stdin.fileno()
+    until(lambda: not (fcntl.ioctl(fd, termios.FIONREAD, unread) or unread[0]), "it to read its stdin")
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=20)
+    assert (process.returncode, stderr) == (130, b"")

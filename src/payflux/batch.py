@@ -72,14 +72,22 @@ class Assembler:
             new = [delivery for delivery in deliveries if entry_key(delivery.id) > last]
         if new:
             batch.audit.see_all(new)
-        known = len(deliveries) - len(new)
+        known, lines, line_of = len(deliveries) - len(new), batch.lines, self._enricher.line
         for index, delivery in enumerate(deliveries):
             if delivery.gone or (index < known and delivery.id not in left):
                 batch.silent.append(delivery)
             elif delivery.attempts > self._max_deliveries:
                 batch.invalid[delivery.id] = (delivery, "max_deliveries")
             else:
-                self._build(delivery, stamp, batch, redelivered=redelivered)
+                try:
+                    built = self._built.pop(delivery.id, None) if self._built else None
+                    lines[delivery.id] = built or line_of(delivery, stamp)
+                except Exception as error:  # noqa: BLE001 - a defect of ours costs this entry its budget, not the node
+                    self._refuse(delivery, error, batch, redelivered=redelivered)
+                else:
+                    self.invalid_row = 0
+                    if self.in_doubt:
+                        self.in_doubt = redelivered
         return batch
 
     def keep(self, batch: Batch) -> None:
@@ -97,17 +105,12 @@ class Assembler:
         """Another consumer had the stream meanwhile: what was built is out of date."""
         self._built.clear()
 
-    def _build(self, delivery: Delivery, stamp: bytes, batch: Batch, *, redelivered: bool) -> None:
-        try:
-            line = (self._built.pop(delivery.id, None) if self._built else None) or self._enricher.line(delivery, stamp)
-        except InvalidEvent as error:
+    def _refuse(self, delivery: Delivery, error: Exception, batch: Batch, *, redelivered: bool) -> None:
+        """No line can be built: it is for the dead letters when that is the entry's fault."""
+        if isinstance(error, InvalidEvent):
             batch.invalid[delivery.id] = (delivery, error.code)
             self.invalid_row += self.in_doubt or not redelivered
-        except Exception as error:  # noqa: BLE001 - a defect of ours must cost this entry its budget, not the node
-            name, entry = type(error).__name__, delivery.id.decode()
-            log("error", "entry_failed", entry=entry, error=name, attempt=delivery.attempts)
-            batch.failed.append(delivery.id)
-        else:
-            batch.lines[delivery.id] = line
-            self.invalid_row = 0
-            self.in_doubt = self.in_doubt and redelivered
+            return
+        name, entry = type(error).__name__, delivery.id.decode()
+        log("error", "entry_failed", entry=entry, error=name, attempt=delivery.attempts)
+        batch.failed.append(delivery.id)

@@ -52,9 +52,13 @@ def address(url: str) -> Address:
         raise ValueError("url: expected no user or password in it; the API key is an argument of its own")
     if not url.isascii() or not url.isprintable() or " " in url:
         raise ValueError("url: expected printable ASCII without blanks")
+    try:
+        port = parts.port
+    except ValueError:  # its text holds what stands there
+        raise ValueError("url: expected a port from 1 to 65535") from None
     secure = parts.scheme == "https"
     path = parts.path.rstrip("/") + PATH
-    return Address(parts.hostname, parts.port or (443 if secure else 80), parts.netloc, path, secure)
+    return Address(parts.hostname, port or (443 if secure else 80), parts.netloc, path, secure)
 
 
 class Answer(NamedTuple):

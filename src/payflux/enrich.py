@@ -33,7 +33,7 @@ class Scorable(msgspec.Struct, gc=False):
     failure_origin: str
 
 
-class Line(NamedTuple):
+class Line(msgspec.Struct, frozen=True, gc=False):
     """A finished line, and the slots of the metrics it counts in."""
 
     data: bytes
@@ -99,27 +99,24 @@ class Enricher:
             raise InvalidEvent("invalid_json", ()) from None
         if data[-1] != 0x7D or b"\n" in data:  # another's JSON, which would break the line
             raise InvalidEvent("invalid_event", ())
-        risk, slots = self._score(delivery.id, event)
+        entry_id, processor, retries = delivery.id, event.processor, event.retry_count
+        kind = (processor, event.event_type, event.retry_result, event.failure_category, retries > 0)
+        outcome, slots = self._meanings.get(kind) or self._learn(*kind)
+        risk, band = b"", 0
+        if self._scorer is not None:
+            assessment = self._scorer.score(at_ms(entry_id), processor, outcome, retries, event.geo_bucket)
+            shown = self._shown.get(processor)
+            if shown is None or shown.assessment is not assessment:
+                shown = self._show(processor, assessment)
+            risk, band = shown.snippet, shown.band
         if processed_at is not self._stamp:  # the same for a whole batch
             self._stamp = processed_at
             self._middle = b'","consumer_name":%b,"processed_at":"%b"' % (self._name, processed_at)
         return Line(
             b'%b,"stream_message_id":"%b%b%b,"seq":%d,"schema_version":1}\n'
-            % (data[:-1], delivery.id, self._middle, risk, delivery.seq),
-            slots,
+            % (data[:-1], entry_id, self._middle, risk, delivery.seq),
+            slots[band],
         )
-
-    def _score(self, entry_id: bytes, event: Scorable) -> tuple[bytes, tuple[int, ...]]:
-        processor, retries = event.processor, event.retry_count
-        kind = (processor, event.event_type, event.retry_result, event.failure_category, retries > 0)
-        outcome, slots = self._meanings.get(kind) or self._learn(*kind)
-        if self._scorer is None:
-            return b"", slots[0]
-        assessment = self._scorer.score(at_ms(entry_id), processor, outcome, retries, event.geo_bucket)
-        shown = self._shown.get(processor)
-        if shown is None or shown.assessment is not assessment:
-            shown = self._show(processor, assessment)
-        return shown.snippet, slots[shown.band]
 
     def _learn(
         self,

@@ -1,17 +1,22 @@
-"""The producer's side: key, rate, validation, append, answer. Every HTTP status of an event is decided here."""
+"""The producer's side: key, rate, validation, append, answer. Every HTTP status of an event is decided here.
 
+Single events; `payflux.ingest_batch` takes many at once.
+"""
+
+import asyncio
 import time
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from math import ceil
-
-import msgspec
 
 from payflux.auth import Gatekeeper
 from payflux.errors import FieldError, InvalidEvent, StreamUnavailable
 from payflux.event import StoredEvent, decode_event
 from payflux.http import Lane, Request, Respond, Response, problem
+from payflux.http_limits import INTERNAL_ERROR
+from payflux.log import log
 from payflux.metrics import (
     AUTH_DENIED,
     BY_PROCESSOR,
@@ -25,9 +30,7 @@ from payflux.metrics import (
 from payflux.stream import APPENDED, AppendStream
 
 BODY_BYTES = 1_048_576
-BATCH_EVENTS = 1000
 JSON_TYPES = (b"application/json",)
-NDJSON_TYPES = (b"application/x-ndjson", b"application/ndjson", b"application/jsonl", b"application/jsonlines")
 
 ACCEPTED = Response(202, b'{"status":"accepted"}')
 DUPLICATE = Response(202, b'{"status":"duplicate"}')
@@ -38,22 +41,7 @@ BODY_TOO_LARGE = problem(413, "body_too_large", f"a body may have {BODY_BYTES} b
 BAD_ENCODING = problem(
     415, "unsupported_encoding", "send the body without Content-Encoding", headers=[(b"Accept-Encoding", b"identity")]
 )
-INVALID_BATCH = problem(
-    400,
-    "invalid_batch",
-    "a batch is a JSON array of at least one event; one event a line takes Content-Type: application/x-ndjson",
-)
-BATCH_TOO_LARGE = problem(400, "batch_too_large", f"a batch may have {BATCH_EVENTS} events at most")
-
 _NOBODY: tuple[None, None] = (None, None)
-_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
-
-
-class _Named(msgspec.Struct):
-    event_id: str
-
-
-_named = msgspec.json.Decoder(_Named).decode
 
 
 def bad_type(*allowed: bytes) -> Response:
@@ -149,20 +137,26 @@ class Counts:
         self._duration = metrics.slot(INGEST_DURATION)
         self._sum = self._duration + len(DURATION_BUCKETS) + 1
 
-    def accepted(self, processor: str) -> None:
-        """One event was appended."""
-        self._values[self._accepted] += 1
-        self._values[self._processor + self._metrics.processors.index(processor)] += 1
+    def stored(self, processors: Sequence[str], results: bytes) -> None:
+        """Count events by what became of them.
 
-    def duplicate(self) -> None:
-        """One event was there already."""
-        self._values[self._duplicate] += 1
+        Args:
+            processors: of each event.
+            results: `APPENDED` or `DUPLICATE` for each, as far as it is known.
+        """
+        values, appended = self._values, results.count(APPENDED)
+        values[self._accepted] += appended
+        values[self._duplicate] += len(results) - appended
+        if appended < len(processors):
+            processors = [name for name, result in zip(processors, results, strict=False) if result == APPENDED]
+        for processor, n in Counter(processors).items():
+            values[self._processor + self._metrics.processors.index(processor)] += n
 
-    def took(self, started: float) -> None:
-        """A request was answered."""
+    def took(self, started: float, requests: int = 1) -> None:
+        """Requests were answered."""
         seconds = self.now() - started
-        self._values[self._duration + bisect_left(DURATION_BUCKETS, seconds)] += 1
-        self._values[self._sum] += seconds
+        self._values[self._duration + bisect_left(DURATION_BUCKETS, seconds)] += requests
+        self._values[self._sum] += seconds * requests
 
 
 class Ingest(Door):
@@ -174,193 +168,80 @@ class Ingest(Door):
         gatekeeper: Gatekeeper,
         metrics: Metrics,
         now: Callable[[], float] = time.monotonic,
+        soon: Callable[[Callable[[], None]], object] | None = None,
     ) -> None:
+        """Prepare.
+
+        Args:
+            stream: where events go.
+            gatekeeper: knows the keys and their rates.
+            metrics: of this child.
+            now: a monotonic clock.
+            soon: runs something when everything that arrived together has been read; unset: the event loop does.
+        """
         super().__init__(gatekeeper, metrics, JSON_TYPES)
         self._stream = stream
         self._take = gatekeeper.bucket.take
         self._counts = Counts(metrics, now)
         self._now = now
+        self._soon = soon or asyncio.get_running_loop().call_soon
+        self._arrived: list[tuple[int, bytes, Respond]] = []
+        self._since = 0.0
 
     def handle(self, request: Request, respond: Respond) -> None:
         """Store one event and answer 202, or say why not."""
-        self._store(self.key(request), request.body, respond)
+        self._arrive(self.key(request), request.body, respond)
 
     def lane(self, key: int) -> Lane:
         """Store events of this key."""
-        return partial(self._store, key)
+        return partial(self._arrive, key)
 
-    def _store(self, key: int, body: bytes, respond: Respond) -> None:
-        started = self._now()
-        wait = self._take(key, 1)
-        if wait:
-            respond(self.limited(wait))
-            return
-        try:
-            event = decode_event(body)
-        except InvalidEvent as error:
-            respond(self.refused(error.code, invalid(error)))
-            return
-        self._stream.append((event,), partial(self._stored, event.processor, started, respond))
+    def _arrive(self, key: int, body: bytes, respond: Respond) -> None:
+        """Keep it until all that came with it is there: what is done for many at once costs each of them less."""
+        self._arrived.append((key, body, respond))
+        if len(self._arrived) == 1:
+            self._since = self._now()
+            self._soon(self._work)
 
-    def _stored(
-        self, processor: str, started: float, respond: Respond, results: bytes, error: StreamUnavailable | None
-    ) -> None:
-        counts = self._counts
-        if error is not None:
-            respond(self.refused("unavailable", unavailable(error)))
-        elif results[0] == APPENDED:
-            counts.accepted(processor)
-            respond(ACCEPTED)
-        else:
-            counts.duplicate()
-            respond(DUPLICATE)
-        counts.took(started)
-
-
-class IngestBatch(Door):
-    """Many events at once: `POST /v1/events/payment_exhaust/batch`."""
-
-    def __init__(
-        self,
-        stream: AppendStream,
-        gatekeeper: Gatekeeper,
-        metrics: Metrics,
-        now: Callable[[], float] = time.monotonic,
-    ) -> None:
-        super().__init__(gatekeeper, metrics, (*JSON_TYPES, *NDJSON_TYPES))
-        self._stream = stream
-        self._bucket = gatekeeper.bucket
-        self._counts = Counts(metrics, now)
-
-    def handle(self, request: Request, respond: Respond) -> None:
-        """Store what is valid and answer with one result for each event."""
-        started = self._counts.now()
-        key = self.key(request)
-        wait = self._bucket.wait(key)
-        if wait:
-            respond(self.limited(wait))
-            return
-        try:
-            items = split(request)
-        except ValueError:
-            self._bucket.take(key, 1)
-            respond(self.refused("invalid_batch", INVALID_BATCH))
-            return
-        if len(items) > BATCH_EVENTS:
-            self._bucket.take(key, 1)
-            respond(self.refused("batch_too_large", BATCH_TOO_LARGE))
-            return
-        wait = self._bucket.take(key, len(items))
-        if wait:
-            respond(self.limited(wait))
-            return
-        batch = _Batch(items, "errors" in request.query and "results=errors" in request.query.split("&"))
-        answer = partial(self._stored, batch, started, respond)
-        if batch.events:
-            self._stream.append(batch.events, answer)
-        else:
-            answer(b"", None)
-
-    def _stored(
-        self, batch: "_Batch", started: float, respond: Respond, results: bytes, error: StreamUnavailable | None
-    ) -> None:
-        if error is not None and not results:
-            for _ in batch.events:
-                self._metrics.add(INGEST_REJECTED, "unavailable")
-            respond(unavailable(error))
-        else:
-            for event, result in zip(batch.events, results, strict=False):
-                if result == APPENDED:
-                    self._counts.accepted(event.processor)
-                else:
-                    self._counts.duplicate()
-            for reason in batch.rejected(len(results)):
-                self._metrics.add(INGEST_REJECTED, reason)
-            respond(Response(200, batch.report(results, error)))
-        self._counts.took(started)
-
-
-def split(request: Request) -> list[bytes]:
-    """The events of a batch, still encoded.
-
-    Raises:
-        ValueError: the body is neither what its Content-Type says nor anything with an event in it.
-    """
-    content_type = request.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
-    if content_type in NDJSON_TYPES:
-        items = [line for line in request.body.split(b"\n") if line and not line.isspace()]
-    else:
-        try:
-            items = [bytes(item) for item in _items(request.body)[: BATCH_EVENTS + 1]]  # one too many is enough to know
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise ValueError from None
-    if not items:
-        raise ValueError
-    return items
-
-
-class _Batch:
-    """A batch: what of it is valid, and what is to be said of each item."""
-
-    def __init__(self, items: Sequence[bytes], only_errors: bool) -> None:  # noqa: FBT001
-        self.events: list[StoredEvent] = []
-        self._refused: dict[int, tuple[bytes, InvalidEvent]] = {}
-        self._size = len(items)
-        self._only_errors = only_errors
-        for index, item in enumerate(items):
-            try:
-                self.events.append(decode_event(item))
-            except InvalidEvent as error:
-                self._refused[index] = (item, error)
-
-    def rejected(self, stored: int) -> list[str]:
-        """Why each item that is not stored is not."""
-        return [error.code for _, error in self._refused.values()] + ["unavailable"] * (len(self.events) - stored)
-
-    def report(self, results: bytes, failure: StreamUnavailable | None) -> bytes:
-        """The answer: counts, and one result for each item in order."""
-        accepted = results.count(b"1")
-        rejected = self._size - len(results)
-        head = b'{"accepted":%d,"duplicates":%d,"rejected":%d,"results":[' % (
-            accepted,
-            len(results) - accepted,
-            rejected,
-        )
-        return head + b",".join(self._results(results, failure)) + b"]}"
-
-    def _results(self, results: bytes, failure: StreamUnavailable | None) -> list[bytes]:
-        lines = []
-        at = 0
-        for index in range(self._size):
-            if index in self._refused:
-                lines.append(_refusal(index, *self._refused[index]))
+    def _work(self) -> None:
+        arrived, self._arrived = self._arrived, []
+        events: list[StoredEvent] = []
+        waiting: list[tuple[str, Respond]] = []
+        take = self._take
+        for key, body, respond in arrived:
+            wait = take(key, 1)
+            if wait:
+                respond(self.limited(wait))
                 continue
-            event_id = self.events[at].event_id
-            if at >= len(results):
-                code = failure.code if failure else "unavailable"
-                lines.append(
-                    b'{"index":%d,"event_id":"%b","status":"rejected","code":"%b","errors":[]}'
-                    % (index, event_id.encode(), code.encode())
-                )
-            elif not self._only_errors:
-                status = b"accepted" if results[at] == APPENDED else b"duplicate"
-                lines.append(b'{"index":%d,"event_id":"%b","status":"%b"}' % (index, event_id.encode(), status))
-            at += 1
-        return lines
+            try:
+                event = decode_event(body)
+            except InvalidEvent as error:
+                respond(self.refused(error.code, invalid(error)))
+            except Exception as error:  # noqa: BLE001 - a defect of ours costs one request, not those beside it
+                log("error", "handler_failed", error=type(error).__name__)
+                respond(INTERNAL_ERROR)
+            else:
+                events.append(event)
+                waiting.append((event.processor, respond))
+        if events:
+            self._stream.append(events, partial(self._stored, waiting, self._since))
 
-
-def _refusal(index: int, item: bytes, error: InvalidEvent) -> bytes:
-    event_id = _sure_id(item, error)
-    return msgspec.json.encode(
-        {"index": index, "event_id": event_id, "status": "rejected", "code": error.code, "errors": fields(error.errors)}
-    )
-
-
-def _sure_id(item: bytes, error: InvalidEvent) -> str | None:
-    """The id of a refused event; None unless it is known to be a UUID, as anything else must not be repeated."""
-    if error.code in ("invalid_json", "duplicate_member") or any(e.field == "event_id" for e in error.errors):
-        return None
-    try:
-        return _named(item).event_id.lower()
-    except (msgspec.DecodeError, RecursionError):  # half a surrogate pair or deep nesting in a member that is not ours
-        return None
+    def _stored(
+        self,
+        waiting: Sequence[tuple[str, Respond]],
+        since: float,
+        results: bytes,
+        error: StreamUnavailable | None,
+    ) -> None:
+        self._counts.took(since, len(waiting))
+        if len(results) == results.count(APPENDED):
+            for _, respond in waiting[: len(results)]:
+                respond(ACCEPTED)
+        else:
+            for (_, respond), result in zip(waiting, results, strict=False):
+                respond(ACCEPTED if result == APPENDED else DUPLICATE)
+        self._counts.stored([processor for processor, _ in waiting], results)
+        if error is not None:
+            refusal = unavailable(error)
+            for _, respond in waiting[len(results) :]:
+                respond(self.refused("unavailable", refusal))

@@ -1,10 +1,12 @@
 """Sends events to a node over HTTP, with an exact record of every answer: for simulation, load checks, benchmarks."""
 
 import asyncio
+import os
 import random
+import socket
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import count, cycle
 from types import TracebackType
 from typing import Literal, NamedTuple, Self, TypeVar, cast
@@ -109,7 +111,11 @@ class _Batch(msgspec.Struct):
 
 
 class Sender:
-    """A node's producer, with a pool of connections that are kept alive. Use it as an asynchronous context manager."""
+    """A node's producer, with a pool of connections that are kept alive. Use it as an asynchronous context manager.
+
+    Attributes:
+        noticed: told in words when a request got no answer or a 5xx.
+    """
 
     def __init__(
         self,
@@ -135,6 +141,7 @@ class Sender:
             UrlError: it is not plain `http://host[:port]`.
         """
         self.host, self.port = _address(url)
+        self.noticed: Callable[[str], None] = lambda _reason: None
         self._keys = cycle(keys)
         self._free = asyncio.Semaphore(connections)
         self._idle: list[_Connection] = []
@@ -199,8 +206,11 @@ class Sender:
         number = next(self._requests)
         try:
             answer = await self._exchange(self._request(items, form, key))
-        except OSError:  # refused, cut or timed out
+        except OSError as error:  # refused, cut or timed out
             answer = Answer(0, 0, b"")
+            self.noticed(f"no answer from {self.host}:{self.port} ({_words(error)})")
+        if answer.status >= 500:
+            self.noticed(f"{self.host}:{self.port} answers HTTP {answer.status}")
         if answer.status == 429:
             self._hold[key] = time.monotonic() + self._wait(answer, 0)
         verdicts = _read(answer, form, len(items))
@@ -247,6 +257,12 @@ class Sender:
                 return connection
         loop = asyncio.get_running_loop()
         return (await loop.create_connection(_Connection, self.host, self.port))[1]
+
+
+def _words(error: OSError) -> str:
+    if isinstance(error, TimeoutError):
+        return "timed out"
+    return os.strerror(error.errno) if error.errno and not isinstance(error, socket.gaierror) else str(error)
 
 
 class _Connection(asyncio.Protocol):

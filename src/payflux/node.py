@@ -36,7 +36,8 @@ from payflux.exporters.fanout import EXPORT_FILE, EXPORT_MODE, EXPORT_QUEUE_BYTE
 from payflux.exporters.stdout import StdoutExporter
 from payflux.http import Handler
 from payflux.http_server import HttpServer
-from payflux.ingest import Ingest, IngestBatch
+from payflux.ingest import Ingest
+from payflux.ingest_batch import IngestBatch
 from payflux.listeners import HTTP_ADDR
 from payflux.log import count_dropped, in_background, log
 from payflux.metrics import (

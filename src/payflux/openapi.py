@@ -23,19 +23,8 @@ from payflux.http_limits import (
     TIMED_OUT,
     TOO_MANY_CONNECTIONS,
 )
-from payflux.ingest import (
-    BAD_ENCODING,
-    BATCH_EVENTS,
-    BATCH_TOO_LARGE,
-    INVALID_BATCH,
-    JSON_TYPES,
-    NDJSON_TYPES,
-    UNAUTHORIZED,
-    bad_type,
-    invalid,
-    too_fast,
-    unavailable,
-)
+from payflux.ingest import BAD_ENCODING, JSON_TYPES, UNAUTHORIZED, bad_type, invalid, too_fast, unavailable
+from payflux.ingest_batch import BATCH_EVENTS, BATCH_TOO_LARGE, INVALID_BATCH, NDJSON_TYPES
 from payflux.openapi_schemas import record, ref, schemas
 from payflux.operations import Answer, unready
 

@@ -269,7 +269,8 @@ def _delivery(entry_id: bytes, fields: list[bytes] | None, attempts: int = 1) ->
     if fields is None:
         return Delivery(entry_id, 0, None, attempts, gone=True)
     if len(fields) == 4 and fields[0] == b"data" and fields[2] == b"seq":
-        return Delivery(entry_id, _count(fields[3]), fields[1], attempts)
+        text = fields[3]
+        return Delivery(entry_id, int(text) if text.isdigit() and len(text) < 17 else 0, fields[1], attempts)
     named = dict(zip(fields[::2], fields[1::2], strict=True))
     seq, lost_to = _count(named.get(b"seq", b"")), _count(named.get(b"lost_to", b""))
     return Delivery(entry_id, seq, named.get(b"data"), attempts, lost_to)

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import secrets
+import shlex
 import signal
 import sys
 import threading
@@ -87,7 +88,7 @@ def dev(
         )
     try:
         key = _prepare(home, server.url)
-        return supervise(load_settings(), "all", _on_ready(home, key, server.url, simulate=simulate))
+        return supervise(load_settings(), "all", _on_ready(home, key, shlex.quote(server.url), simulate=simulate))
     except SettingsError as error:
         return refuse(error)
     finally:

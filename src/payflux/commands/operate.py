@@ -23,7 +23,7 @@ EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 
 HINTS = {
-    "redis_down": "is it running, and do REDIS_ADDR or REDIS_URL name it?",
+    "redis_down": "is it running, and do REDIS_ADDR or REDIS_URL name it? `payflux dev` prints its REDIS_URL",
     "redis_timeout": "Redis is there and does not answer: look at its load and at the network between",
     "redis_auth": "put user and password into REDIS_URL=redis://user:password@host:port, and check the user's rights",
     "redis_loading": "Redis is busy reading its data; try again in a moment",

@@ -35,13 +35,17 @@ class Line(NamedTuple):
 
 @dataclass
 class Tally:
-    """What became of the events; `problems` names those that are not stored, `refusal` is why it ended early."""
+    """What became of the events.
+
+    `problems` names those that are not stored, `refusal` is why it ended early, `trouble` why it last had to try again.
+    """
 
     place: str
     total: int
     counts: Counter[str] = field(default_factory=Counter)
     problems: list[tuple[int, str]] = field(default_factory=list)
     refusal: str = ""
+    trouble: str = ""
 
     @property
     def done(self) -> int:
@@ -187,6 +191,14 @@ def _run(lines: Sequence[Line], tally: Tally, sender: Sender, batch: int) -> Non
     console = Console(stderr=True)
     tally.counts.update({"accepted": 0, "duplicate": 0, "rejected": 0, "given up": 0})
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
+
+        def noticed(reason: str) -> None:
+            if not tally.trouble:
+                text = f"payflux: {reason}; trying again for up to {PATIENCE_SECONDS:.0f} s"
+                progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
+            tally.trouble = reason
+
+        sender.noticed = noticed
         task = progress.add_task("", total=tally.total)
         try:
             asyncio.run(
@@ -207,7 +219,8 @@ async def _send(todo: Iterator[Sequence[Line]], tally: Tally, sender: Sender, pr
                 return
             progressed()
             if not goes_on:
-                tally.refusal = f"no settled answer within {PATIENCE_SECONDS:.0f} s"
+                why = f": {tally.trouble}" if tally.trouble else ""
+                tally.refusal = f"no settled answer within {PATIENCE_SECONDS:.0f} s{why}"
                 return
 
 
@@ -222,12 +235,16 @@ async def send_batch(sender: Sender, batch: Sequence[Line], tally: Tally) -> boo
     for line in batch:
         attempt = last[str(line.number)]
         if not attempt.settled:
-            tally.refuse(line, "given up", f"not confirmed (HTTP {attempt.status}); it may be stored")
+            tally.refuse(line, "given up", f"not confirmed ({_answered(attempt.status)}); it may be stored")
         elif attempt.verdict == "rejected":
             tally.refuse(line, "rejected", _reason(line, attempt.code))
         else:
             tally.counts[attempt.verdict] += 1
     return all(attempt.settled for attempt in last.values())
+
+
+def _answered(status: int) -> str:
+    return f"HTTP {status}" if status else "no answer"
 
 
 def _reason(line: Line, code: str) -> str:

@@ -217,7 +217,7 @@ def simulate(
     except UrlError as error:
         problems.append(f"--url: {error}")
     if problems:
-        sys.stderr.write("".join(f"{problem}\n" for problem in problems))
+        sys.stderr.write("".join(f"payflux: {problem}\n" for problem in problems))
         return 2
     chosen = seed if seed is not None else random.getrandbits(32)
     return asyncio.run(_simulate(sender, chosen, incident or [], rate=rate, batch=batch, duration=duration))
@@ -244,6 +244,8 @@ async def _simulate(
             except AnswerError as error:
                 refused = True
                 say("error", "node_refuses", reason=str(error))
+        if not (tally.accepted or tally.duplicate or tally.rejected or refused):
+            say("error", "nothing_answered", address=f"{sender.host}:{sender.port}", hint="is this the node's address?")
         say("info", "simulation_ended", seconds=round(time.time() - start, 1), **tally.counts())
     return 0 if tally.accepted and not refused else 1
 

@@ -74,13 +74,17 @@ class Window:
         if at_ms >= self.ends_ms:
             self._open(at_ms // BUCKET_MS)
         self.events += 1
-        self.retries += retry_count
-        if outcome.kind == "success":
+        if retry_count:
+            self.retries += retry_count
+        kind = outcome.kind
+        if kind == "success":
             self.successes += 1
-        elif outcome.kind == "failure":
+        elif kind == "failure":
             self.failures += 1
-            self.timeouts += outcome.timeout
-            self.auth_failures += outcome.auth
+            if outcome.timeout:
+                self.timeouts += 1
+            if outcome.auth:
+                self.auth_failures += 1
         if geo and self.geos.get(geo) != self._number:
             self._see(geo)
 
