@@ -27,6 +27,7 @@ START_SECONDS = 30.0
 DRAIN_SECONDS = 30.0
 SETTLE_SECONDS = 5.0
 PIPE_BYTES = 1 << 20
+LOG_LINES = 12
 METRICS = {
     "accepted": "payflux_ingest_accepted_total",
     "duplicates": "payflux_ingest_duplicate_total",
@@ -154,6 +155,10 @@ class Node:
     def _said(self, message: str) -> list[dict[str, object]]:
         lines = (json.loads(line) for line in self._log.read_text().splitlines() if line[:1] + line[-1:] == "{}")
         return [line for line in lines if line["msg"] == message]
+
+    def log_end(self) -> str:
+        """The last it said."""
+        return "\n".join(self._log.read_text().splitlines()[-LOG_LINES:])
 
     def measure(self, load: Callable[[], Load], shape: Shape) -> Figures:
         """Put a load on the node, wait until everything came out, and count.

@@ -11,7 +11,7 @@ from pathlib import Path
 from floors import Floor, bare_server, measure_script, measure_xadd, nginx, nginx_binary
 from load_generator import LoadGenerator, Shape
 from machine import busy_seconds, cpu_seconds
-from node_under_test import Node
+from node_under_test import Node, NodeFailed
 from redis_server import Redis
 from results_file import Run
 
@@ -66,6 +66,8 @@ class Servers:
             self._pids |= set(node.pids)
             try:
                 yield node
+            except OSError as error:  # one of its processes has ended, perhaps
+                raise NodeFailed(f"{error}; the node's log ends with\n{node.log_end()}") from error
             finally:
                 self._pids -= set(node.pids)
                 node.stop()
