@@ -234,13 +234,13 @@ class Ingest(Door):
         error: StreamUnavailable | None,
     ) -> None:
         self._counts.took(since, len(waiting))
+        self._counts.stored([processor for processor, _ in waiting], results)
         if len(results) == results.count(APPENDED):
             for _, respond in waiting[: len(results)]:
                 respond(ACCEPTED)
         else:
             for (_, respond), result in zip(waiting, results, strict=False):
                 respond(ACCEPTED if result == APPENDED else DUPLICATE)
-        self._counts.stored([processor for processor, _ in waiting], results)
         if error is not None:
             refusal = unavailable(error)
             for _, respond in waiting[len(results) :]:
