@@ -312,3 +312,26 @@ def test_two_processes_share_a_bucket_exactly(slab: Slab) -> None:
         taker.stdin.flush()
     granted = [int(taker.communicate(timeout=30)[0]) for taker in takers]
     assert sum(granted) == 8192
+
+
+@PROPERTY
+@given(
+    st.sampled_from([1, 2, 16, 128]),
+    st.integers(1, 20),
+    st.lists(st.tuples(st.integers(0, 2048), st.integers(1, 30)), min_size=1, max_size=12),
+)
+def test_asking_for_several_grants_what_asking_one_by_one_does(
+    rate: int, burst: int, steps: list[tuple[int, int]]
+) -> None:
+    """Several requests are granted together exactly when each of them would be; else nothing is taken."""
+    one_slab, many_slab, clock = Slab.create({BUCKETS: 8}), Slab.create({BUCKETS: 8}), Clock()
+    one = TokenBucket(rate, burst, one_slab, alone=True, now=clock)
+    many = TokenBucket(rate, burst, many_slab, alone=True, now=clock)
+    for passed, requests in steps:
+        clock.time += passed / 1024
+        singly = [one.take(0, 1) == 0 for _ in range(requests)]
+        together = many.take_each(0, requests)
+        assert together == all(singly)
+        assert together or [many.take(0, 1) == 0 for _ in range(requests)] == singly
+    os.close(one_slab.fd)
+    os.close(many_slab.fd)

@@ -84,6 +84,13 @@ class TokenBucket:
         with self._slab.locked(BUCKETS):
             return self._take(key, tokens)
 
+    def take_each(self, key: int, requests: int) -> bool:
+        """Take one token for each of several requests, if the bucket has them all; else none is taken.
+
+        What `take` would grant them one by one; asked once, as the lock costs more than all the rest.
+        """
+        return requests <= self._burst and not self.take(key, requests)
+
     def _take(self, key: int, tokens: int) -> float:
         now = self._now()
         full_at = self._full_at[key]

@@ -181,7 +181,7 @@ class Ingest(Door):
         """
         super().__init__(gatekeeper, metrics, JSON_TYPES)
         self._stream = stream
-        self._take = gatekeeper.bucket.take
+        self._bucket = gatekeeper.bucket
         self._counts = Counts(metrics, now)
         self._now = now
         self._soon = soon or asyncio.get_running_loop().call_soon
@@ -207,10 +207,9 @@ class Ingest(Door):
         arrived, self._arrived = self._arrived, []
         events: list[StoredEvent] = []
         waiting: list[tuple[str, Respond]] = []
-        take = self._take
+        granted = self._granted(arrived)
         for key, body, respond in arrived:
-            wait = take(key, 1)
-            if wait:
+            if key not in granted and (wait := self._bucket.take(key, 1)):
                 respond(self.limited(wait))
                 continue
             try:
@@ -225,6 +224,11 @@ class Ingest(Door):
                 waiting.append((event.processor, respond))
         if events:
             self._stream.append(events, partial(self._stored, waiting, self._since))
+
+    def _granted(self, arrived: Sequence[tuple[int, bytes, Respond]]) -> set[int]:
+        """The keys whose events may all pass."""
+        counts = Counter([key for key, _, _ in arrived])
+        return {key for key, n in counts.items() if self._bucket.take_each(key, n)}
 
     def _stored(
         self,
