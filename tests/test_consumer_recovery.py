@@ -52,6 +52,7 @@ class Life:
         self.slab = create_slab(["consumer"])
         self.metrics = Metrics(self.slab, "consumer")
         self.reader: RedisReader | None = None
+        self.reads_with = RedisReader
 
     def lines(self) -> list[str]:
         """The events exported, by id."""
@@ -69,7 +70,7 @@ class Life:
         """Consume until a condition holds, or to the death; whether it lived."""
         settled = former_settled(self.metrics, ["file"]) if self.reader else None
         fan_out = FanOut([Lane("file", self.exporter, self.metrics, 1 << 26)])
-        self.reader = RedisReader(parse_url(self.server.url), "one", "node")
+        self.reader = self.reads_with(parse_url(self.server.url), "one", "node")
         consumer = Consumer(
             self.reader,
             Mortal(self.metrics, self.deadly),
@@ -165,6 +166,26 @@ async def test_another_member_that_reads_doubles_nothing(every_server: Server) -
     ids += await send(every_server, 10)
     client.xreadgroup(GROUP, "stranger", {STREAM: ">"}, count=4)
     assert await life.live(lambda: len(life.exporter.lines) >= 20 and not life.pending())
+    assert life.lines() == ids
+    assert life.lost("trimmed") == 0
+    life.close()
+
+
+@pytest.mark.parametrize("taken", [2, 5])
+async def test_what_another_member_reads_while_we_read_with_care_comes_out(every_server: Server, taken: int) -> None:
+    """A former holder's read reaches Redis between our recovery and our first read: what it took is pending."""
+    ids, stolen = await send(every_server, 5), False
+
+    class Overtaken(RedisReader):
+        async def read(self, count: int, block_seconds: float) -> list[Delivery]:
+            nonlocal stolen
+            if not stolen:
+                stolen = bool(every_server.client.xreadgroup(GROUP, "former", {STREAM: ">"}, count=taken))
+            return await super().read(count, block_seconds)
+
+    life = Life(every_server)
+    life.reads_with = Overtaken
+    assert await life.live(lambda: stolen and not life.pending() and life.lines())
     assert life.lines() == ids
     assert life.lost("trimmed") == 0
     life.close()

@@ -1,6 +1,8 @@
 """Fan-out: bounded queues that count exactly, and destinations that harm nobody but themselves."""
 
+import errno
 import os
+import stat
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -290,6 +292,33 @@ def test_lines_that_must_be_safe_are_tried_until_they_are(metrics: Metrics) -> N
     lane.end(10)
     assert (value(metrics, EXPORTED, "file"), errors(metrics, "file")) == (3, {"disk_full": 1, "open": 1})
     assert lane.done == 3
+
+
+def test_what_was_written_and_never_flushed_is_written_again(
+    metrics: Metrics, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk takes one line, and the flush of that line fails: nobody knows where it is, so it is no progress."""
+    file, write, sync = tmp_path / "file.jsonl", os.write, os.fsync
+    failures = [OSError(errno.ENOSPC, "full"), OSError(errno.EIO, "lost")]
+
+    def full(fd: int, data: memoryview) -> int:
+        if len(failures) == 2 and bytes(data[:1]) != b"1":
+            raise failures.pop(0)
+        return write(fd, data[:2] if len(failures) == 2 else data)
+
+    def lose(fd: int) -> None:
+        if len(failures) == 1 and stat.S_ISREG(os.fstat(fd).st_mode):
+            os.ftruncate(fd, 0)  # what a failed write-back does to pages that were not on the disk
+            raise failures.pop()
+        sync(fd)
+
+    lane = Lane("file", FileExporter(str(file)), metrics, ENOUGH)
+    monkeypatch.setattr(os, "write", full)
+    monkeypatch.setattr(os, "fsync", lose)
+    lane.confirm(b"1\n2\n3\n", 3).result(10)
+    assert not failures
+    assert file.read_bytes() == b"1\n2\n3\n"
+    lane.end(10)
 
 
 def test_giving_up_ends_the_tries(metrics: Metrics) -> None:

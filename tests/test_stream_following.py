@@ -99,6 +99,40 @@ async def test_trimmed_entries_count_as_read(every_server: Server) -> None:
         assert group(every_server).get("lag", 0) == 0
 
 
+async def test_a_commit_that_arrives_late_takes_nothing_back(every_server: Server) -> None:
+    """Its connection was given up, and what it was about was followed and noted again."""
+    await fill(every_server, 5)
+    async with consuming(every_server) as (one,):
+        late = await one.reader.follow(b"0-0", 2, 0.1)
+        found = await one.reader.follow(b"0-0", 5, 0.1)
+        await done(one, found[:4], b"0-0", undone=(found[1].id,))
+        await done(one, found[4:], found[3].id)
+        before, place = noted(every_server), group(every_server)
+        for again, after in ((late, b"0-0"), (found[4:], found[3].id)):
+            with pytest.raises(StreamUnavailable):
+                await done(one, again, after)
+        assert noted(every_server) == before
+        assert group(every_server) == place
+
+
+@pytest.mark.parametrize("denied", ["xclaim", "hincrby", "xgroup"])
+async def test_what_may_not_be_written_stops_a_commit_before_it_begins(every_server: Server, denied: str) -> None:
+    """The group stays where the ledger says it is, so that a successor reads it all."""
+    await fill(every_server, 2)
+    async with consuming(every_server) as (one,):
+        found = await one.reader.follow(b"0-0", 10, 0.1)
+        before = noted(every_server)
+        client: Any = every_server.client
+        client.execute_command("ACL", "SETUSER", "default", f"-{denied}")
+        with pytest.raises(StreamUnavailable) as raised:
+            await done(one, found, b"0-0", (found[0].id,))
+        assert raised.value.code == "redis_auth"
+        client.execute_command("ACL", "SETUSER", "default", f"+{denied}")
+        assert noted(every_server) == before
+        assert await one.reader.position() == b"0-0"
+        assert pending_ids(every_server) == []
+
+
 @pytest.mark.parametrize("taker", [None, "another"])
 async def test_without_the_lease_nothing_is_noted(every_server: Server, taker: str | None) -> None:
     """LeaseLost: the group stays where it is, and the ledger too."""

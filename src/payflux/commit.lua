@@ -6,6 +6,10 @@
 -- ARGV[1] group  ARGV[2] owner  ARGV[3] lease in milliseconds  ARGV[4] settled  ARGV[5] last id  ARGV[6] last number
 -- ARGV[7] ids left behind, separated by blanks  ARGV[8] consumer  ARGV[9] events done  ARGV[10] the id before the range
 -- ARGV[11] entries in the range  ARGV[12] entries that were trimmed from it unread  ARGV[13…] ids that become pending
+--
+-- A script that fails is not rolled back, and a group ahead of its ledger has lost what lies between. So what follows the
+-- move is tried first without an effect. And a commit whose connection was given up may arrive long after the range was
+-- followed and noted again: where group and ledger are that far already, it must not take them back.
 -- Returns 1; or "lease" when the lease is not the caller's.
 if redis.call('GET', KEYS[2]) ~= ARGV[2] then return 'lease' end
 
@@ -21,6 +25,20 @@ for _, flat in ipairs(redis.call('EXISTS', KEYS[1]) == 1 and redis.call('XINFO',
   if one.name == ARGV[1] then group = one end
 end
 if not group then return redis.error_reply('NOGROUP ' .. ARGV[1]) end
+
+local function reaches(id, other)
+  local ms, n = string.match(id, '(%d+)-(%d+)')
+  local other_ms, other_n = string.match(other, '(%d+)-(%d+)')
+  ms, other_ms = tonumber(ms), tonumber(other_ms)
+  return ms > other_ms or ms == other_ms and tonumber(n) >= tonumber(other_n)
+end
+local noted = redis.call('HGET', KEYS[3], 'last_id') or '0-0'
+if reaches(noted, ARGV[5]) and reaches(group['last-delivered-id'], ARGV[5]) then
+  return redis.error_reply('ERR noted already')
+end
+
+redis.call('HINCRBY', KEYS[3], 'acked', 0)
+if #ARGV > 12 then redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[8], 0, '0-0', 'JUSTID') end
 
 -- Redis 7 tells the lag only while it knows how many entries were read; Redis 6.2 knows neither.
 local read = group['entries-read']

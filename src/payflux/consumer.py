@@ -186,12 +186,27 @@ class Consumer:
         if deliveries:
             behind = entry_key(deliveries[-1].id) < entry_key(self._progress.audit.last_id)
             self._careful = max(self._careful, int(behind))
-            await self._settlement.process(deliveries)
+            if self._skipped(deliveries[0]):
+                await self._take_up(0, count_attempt=False)
+            else:
+                await self._settlement.process(deliveries)
         else:
-            audit, position = self._progress.audit, await self._stream.position()
-            if entry_key(position) > entry_key(audit.last_id):
-                audit.last_id = position
+            await self._catch_up(await self._stream.position())
         return deliveries
+
+    def _skipped(self, first: Delivery) -> bool:
+        """Whether events are missing before it: another member may have read them, and they are pending."""
+        audit = self._progress.audit
+        new = entry_key(first.id) > entry_key(audit.last_id)
+        return new and audit.last_seq is not None and first.seq > audit.last_seq + 1
+
+    async def _catch_up(self, position: bytes) -> None:
+        """There is nothing to read: what the group was given beyond us is pending, or another member's and done."""
+        audit = self._progress.audit
+        if entry_key(position) > entry_key(audit.last_id):
+            await self._take_up(0, count_attempt=False)
+            audit = self._progress.audit
+            audit.last_id = max(audit.last_id, position, key=entry_key)
 
     async def _take_up(self, idle: float, *, count_attempt: bool) -> None:
         """Process what is pending in the group, whoever read it."""

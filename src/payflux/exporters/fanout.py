@@ -144,7 +144,7 @@ class Lane:
         self._finish(batch)
 
     def _make_safe(self, batch: _Batch, confirmed: Future[None]) -> None:
-        """Try until it succeeds, going on behind the last whole line that was written."""
+        """Try until it succeeds, going on behind the last whole line that is safe already."""
         rest, delay = batch.data, RETRY_SECONDS[0]
         while not confirmed.cancelled():
             error = self._try(rest, durably=True)
@@ -153,8 +153,9 @@ class Lane:
                 with suppress(InvalidStateError):
                     confirmed.set_result(None)
                 break
-            self._wrote(rest.count(b"\n", 0, error.written))
-            rest = rest[error.written :]
+            if error.written and self._try(b"", durably=True) is None:
+                self._wrote(rest.count(b"\n", 0, error.written))
+                rest = rest[error.written :]
             self._failed(error, 1)
             self._hung_up.wait(delay)
             delay = min(RETRY_SECONDS[1], delay * 2)
@@ -175,7 +176,8 @@ class Lane:
 
     def _try(self, data: bytes, *, durably: bool = False) -> ExportFailed | None:
         try:
-            self._exporter.write(data)
+            if data:
+                self._exporter.write(data)
             if durably:
                 self._exporter.sync()
         except ExportFailed as error:
