@@ -1,8 +1,10 @@
 """The consumer on a real server: entries that kill it, members that read ahead of it, acks without a reply."""
 
 import asyncio
+import functools
 import json
 import os
+import threading
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -12,10 +14,10 @@ import pytest
 from consumers import entries, pending_ids
 from payflux.consumer import Consumer
 from payflux.enrich import Enricher, Line
-from payflux.event import decode_event
+from payflux.event import StoredEvent, decode_event
 from payflux.exporters.fanout import FanOut, Lane, former_settled
 from payflux.metrics import STREAM_LOST, Metrics, create_slab
-from payflux.redis_keys import DEAD_LETTERS, GROUP, LEASE, STREAM
+from payflux.redis_keys import DEAD_LETTERS, GROUP, LEASE, LEDGER, STREAM
 from payflux.redis_link import parse_url
 from payflux.redis_read import RedisReader
 from payflux.risk.scorer import RiskScorer
@@ -43,11 +45,35 @@ class Mortal(Enricher):
         return super().line(delivery, processed_at)
 
 
+class Stalling(CapturingExporter):
+    """An exporter that waits, once it was told to, until it may go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stall, self.stalled, self.go_on = threading.Event(), threading.Event(), threading.Event()
+
+    def write(self, data: bytes) -> None:
+        """Take whole lines, perhaps later."""
+        if self.stall.is_set() and not self.stalled.is_set():
+            self.stalled.set()
+            assert self.go_on.wait(20)
+        super().write(data)
+
+
 class Life:
     """One process of a node after the other, on one server; `lines` outlives them."""
 
-    def __init__(self, server: Server, *, deadly: set[str] | None = None, max_deliveries: int = 5) -> None:
-        self.exporter = CapturingExporter()
+    def __init__(
+        self,
+        server: Server,
+        *,
+        deadly: set[str] | None = None,
+        max_deliveries: int = 5,
+        claim_idle: float = 30,
+        export_first: bool = False,
+    ) -> None:
+        self.exporter = Stalling()
+        self.claim_idle, self.export_first = claim_idle, export_first
         self.server, self.deadly, self.max_deliveries = server, deadly or set(), max_deliveries
         self.slab = create_slab(["consumer"])
         self.metrics = Metrics(self.slab, "consumer")
@@ -77,7 +103,8 @@ class Life:
             fan_out,
             self.metrics,
             token="node",
-            claim_idle=30,
+            claim_idle=self.claim_idle,
+            export_first=self.export_first,
             max_deliveries=self.max_deliveries,
             former_settled=settled,
         )
@@ -188,6 +215,87 @@ async def test_what_another_member_reads_while_we_read_with_care_comes_out(every
     assert await life.live(lambda: stolen and not life.pending() and life.lines())
     assert life.lines() == ids
     assert life.lost("trimmed") == 0
+    life.close()
+
+
+async def test_what_another_member_reads_while_we_follow_comes_out_once(every_server: Server) -> None:
+    """A stranger reads in our group again and again: its entries are ours all the same, and do not stay pending."""
+    client: Any = every_server.client
+    life = Life(every_server, claim_idle=0.2)
+    ids: list[str] = []
+
+    async def feed() -> None:
+        ids.extend(await send(every_server, 3))
+        await wait_for(lambda: life.lines() == ids)
+        await wait_for(lambda: any(one["cmd"] == "xread" for one in client.client_list()))
+        for _ in range(20):
+            ids.extend(await send(every_server, 5))
+            client.xreadgroup(GROUP, "stranger", {STREAM: ">"}, count=3)
+
+    feeding = asyncio.ensure_future(feed())
+    assert await life.live(lambda: feeding.done() and len(life.exporter.lines) >= 103 and not life.pending())
+    await feeding
+    assert life.lines() == ids
+    assert [life.lost(reason) for reason in ("crash", "trimmed", "reset")] == [0, 0, 0]
+    life.close()
+
+
+async def test_connections_cut_while_lines_are_made_safe_double_nothing(server: Server) -> None:
+    """The destination stalls, and Redis comes and goes meanwhile: the batch in hand is kept and exported once."""
+    client: Any = server.client
+    life = Life(server, export_first=True)
+    ids: list[str] = []
+
+    async def feed() -> None:
+        ids.extend(await send(server, 3))
+        await wait_for(lambda: life.lines() == ids)
+        life.exporter.stall.set()
+        ids.extend(await send(server, 3))
+        await wait_for(life.exporter.stalled.is_set)
+        for _ in range(2):
+            known = {one["id"] for one in client.client_list() if one["name"].startswith("payflux-one")}
+            client.client_kill_filter(_type="normal", skipme=True)
+            await wait_for(functools.partial(reconnected, client, known))
+        life.exporter.go_on.set()
+
+    feeding = asyncio.ensure_future(feed())
+    assert await life.live(lambda: feeding.done() and len(life.exporter.lines) >= 6 and not life.pending())
+    await feeding
+    assert life.lines() == ids
+    life.close()
+
+
+def reconnected(client: Any, known: set[str]) -> bool:
+    """Whether the consumer has another connection than those."""
+    return any(one["name"].startswith("payflux-one") and one["id"] not in known for one in client.client_list())
+
+
+async def test_what_is_trimmed_while_lines_are_made_safe_is_counted(every_server: Server) -> None:
+    """An entry that cannot be exported vanishes while the destination stalls: counted, and nothing waits for it."""
+    client: Any = every_server.client
+    life = Life(every_server, export_first=True, claim_idle=0.2)
+    ids: list[str] = []
+
+    async def feed() -> None:
+        ids.extend(await send(every_server, 3))
+        await wait_for(lambda: life.lines() == ids)
+        await wait_for(lambda: any(one["cmd"] == "xread" for one in client.client_list()))
+        life.exporter.stall.set()
+        async with appending(every_server) as appender:
+            event = decode_event(json.dumps(make_event()).encode())
+            rubbish = StoredEvent(b"rubbish", "", uuid.uuid4().bytes, "stripe")
+            assert await append(appender, [event, rubbish]) == (b"11", "")
+        ids.append(event.event_id)
+        await wait_for(life.exporter.stalled.is_set)
+        client.xtrim(STREAM, maxlen=0, approximate=False)
+        life.exporter.go_on.set()
+
+    feeding = asyncio.ensure_future(feed())
+    assert await life.live(lambda: feeding.done() and life.lost("trimmed") == 1 and not life.pending())
+    await feeding
+    assert life.lines() == ids
+    assert client.exists(DEAD_LETTERS) == 0
+    assert client.hget(LEDGER, "left") == b""
     life.close()
 
 

@@ -9,7 +9,7 @@ from payflux.errors import StreamUnavailable
 from payflux.redis_keys import DEAD_LETTERS, GROUP, LEASE, STREAM
 from payflux.redis_link import parse_url
 from payflux.redis_read import RedisReader
-from payflux.stream import LeaseLost
+from payflux.stream import LeaseLost, Ledger
 from servers import Server
 from streams import fill
 
@@ -47,6 +47,18 @@ async def test_an_ack_of_an_ack_finds_nothing(every_server: Server) -> None:
         assert await one.ack(found, expected=3) == b"011"
         assert await one.ack(found, expected=3) == b"000"
         assert noted(every_server)["acked"] == "3"
+
+
+async def test_a_late_ack_takes_the_ledger_nowhere(every_server: Server) -> None:
+    """From a connection that was given up: nothing of it is pending any more, and the ledger is further."""
+    await fill(every_server, 5)
+    async with consuming(every_server) as (one,):
+        found = await one.reader.read(10, 0.1)
+        late = Ledger("token-one", last_id=found[1].id, last_seq=2)
+        await one.ack(found)
+        before = noted(every_server)
+        assert await one.reader.ack(ids_of(found[:2]), late, 2) == b"00"
+        assert noted(every_server) == before
 
 
 async def test_the_flags_are_right_when_somebody_else_acks(every_server: Server) -> None:

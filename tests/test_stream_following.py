@@ -73,6 +73,18 @@ async def test_what_is_not_done_becomes_pending(every_server: Server) -> None:
         assert await one.ack(taken[1:]) == b"1"
 
 
+async def test_what_was_deleted_does_not_become_pending(every_server: Server) -> None:
+    """It is told, where the server tells it; or it is pending, and found to be gone."""
+    await fill(every_server, 2)
+    async with consuming(every_server) as (one,):
+        found = await one.reader.follow(b"0-0", 10, 0.1)
+        every_server.client.xdel(STREAM, found[1].id)
+        one.ledger.last_id, one.ledger.last_seq = found[-1].id, 2
+        gone = await one.reader.commit(one.ledger, b"0-0", 2, 0, [found[1].id])
+        left = await one.reader.pending(b"0-0", 0)
+        assert [*gone, *(delivery.id for delivery in left if delivery.gone)] == [found[1].id]
+
+
 async def test_the_lag_becomes_known_where_it_was_not(every_server: Server) -> None:
     """A group made in the middle, or moved by somebody else: once it has caught up, Redis can tell the lag again."""
     await fill(every_server, 4)

@@ -10,7 +10,7 @@
 -- A script that fails is not rolled back, and a group ahead of its ledger has lost what lies between. So what follows the
 -- move is tried first without an effect. And a commit whose connection was given up may arrive long after the range was
 -- followed and noted again: where group and ledger are that far already, it must not take them back.
--- Returns 1; or "lease" when the lease is not the caller's.
+-- Returns those of them that do not, as they were deleted from the stream; or "lease" when that is not the caller's.
 if redis.call('GET', KEYS[2]) ~= ARGV[2] then return 'lease' end
 
 local function named(flat)
@@ -59,11 +59,17 @@ if read then
 else
   redis.call('XGROUP', 'SETID', KEYS[1], ARGV[1], ARGV[5])
 end
+local gone, left = {}, ' ' .. ARGV[7] .. ' '
 for i = 13, #ARGV do
-  redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[8], 0, ARGV[i], 'RETRYCOUNT', 1, 'FORCE', 'JUSTID')
+  local claimed = redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[8], 0, ARGV[i], 'RETRYCOUNT', 1, 'FORCE', 'JUSTID')
+  if #claimed == 0 then
+    gone[#gone + 1] = ARGV[i]
+    local from, to = string.find(left, ' ' .. ARGV[i] .. ' ', 1, true)
+    if from then left = string.sub(left, 1, from) .. string.sub(left, to + 1) end
+  end
 end
 redis.call('HINCRBY', KEYS[3], 'acked', ARGV[9])
 redis.call('HSET', KEYS[3], 'owner', ARGV[2], 'settled', ARGV[4], 'last_id', ARGV[5], 'last_seq', ARGV[6],
-  'left', ARGV[7])
+  'left', string.sub(left, 2, -2))
 redis.call('PEXPIRE', KEYS[2], ARGV[3])
-return 1
+return gone

@@ -141,10 +141,7 @@ class Consumer:
         if not self._group_sure:
             await self._ensure_group()
         if self._recover is not None:
-            await self._settlement.settle_followed()
-            await self._take_up(0, count_attempt=self._recover)
-            self._settlement.settle_read()
-            self._recover = None
+            await self._recover_all(self._recover)
         elif self._now() < self._settlement.halted_until:
             await self._pause(STANDBY_SECONDS)
             return
@@ -153,6 +150,20 @@ class Consumer:
             doubtful = self._assembler.invalid_row >= HALT_AFTER  # what we refuse to judge must not use up its budget
             await self._take_up(self._claim_idle, count_attempt=not doubtful)
         await self._read()
+
+    async def _recover_all(self, count_attempt: bool) -> None:  # noqa: FBT001
+        """Settle what is in doubt and take up what is pending; a take-over meanwhile makes it due again."""
+        self._recover = None
+        try:
+            await self._settlement.settle_followed()
+            await self._take_up(0, count_attempt=count_attempt)
+            self._settlement.settle_read()
+        except (StreamUnavailable, GroupMissing, LeaseLost):
+            self._recover_later(count_attempt)
+            raise
+
+    def _recover_later(self, count_attempt: bool) -> None:  # noqa: FBT001
+        self._recover = bool(self._recover) or count_attempt
 
     # reading
 
@@ -308,7 +319,11 @@ class Consumer:
             raise Stopped
         if self._now() >= self._renew_at:
             recover, self._recover = self._recover, None
-            await self._renew()
+            try:
+                await self._stream.connect()
+                await self._renew()
+            except StreamUnavailable:  # no reason to give up what may be exported any moment
+                self._renew_at = self._now() + STANDBY_SECONDS
             if not self._holding or self._recover is not None:
                 raise LeaseLost("another consumer held the stream meanwhile")
             self._recover = recover

@@ -146,7 +146,9 @@ class RedisReader:
             return []
         return [_delivery(entry_id, fields) for entry_id, fields in reply[0][1]]
 
-    async def commit(self, ledger: Ledger, after: bytes, entries: int, trimmed: int, undone: Sequence[bytes]) -> None:
+    async def commit(
+        self, ledger: Ledger, after: bytes, entries: int, trimmed: int, undone: Sequence[bytes]
+    ) -> Sequence[bytes]:
         """Note that what was followed is done; see ReadStream."""
         arguments: Command = (
             *self._head(ledger),
@@ -157,7 +159,8 @@ class RedisReader:
             trimmed,
             *undone,
         )
-        await self._guarded(_COMMIT, (STREAM, LEASE, LEDGER), arguments)
+        gone: list[bytes] = await self._guarded(_COMMIT, (STREAM, LEASE, LEDGER), arguments)
+        return gone
 
     async def noted(self) -> Ledger:
         """The ledger as it was noted last; see ReadStream."""

@@ -107,7 +107,11 @@ class Settlement:
         if not followed:
             return await self._stream.ack(ids, after, len(ids) + len(after.left))
         entries = len(ids) + len(undone)
-        await self._stream.commit(after, progress.audit.last_id, entries, batch.audit.trimmed, [*undone])
+        gone = await self._stream.commit(after, progress.audit.last_id, entries, batch.audit.trimmed, [*undone])
+        for entry_id in gone:  # trimmed while we held it: there is nothing left to take up
+            progress.left.pop(entry_id, None)
+            batch.invalid.pop(entry_id, None)
+            batch.audit.trimmed += 1
         return b"1" * len(ids)
 
     def _commit(self, batch: Batch, flags: bytes) -> None:

@@ -134,7 +134,9 @@ class ReadStream(Protocol):
     async def follow(self, after: bytes, count: int, block_seconds: float) -> list[Delivery]:
         """Entries after an id, at most `count`, waiting for the first one; nothing is noted of it anywhere."""
 
-    async def commit(self, ledger: Ledger, after: bytes, entries: int, trimmed: int, undone: Sequence[bytes]) -> None:
+    async def commit(
+        self, ledger: Ledger, after: bytes, entries: int, trimmed: int, undone: Sequence[bytes]
+    ) -> Sequence[bytes]:
         """Note in one step that the group is done with what was followed, and the ledger with it.
 
         Args:
@@ -143,6 +145,9 @@ class ReadStream(Protocol):
             entries: how many were read after it.
             trimmed: how many were deleted from there unread.
             undone: entries of the range that become pending, with one delivery each; the others are acked by this.
+
+        Returns:
+            Those that did not become pending, as they were deleted from the stream meanwhile.
 
         Raises:
             LeaseLost: nothing was noted. GroupMissing: nothing was noted.

@@ -257,14 +257,18 @@ class MemoryStream:
             deliveries = found()
         return deliveries
 
-    async def commit(self, ledger: Ledger, after: bytes, entries: int, trimmed: int, undone: Sequence[bytes]) -> None:
+    async def commit(
+        self, ledger: Ledger, after: bytes, entries: int, trimmed: int, undone: Sequence[bytes]
+    ) -> Sequence[bytes]:
         """Note that what was followed is done; see ReadStream. The other numbers serve the lag a server tells."""
         del after, trimmed
         self._hold()
         group = self._group()
         group.last = _id(ledger.last_id)
-        group.pending |= {_id(entry): _Pending(self._now(), 1) for entry in undone}
+        alive = self._store.entries or {}
+        group.pending |= {_id(entry): _Pending(self._now(), 1) for entry in undone if _id(entry) in alive}
         self._note(ledger, entries - len(undone))
+        return [entry for entry in undone if _id(entry) not in alive]
 
     async def noted(self) -> Ledger:
         """The ledger as it was noted last; see ReadStream."""

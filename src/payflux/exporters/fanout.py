@@ -47,7 +47,10 @@ _Order = _Batch | Literal["reopen", "end"]
 
 
 class Lane:
-    """One exporter, its queue and its thread. `done` is written by the thread alone, `taken` by the caller alone."""
+    """One exporter, its queue and its thread.
+
+    `done` is written by the thread alone; `taken` by the caller alone, or by the thread when lines are to be confirmed.
+    """
 
     def __init__(
         self, name: str, exporter: Exporter, metrics: Metrics, queue_bytes: int, now: Callable[[], float] = time.time
@@ -97,7 +100,6 @@ class Lane:
 
     def confirm(self, data: bytes, lines: int) -> Future[None]:
         """Queue lines that must be safe: written and durable, however long it takes, unless the future is cancelled."""
-        self.taken += lines
         self._put_bytes += len(data)
         confirmed: Future[None] = Future()
         self._queue.put(_Batch(data, lines, confirmed))
@@ -160,6 +162,7 @@ class Lane:
             self._hung_up.wait(delay)
             delay = min(RETRY_SECONDS[1], delay * 2)
             self._reopen()
+        self.taken += batch.lines  # not before: what is not confirmed is not acked, and so not lost
         self._finish(batch)
 
     def _wrote(self, lines: int) -> None:
