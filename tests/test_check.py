@@ -179,8 +179,9 @@ def test_wrong_configuration_is_listed_whole(checker: Checker) -> None:
 
 def test_wrong_configuration_hides_nothing_of_redis(checker: Checker) -> None:
     """Without keys Redis is looked at all the same, unless it is its address that is wrong; the hint comes once."""
-    code, report = checker(PAYFLUX_API_KEY="", PAYFLUX_STREAM_MAXLEN="many")
+    code, report = checker(PAYFLUX_API_KEY="", PAYFLUX_STREAM_MAXLEN="many", PAYFLUX_CLAIM_IDLE="5")
     assert code == 2
+    assert [finding["check"] for finding in report["findings"]].count("configuration") == 3
     assert report["found"]["redis"]["verdict"] == report["found"]["aof"]["verdict"] == "pass"
     assert "2 seconds" in report["would_lose"]
     assert sum("docs/configuration.md" in finding["fix"] for finding in report["findings"]) == 1

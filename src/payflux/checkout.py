@@ -103,11 +103,11 @@ def check_checkout(values: Values) -> list[str]:
     """The rule that checkout, while it is on, has a key and the library of Stripe."""
     if not values[CHECKOUT_ENABLED]:
         return []
+    set_by = "" if values.is_set(CHECKOUT_ENABLED) else " (default)"
     library = "" if find_spec("stripe") else "the library of Stripe, install payflux[stripe]"
     switch = f"; {CHECKOUT_ENABLED.name}=false switches it off"
     if values[STRIPE_API_KEY] is None:
-        return [f"STRIPE_API_KEY: expected while checkout is on{library and f', with {library}'}{switch}"]
-    set_by = "" if values.is_set(CHECKOUT_ENABLED) else " (default)"
+        return [f"STRIPE_API_KEY: expected while checkout is on{set_by}{library and f', with {library}'}{switch}"]
     return [f"{CHECKOUT_ENABLED.name}='true'{set_by}: expected {library}{switch}"] if library else []
 
 

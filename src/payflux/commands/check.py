@@ -88,8 +88,9 @@ async def _refused(problems: Sequence[str], *, production: bool, as_json: bool) 
     wrong = {setting.name for setting in OF_REDIS if any(line.startswith(setting.name) for line in problems)}
     loss = ""
     if not wrong & {REDIS_ADDR.name, REDIS_URL.name}:
-        values = load(OF_REDIS, {name: value for name, value in environment().items() if name not in wrong})
-        redis, loss = await _redis(values, production=production)
+        environ = environment()
+        right = {setting.name: environ.get(setting.name, "") for setting in OF_REDIS if setting.name not in wrong}
+        redis, loss = await _redis(load(OF_REDIS, right), production=production)
         findings += redis
     _show(findings, loss, as_json=as_json)
     return EXIT_USAGE
@@ -100,7 +101,7 @@ def _other_redis(findings: Sequence[Finding], address: RedisAddress) -> list[Fin
     verdicts = {finding.check: finding.verdict for finding in findings}
     if verdicts["redis"] != "fail" or verdicts["node"] != "pass":
         return []
-    reason = f"the node is healthy although {address} cannot be used from here: it uses another Redis"
+    reason = f"the node is healthy although {address} cannot be used from here: it uses another Redis, or login"
     return [Finding("node_redis", "warn", reason, "run this with the environment of the node, on its machine")]
 
 
