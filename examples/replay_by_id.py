@@ -8,7 +8,10 @@ import argparse
 import sys
 from typing import Any
 
-import redis
+try:
+    import redis
+except ImportError:
+    sys.exit("this needs redis for Python: .venv/bin/pip install redis, and run it with .venv/bin/python")
 
 STREAM = "events_stream"
 BATCH = 500

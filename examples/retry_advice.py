@@ -7,8 +7,7 @@ import argparse
 from collections import Counter, defaultdict
 from typing import Any
 
-import redis
-from stream_group import STREAM, Entry, Group
+from stream_group import STREAM, Entry, Group, connect
 
 from payflux.risk.outcome import outcome_of
 
@@ -67,7 +66,7 @@ def main() -> None:
     parser.add_argument("--enough", type=int, default=20, help="attempts needed to judge (default: %(default)s)")
     arguments = parser.parse_args()
     if arguments.show:
-        client = redis.Redis.from_url(arguments.redis, decode_responses=True)
+        client = connect(arguments.redis)
         counts: Any = client.hgetall(COUNTS)
         show(counts, arguments.worth, arguments.enough)
         client.close()

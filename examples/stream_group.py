@@ -9,9 +9,12 @@ from contextlib import suppress
 from threading import Event
 from typing import Any, NamedTuple
 
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
+try:
+    import redis
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+except ImportError:
+    sys.exit("this needs redis for Python: .venv/bin/pip install redis, and run it with .venv/bin/python")
 
 STREAM = "events_stream"
 BATCH = 500
@@ -25,6 +28,11 @@ class Entry(NamedTuple):
     id: str
     seq: int
     event: dict[str, Any]
+
+
+def connect(url: str) -> Any:
+    """A client of Redis whose replies are text."""
+    return redis.Redis.from_url(url, decode_responses=True)
 
 
 class Group:

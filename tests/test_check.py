@@ -177,6 +177,18 @@ def test_wrong_configuration_is_listed_whole(checker: Checker) -> None:
     assert all(f"fail  configuration: {name}" in text for name in ("PAYFLUX_WORKERS", "HTTP_ADDR", "PAYFLUX_API_KEY"))
 
 
+def test_wrong_configuration_hides_nothing_of_redis(checker: Checker) -> None:
+    """Without keys Redis is looked at all the same, unless it is its address that is wrong; the hint comes once."""
+    code, report = checker(PAYFLUX_API_KEY="", PAYFLUX_STREAM_MAXLEN="many", PAYFLUX_CLAIM_IDLE="5")
+    assert code == 2
+    assert [finding["check"] for finding in report["findings"]].count("configuration") == 3
+    assert report["found"]["redis"]["verdict"] == report["found"]["aof"]["verdict"] == "pass"
+    assert "2 seconds" in report["would_lose"]
+    assert sum("docs/configuration.md" in finding["fix"] for finding in report["findings"]) == 1
+    code, report = checker(PAYFLUX_API_KEY="", REDIS_URL="http://localhost")
+    assert (code, set(report["found"])) == (2, {"configuration"})
+
+
 def test_an_unknown_variable_is_a_warning(checker: Checker) -> None:
     """It is ignored by the node, and may be meant for another version."""
     code, report = checker(PAYFLUX_COLOUR="blue")

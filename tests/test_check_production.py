@@ -135,6 +135,19 @@ def test_a_careless_deployment_fails(server: Server, directory: Path) -> None:
 
 
 @pytest.mark.process
+def test_a_node_on_another_redis_is_noticed(make_node: MakeNode, directory: Path) -> None:
+    """A healthy node beside a Redis that does not answer: this is not the node's environment."""
+    node = make_node()
+    shell = environ(f"unix://{directory}/none", PAYFLUX_API_KEY=STRONG, PAYFLUX_CHECKOUT_ENABLED="false")
+    arguments = ("check", "--production", "--json", "--node")
+    code, found = report(payflux(shell, *arguments, f"http://127.0.0.1:{node.port}"))
+    assert (code, found["redis"]["verdict"], found["node"]["verdict"]) == (1, "fail", "pass")
+    assert found["node_redis"]["verdict"] == "warn"
+    assert "another Redis" in found["node_redis"]["reason"]
+    assert "node_redis" not in report(payflux(shell, *arguments, f"http://127.0.0.1:{free_port()}"))[1]
+
+
+@pytest.mark.process
 def test_without_production_nothing_of_it_is_asked(server: Server) -> None:
     """The ordinary check stays as it was; addresses without --production, or that are none, are wrong usage."""
     shell = environ(server.url, PAYFLUX_API_KEY=KEY, PAYFLUX_CHECKOUT_ENABLED="false")

@@ -299,6 +299,12 @@ def test_a_missing_library_refuses_the_start(monkeypatch: pytest.MonkeyPatch) ->
     """The line says what to install, and checkout off needs nothing."""
     monkeypatch.setitem(sys.modules, "stripe", None)
     [line] = problems()
+    assert line.startswith("PAYFLUX_CHECKOUT_ENABLED='true' (default): expected the library of Stripe")
+    assert "install payflux[stripe]" in line
+    [line] = problems(PAYFLUX_CHECKOUT_ENABLED="true")
+    assert line.startswith("PAYFLUX_CHECKOUT_ENABLED='true': ")
+    [line] = problems(STRIPE_API_KEY="")
+    assert line.startswith("STRIPE_API_KEY: ")
     assert "install payflux[stripe]" in line
     assert problems(PAYFLUX_CHECKOUT_ENABLED="false") == []
 

@@ -46,7 +46,7 @@ def test_json() -> None:
     assert {name: row["value"] for name, row in shown.items() if row["source"] == "environment"} == {
         "PAYFLUX_API_KEYS": "****ey",
         "STRIPE_API_KEY": "****42",
-        "REDIS_URL": "****/2",
+        "REDIS_URL": "redis://****@host:6380/2",
         "PAYFLUX_CONSUMER_NAME": "[red]name[/red]",
         "PAYFLUX_STREAM_MAXLEN": "5",
     }

@@ -36,7 +36,13 @@ def shell(command: str) -> str:
 class Dev:
     """One `payflux dev`; stdout goes to `lines`, stderr to `log`, its data to `home`."""
 
-    def __init__(self, root: Path, arguments: tuple[str, ...] = (), environ: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        arguments: tuple[str, ...] = (),
+        environ: dict[str, str] | None = None,
+        terminal: int | None = None,
+    ) -> None:
         root.mkdir(parents=True, exist_ok=True)
         self.home, self._lines, self._log = root / "home", root / "lines.jsonl", root / "log"
         self._start = self._log.stat().st_size if self._log.exists() else 0
@@ -46,8 +52,8 @@ class Dev:
             self.process = subprocess.Popen(
                 command,
                 env=base | (environ or {}),
-                stdin=subprocess.DEVNULL,
-                stdout=lines,
+                stdin=subprocess.DEVNULL if terminal is None else terminal,
+                stdout=lines if terminal is None else terminal,
                 stderr=log,
                 start_new_session=True,
             )
@@ -95,8 +101,8 @@ def start(directory: Path) -> Iterator[Start]:
     binary_or_skip("valkey-9")
     started: list[Dev] = []
 
-    def begin(name: str = "dev", *arguments: str, **environ: str) -> Dev:
-        started.append(Dev(directory / name, arguments, environ))
+    def begin(name: str = "dev", *arguments: str, terminal: int | None = None, **environ: str) -> Dev:
+        started.append(Dev(directory / name, arguments, environ, terminal))
         return started[-1]
 
     yield begin
@@ -177,6 +183,39 @@ def test_own_key_and_simulation(start: Start) -> None:
     assert "Traceback" not in dev.stderr
 
 
+def test_simulation_on_a_terminal(start: Start) -> None:
+    """The banner stays until Enter: its command is answered, and no simulated event comes before."""
+    leader, follower = os.openpty()
+    os.set_blocking(leader, False)
+    shown = b""
+
+    def shows(text: bytes) -> bool:
+        nonlocal shown
+        with suppress(BlockingIOError):
+            shown += os.read(leader, 65536)
+        return text in shown
+
+    try:
+        dev = start("dev", "--simulate", terminal=follower).ready()
+        assert "when you press Enter" in dev.stderr
+        assert json.loads(dev.curl()) == {"status": "accepted"}
+        until(lambda: shows(b'"seq":1,'), "the event's line")
+        assert "simulation_began" not in dev.stderr
+        os.write(leader, b"\n")
+        until(lambda: shows(b'"seq":5,'), "simulated events")
+        assert dev.end() == 0
+    finally:
+        os.close(leader)
+        os.close(follower)
+
+
+def test_listens_on_this_machine_alone(start: Start) -> None:
+    """Without HTTP_ADDR it is loopback's port 8080; where that is taken, the refusal names it."""
+    dev = start(HTTP_ADDR="")
+    until(lambda: re.search(r'"address":"127\.0\.0\.1:8080"', dev.stderr), "the address", 40)
+    dev.end()
+
+
 def test_killed_and_started_again(start: Start) -> None:
     """When dev is killed its server lives on; the next start ends that one, and keeps its data."""
     first = start().ready()
@@ -233,7 +272,7 @@ def test_directory_in_use(start: Start) -> None:
     servers = first.servers()
     second = start()
     assert second.process.wait(40) == 2
-    assert "in use by another payflux dev" in second.stderr
+    assert "in use by another payflux dev: end that one, or name another place with --directory" in second.stderr
     assert "Traceback" not in second.stderr
     assert first.servers() == servers
     assert json.loads(first.curl()) == {"status": "accepted"}

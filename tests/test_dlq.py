@@ -332,7 +332,9 @@ def test_a_requeued_event_is_exported_once(run: Run, server: Server, make_node: 
 
 @pytest.mark.process
 def test_a_terminal_gets_tables(server: Server) -> None:
-    """The real command on a terminal: tables, and at most 100 rows; none of it in a pipe."""
+    """The real command on a terminal: tables, and at most 100 rows; none of it in a pipe; with none, a word."""
+    code, shown = on_a_terminal(environ(server.url), "dlq", "list")
+    assert (code, "no dead letters" in shown, "┃" in shown) == (0, True, False)
     with server.client.pipeline() as pipeline:
         for _ in range(150):
             pipeline.xadd("events_stream_dlq", {"data": b"x", "original_id": "1-1", "reason": "\x1b[31mred"})

@@ -104,6 +104,16 @@ def test_each_explains_itself(name: str) -> None:
     assert len(text.splitlines()) > 6
 
 
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_each_says_what_it_lacks(name: str, directory: Path) -> None:
+    """Without `redis` for Python it says how to install it, in one line."""
+    (directory / "redis.py").write_text("raise ModuleNotFoundError")
+    found = subprocess.run(command(name, "--help"), env={"PYTHONPATH": str(directory)}, capture_output=True, timeout=30)
+    assert found.returncode == 1
+    assert found.stderr.count(b"\n") == 1
+    assert b"pip install redis" in found.stderr
+
+
 def test_analytics_counts_every_event_once(make_node: MakeNode, server: Server, directory: Path) -> None:
     """By processor and outcome, over a kill -9, a connection lost, and entries left by a dead consumer."""
     node, database = make_node(), directory / "rollup.db"

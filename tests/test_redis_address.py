@@ -113,6 +113,24 @@ def test_no_secret_is_shown(scheme: str) -> None:
         assert "name" not in shown
 
 
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://host:6380/2", "redis://host:6380/2"),
+        ("redis://name:pass@word@host:6380/2", "redis://****@host:6380/2"),
+        ("rediss://:password@host", "rediss://****@host"),
+        ("unix:///run/redis.sock?db=1", "unix:///run/redis.sock?db=1"),
+        ("unix://name:password@/run/redis.sock", "unix://****@/run/redis.sock"),
+        ("unix://:12/34@/run/redis.sock", "unix://****@/run/redis.sock"),  # a slash that was not escaped
+        ("redis://:pass/word@host/1", "****/1"),
+        ("redis:/name:password@host", "****st"),
+    ],
+)
+def test_a_url_is_shown_without_its_login(url: str, shown: str) -> None:
+    """Where Redis is may be seen, who we are there may not; what cannot be read is masked whole."""
+    assert REDIS_URL.show(url) == shown
+
+
 def test_settings_give_the_address() -> None:
     """REDIS_URL wins over the default of REDIS_ADDR; both set are refused, a secret in it is masked."""
     declared = (REDIS_ADDR, REDIS_URL)

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from conftest import MakeNode
 from nodes import event
-from operator_commands import START_MS, environ, on_a_terminal, payflux, stream, traffic
+from operator_commands import START_MS, add, canonical, environ, on_a_terminal, payflux, stream, traffic
 from payflux.cli import app
 from payflux.redis_entries import COUNTER_MAX, entry_order, id_after, parse_position
 from servers import Server, until
@@ -208,6 +209,23 @@ def test_ids_are_taken_as_they_are(milliseconds: int, counter: int) -> None:
     assert entry_order(id_after(text.encode())) == (
         (milliseconds, counter + 1) if counter < COUNTER_MAX else (milliseconds + 1, 0)
     )
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("-30s", 30), ("-15m", 900), ("-2h", 7200), ("-1d", 86_400)])
+def test_a_time_may_be_told_from_now(text: str, seconds: int) -> None:
+    """How long ago, in one unit; what lies before 1970 is the beginning."""
+    before = time.time_ns() // 1_000_000
+    position, _ = entry_order(parse_position(text, end=False))
+    assert before <= position + seconds * 1000 <= time.time_ns() // 1_000_000
+    assert parse_position("-99999999d", end=False) == b"0-0"
+
+
+def test_from_so_long_ago(run: Run, server: Server) -> None:
+    """`--from -15m` is taken for what it is, not for an option; so is `--to`."""
+    for seq, age in ((1, 1_200_000), (2, 600_000), (3, 0)):
+        add(server, seq, canonical(), time.time_ns() // 1_000_000 - age - START_MS)
+    assert seqs(run("--to-stdout", "--from", "-15m")[1]) == [2, 3]
+    assert seqs(run("--to-stdout", "--from", "-15m", "--to", "-5m")[1]) == [2]
 
 
 @given(st.text(max_size=40))

@@ -64,6 +64,22 @@ def test_an_array_is_read_too(tmp_path: Path, pretty: int | None) -> None:
         assert list(node.stored) == ids(events)
 
 
+def test_one_event_over_several_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file that holds one pretty-printed event is one event; lines stay lines."""
+    event, file = make_event(), tmp_path / "e.json"
+    file.write_text(json.dumps(event, indent=2) + "\n")
+    with thread_node() as node:
+        assert send(str(file), url=node.url, key=KEY) == 0
+        assert list(node.stored) == ids([event])
+    capsys.readouterr()
+    file.write_text(json.dumps({"event_id": 1}, indent=2))
+    assert send(str(file), dry_run=True) == 1
+    assert capsys.readouterr().err.startswith("item 1: invalid_event")
+    file.write_text(json.dumps(event) + "\n" + json.dumps(event))
+    assert send(str(file), dry_run=True) == 0
+    assert results(capsys.readouterr().err) == {"valid": 2}
+
+
 def test_refused_events_are_named_by_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Line, code and words on stderr; what is good is stored; exit code 1."""
     file = tmp_path / "e.jsonl"
@@ -164,7 +180,7 @@ def test_an_answer_of_no_use_is_told_at_once(tmp_path: Path, capsys: pytest.Capt
 @pytest.mark.parametrize(
     ("text", "options", "named"),
     [
-        (None, {}, "no-such-file"),
+        (None, {}, "no-such-file: no such file"),
         ("", {}, "expected at least one event"),
         ("[1,", {}, "expected a JSON array"),
         ("[]", {}, "expected at least one event"),

@@ -189,6 +189,24 @@ def test_a_reader_that_goes_ends_it(server: Server) -> None:
     process.stderr.close()
 
 
+def test_a_reader_that_goes_in_silence_ends_it(server: Server) -> None:
+    """`payflux tail --last 5 | head -1` ends by itself although no further event comes."""
+    traffic(server, 5)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "payflux", "tail", "--last", "5"],
+        env=environ(server.url),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith(b'{"event_type"')
+    process.stdout.close()
+    try:
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+
+
 def test_a_dead_redis_is_one_line(server: Server) -> None:
     """At the start a Redis that is down, refuses us, or holds something else ends it with 1."""
     server.client.set("events_stream", "x")

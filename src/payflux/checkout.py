@@ -103,15 +103,12 @@ def check_checkout(values: Values) -> list[str]:
     """The rule that checkout, while it is on, has a key and the library of Stripe."""
     if not values[CHECKOUT_ENABLED]:
         return []
-    problems = []
+    set_by = "" if values.is_set(CHECKOUT_ENABLED) else " (default)"
+    library = "" if find_spec("stripe") else "the library of Stripe, install payflux[stripe]"
+    switch = f"; {CHECKOUT_ENABLED.name}=false switches it off"
     if values[STRIPE_API_KEY] is None:
-        problems.append("STRIPE_API_KEY: expected while checkout is on; PAYFLUX_CHECKOUT_ENABLED=false switches it off")
-    if find_spec("stripe") is None:
-        problems.append(
-            "PAYFLUX_CHECKOUT_ENABLED='true': expected the library of Stripe, install payflux[stripe]; "
-            "PAYFLUX_CHECKOUT_ENABLED=false switches checkout off"
-        )
-    return problems
+        return [f"STRIPE_API_KEY: expected while checkout is on{set_by}{library and f', with {library}'}{switch}"]
+    return [f"{CHECKOUT_ENABLED.name}='true'{set_by}: expected {library}{switch}"] if library else []
 
 
 class CheckoutFailed(PayfluxError):

@@ -170,7 +170,9 @@ def _lock(directory: Path) -> int:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(lock)
-        raise SettingsError([f"{directory} is in use by another payflux dev: expected one of its own"]) from None
+        raise SettingsError(
+            [f"{directory} is in use by another payflux dev: end that one, or name another place with --directory"]
+        ) from None
     return lock
 
 

@@ -132,7 +132,9 @@ RETRIES = Metric("retries_total", "counter", "Events whose retry_count is above 
 RISK_EVENTS = Metric(
     "processor_risk_events_total", "counter", "Scored events by risk band.", (PROCESSOR, _fixed("band", BANDS))
 )
-RISK_SCORE = Metric("processor_risk_score_last", "gauge", "Latest risk score, 0 to 1.", (PROCESSOR,))
+RISK_SCORE = Metric(
+    "processor_risk_score_last", "gauge", "Latest risk score, 0 to 1; decays to 0 without traffic.", (PROCESSOR,)
+)
 
 EXPORTED = Metric("events_exported_total", "counter", "Lines a destination took.", (DESTINATION,))
 EXPORT_ERRORS = Metric(

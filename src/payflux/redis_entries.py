@@ -1,6 +1,7 @@
 """Entries of a stream as Redis gives them: their ids, their order in time, and what one of them holds."""
 
 import re
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,14 +14,16 @@ from payflux.stream import Delivery
 FIRST = b"0-0"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 COUNTER_MAX = 2**64 - 1
-WANTED = "a time such as 2026-01-09T12:00:00Z, or an entry id such as 1767957855596-0"
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+WANTED = "a time such as 2026-01-09T12:00:00Z or -15m, or an entry id such as 1767957855596-0"
 
 
 def parse_position(text: str, *, end: bool) -> bytes:
     """Where a range of entries begins or ends.
 
     Args:
-        text: an entry id, its milliseconds alone (12 digits or more), or a time in RFC 3339.
+        text: an entry id, its milliseconds alone (12 digits or more), a time in RFC 3339, or how long ago by the clock
+            of this machine: `-30s`, `-15m`, `-2h`, `-1d`.
         end: it is the end of the range: without a counter it then takes in the whole millisecond.
 
     Returns:
@@ -41,6 +44,8 @@ def parse_position(text: str, *, end: bool) -> bytes:
 def _milliseconds(text: str) -> int:
     if re.fullmatch(r"[0-9]{12,20}", text):
         return int(text)
+    if ago := re.fullmatch(r"-([0-9]{1,9})([smhd])", text):
+        return max(0, int(time.time() * 1000) - int(ago[1]) * UNITS[ago[2]] * 1000)
     if not is_timestamp(text) or text[:4] < "1970":
         raise ValueError(WANTED)
     return max(0, (datetime.fromisoformat(text.upper()) - EPOCH) // timedelta(milliseconds=1))

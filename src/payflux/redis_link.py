@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 import hiredis
 
 from payflux.errors import StreamUnavailable
-from payflux.settings import Setting, Values, optional
+from payflux.settings import Setting, Values, mask, optional
 
 Command = tuple[str | bytes | int, ...]
 
@@ -75,12 +75,23 @@ def parse_url(text: str) -> RedisAddress:
     return RedisAddress(url.hostname, port, "", tls, user, password, int(database[1] or 0))
 
 
+def without_login(text: str) -> str:
+    """A URL as it may be shown: user and password masked; masked whole where it is none."""
+    try:
+        parse_url(text)
+    except ValueError:
+        return mask(text)
+    login, at, place = text.rpartition("@")
+    return f"{login.partition('//')[0]}//****@{place}" if at else text
+
+
 REDIS_ADDR = Setting("REDIS_ADDR", parse_addr, "localhost:6379", "Address of Redis, host:port.")
 REDIS_URL = optional(
     "REDIS_URL",
     parse_url,
     "Address of Redis as a URL instead (redis://, rediss://, unix://; user, password, database).",
     secret=True,
+    masked=without_login,
 )
 
 

@@ -13,6 +13,11 @@ Role = Literal["all", "ingest", "consume"]
 PREFIX = "PAYFLUX_"
 
 
+def mask(secret: str) -> str:
+    """A secret as it may be shown: its length class and its last two characters, or nothing of a short one."""
+    return f"****{secret[-2:]}" if len(secret) >= 12 else "****"
+
+
 @dataclass(frozen=True, eq=False)
 class Setting(Generic[T]):
     """One environment variable.
@@ -23,6 +28,7 @@ class Setting(Generic[T]):
         default: as it would be written in the environment; None when there is none, and the value is then None.
         help: one sentence for the documentation.
         secret: its value is masked wherever it is shown.
+        masked: how, where a part of it is no secret.
     """
 
     name: str
@@ -30,20 +36,23 @@ class Setting(Generic[T]):
     default: str | None
     help: str
     secret: bool = False
+    masked: Callable[[str], str] = mask
 
     def show(self, text: str) -> str:
         """The value as it may be shown: a secret's is masked."""
-        return mask(text) if self.secret else text
+        return self.masked(text) if self.secret else text
 
 
-def optional(name: str, parse: Callable[[str], T], meaning: str, *, secret: bool = False) -> Setting[T | None]:
+def optional(
+    name: str,
+    parse: Callable[[str], T],
+    meaning: str,
+    *,
+    secret: bool = False,
+    masked: Callable[[str], str] = mask,
+) -> Setting[T | None]:
     """A setting that may be unset, and is None then."""
-    return Setting[T | None](name, parse, None, meaning, secret)
-
-
-def mask(secret: str) -> str:
-    """A secret as it may be shown: its length class and its last two characters, or nothing of a short one."""
-    return f"****{secret[-2:]}" if len(secret) >= 12 else "****"
+    return Setting[T | None](name, parse, None, meaning, secret, masked)
 
 
 class Values:

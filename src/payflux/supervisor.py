@@ -108,7 +108,7 @@ class Supervisor:
     def _prepare(self) -> None:
         sockets = listen(self._values[HTTP_ADDR], max(1, self._workers))
         host, self._port = self._values[HTTP_ADDR][0], sockets[0].getsockname()[1]
-        self._address = (host or "localhost", self._port)
+        self._address = (f"[{host}]" if ":" in host else host, self._port)
         stdout = os.dup(1)
         with Path(os.devnull).open("w") as null:
             os.dup2(null.fileno(), 1)  # the consumer alone writes to it
@@ -228,7 +228,7 @@ class Supervisor:
         if self._on_ready is not None and all(member.ready for member in self._members):
             on_ready, self._on_ready = self._on_ready, None
             log("info", "node_started", address="{}:{}".format(*self._address), workers=self._workers, role=self._role)
-            on_ready(*self._address)
+            on_ready(self._address[0] or "localhost", self._port)
 
     def _hang_up(self) -> None:
         if not self._reopening and self._stopping_since is None:

@@ -77,7 +77,7 @@ def bench(
     machines.
 
     Raise the node's PAYFLUX_RATELIMIT_RPS and PAYFLUX_RATELIMIT_BURST first: with the defaults you measure the limit of
-    100 events per second.
+    100 events per second, above that only for the burst of 500 at the beginning.
 
     Without --rate every connection sends the next request when it has the answer to the last: that finds the most the
     node takes. With --rate requests go out on a schedule, and latency counts from when each was due: that finds how

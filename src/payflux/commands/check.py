@@ -24,9 +24,10 @@ from payflux.production import judge_redis
 from payflux.redis_admin import RedisAdmin
 from payflux.redis_append import STREAM_MAXLEN
 from payflux.redis_inspect import inspect
-from payflux.redis_link import address_of
-from payflux.settings import Values
+from payflux.redis_link import REDIS_ADDR, REDIS_URL, RedisAddress, address_of
+from payflux.settings import Values, environment, load
 
+OF_REDIS = (REDIS_ADDR, REDIS_URL, STREAM_MAXLEN, CLAIM_IDLE_SEC)
 STYLES = {"pass": "green", "warn": "yellow", "fail": "bold red"}
 
 
@@ -60,9 +61,8 @@ def check(
         values = load_settings()
         deployment = deployment_of(values, node, prometheus) if production else None
     except SettingsError as error:
-        fix = "`payflux config --help`; the rest is looked at once this is right"
-        _show([Finding("configuration", "fail", problem, fix) for problem in error.problems], "", as_json=json)
-        return EXIT_USAGE
+        problems = error.problems
+        return operate(lambda: _refused(problems, production=production, as_json=json))
     if not production and (node or prometheus):
         return complain("--node and --prometheus belong to --production", EXIT_USAGE)
     return operate(lambda: _check(values, deployment, strict=strict, as_json=json))
@@ -74,9 +74,35 @@ async def _check(values: Values, deployment: Deployment | None, *, strict: bool,
     findings += [*redis, *_export(values)]
     if deployment is not None:
         findings += await judge_deployment(values, deployment)
+        findings += _other_redis(findings, address_of(values))
     _show(findings, loss, as_json=as_json)
     verdicts = {finding.verdict for finding in findings}
     return EXIT_FAILED if "fail" in verdicts or (strict and "warn" in verdicts) else 0
+
+
+async def _refused(problems: Sequence[str], *, production: bool, as_json: bool) -> int:
+    """What is wrong with the configuration, and how Redis does where that can be told all the same."""
+    hint = "docs/configuration.md describes every variable; what is not here is looked at once this is right"
+    fixes = [*[""] * (len(problems) - 1), hint]
+    findings = [Finding("configuration", "fail", *told) for told in zip(problems, fixes, strict=True)]
+    wrong = {setting.name for setting in OF_REDIS if any(line.startswith(setting.name) for line in problems)}
+    loss = ""
+    if not wrong & {REDIS_ADDR.name, REDIS_URL.name}:
+        environ = environment()
+        right = {setting.name: environ.get(setting.name, "") for setting in OF_REDIS if setting.name not in wrong}
+        redis, loss = await _redis(load(OF_REDIS, right), production=production)
+        findings += redis
+    _show(findings, loss, as_json=as_json)
+    return EXIT_USAGE
+
+
+def _other_redis(findings: Sequence[Finding], address: RedisAddress) -> list[Finding]:
+    """A node that is well cannot use a Redis that is not."""
+    verdicts = {finding.check: finding.verdict for finding in findings}
+    if verdicts["redis"] != "fail" or verdicts["node"] != "pass":
+        return []
+    reason = f"the node is healthy although {address} cannot be used from here: it uses another Redis, or login"
+    return [Finding("node_redis", "warn", reason, "run this with the environment of the node, on its machine")]
 
 
 def _configuration(values: Values) -> list[Finding]:

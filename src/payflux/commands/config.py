@@ -17,7 +17,8 @@ from payflux.node import SETTINGS, load_settings
 def config(*, json: Annotated[bool, Parameter(help="One JSON object instead of a table.")] = False) -> int:
     """Show every setting as `payflux serve` would read it, secrets masked.
 
-    A table on a terminal; in a pipe one line for each setting: variable, value and source, separated by tabs.
+    A table on a terminal; in a pipe one line for each setting: variable, value and source, separated by tabs. Set a
+    variable in the environment to change it; docs/configuration.md describes each.
 
     For example:
 

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import secrets
+import select
 import shlex
 import signal
 import sys
@@ -27,7 +28,9 @@ from payflux.supervisor import supervise
 from payflux.traffic import Traffic, schedule
 
 KEY_FILE = "api-key"
+LISTEN = "127.0.0.1:8080"  # a laptop in a café is no server
 SIMULATED_RATE = 20.0  # events a second: far below the default rate limit of a key
+HELD_SECONDS = 60.0  # on a terminal, where the lines of the traffic would push the banner away
 EVENT = (
     '{{"event_type":"payment_failed","event_timestamp":"2026-01-09T12:00:00Z","event_id":"{event_id}",'
     '"merchant_id_hash":"abc123","payment_intent_id_hash":"xyz456","processor":"stripe",'
@@ -40,24 +43,32 @@ PayFlux is running at {url}   (data and API key in {directory})
 
 Send an event, and see its line appear on stdout:
 
-  curl -s -X POST {url}/v1/events/payment_exhaust \\
+  curl -s -X POST {url}/v1/events/payment_exhaust -w '\\n' \\
     -H "Authorization: Bearer {key}" -H "Content-Type: application/json" \\
     -d '{event}'
 
-Look around:   curl {url}/health      curl -s {url}/metrics | grep payflux_      curl {url}/export/health
+Look around:
+
+  curl -s -w '\\n' {url}/health
+  curl -s -w '\\n' {url}/export/health
+  curl -s {url}/metrics | grep payflux_
+
 In a second terminal, traffic with an incident, and events as a table:
 
   {program} simulate --url {url} --key {key} --incident outage
   REDIS_URL={redis_url} {program} tail
 
-Ctrl-C ends it; the data stay.
+{held}Ctrl-C ends it; the data stay.
 
 """
+HELD = "Simulated traffic begins when you press Enter, or in {seconds:.0f} seconds. "
 
 
 def dev(
     *,
-    simulate: Annotated[bool, Parameter(help="Send realistic traffic, with an incident now and then.")] = False,
+    simulate: Annotated[
+        bool, Parameter(help="Send realistic traffic, with incidents; on a terminal after Enter or a minute.")
+    ] = False,
     directory: Annotated[
         Path | None, Parameter(help="Where data and key are kept; default ~/.local/state/payflux.")
     ] = None,
@@ -65,7 +76,8 @@ def dev(
     """Run a complete node with an embedded Valkey: nothing to install, nothing to configure.
 
     A key is generated unless PAYFLUX_API_KEY(S) is set, checkout is off, and data are kept over restarts. Event lines
-    go to stdout, everything else to stderr. REDIS_ADDR and REDIS_URL are not used; every other variable is.
+    go to stdout, everything else to stderr. REDIS_ADDR and REDIS_URL are not used; every other variable is. Without
+    HTTP_ADDR it listens on 127.0.0.1:8080, so that only this machine reaches it.
 
     For example:
 
@@ -106,9 +118,10 @@ def _home() -> Path:
 
 
 def _prepare(home: Path, url: str) -> str:
-    """Set what the node reads: where its Valkey is, a key, no checkout. Returns the key."""
+    """Set what the node reads: where its Valkey is and where to listen, a key, no checkout. Returns the key."""
     environ = environment()
     changes = {"REDIS_URL": url, "REDIS_ADDR": ""}
+    changes["HTTP_ADDR"] = environ.get("HTTP_ADDR", "").strip() or LISTEN
     changes["PAYFLUX_CHECKOUT_ENABLED"] = environ.get("PAYFLUX_CHECKOUT_ENABLED") or "false"
     configured = environ.get("PAYFLUX_API_KEYS") or environ.get("PAYFLUX_API_KEY")
     if not configured:
@@ -125,18 +138,27 @@ def _kept_key(file: Path) -> str:
 
 
 def _on_ready(home: Path, key: str, redis_url: str, *, simulate: bool) -> Callable[[str, int], None]:
+    held = simulate and sys.stdout.isatty()  # asked now: the node takes stdout for itself
+
     def on_ready(host: str, port: int) -> None:
         url = f"http://{host}:{port}"
         event = EVENT.format(event_id=uuid.uuid4())
-        announce(BANNER.format(url=url, key=key, event=event, directory=home, redis_url=redis_url, program=sys.argv[0]))
+        hold = HELD.format(seconds=HELD_SECONDS) if held else ""
+        places = {"directory": home, "redis_url": redis_url, "program": sys.argv[0]}
+        announce(BANNER.format(url=url, key=key, event=event, held=hold, **places))
         if simulate:
             # In a thread, so that it ends with this process however that ends.
-            threading.Thread(target=_simulate, args=(url, key), name="simulate", daemon=True).start()
+            threading.Thread(
+                target=_simulate, args=(url, key), kwargs={"held": held}, name="simulate", daemon=True
+            ).start()
 
     return on_ready
 
 
-def _simulate(url: str, key: str) -> None:
+def _simulate(url: str, key: str, *, held: bool) -> None:
+    if held:  # what was typed is not read: that would stop a process in the background
+        select.select([0] if os.isatty(0) else [], [], [], HELD_SECONDS)
+
     async def run() -> None:
         seed = secrets.randbits(32)
         start = time.time()

@@ -23,8 +23,18 @@ Reasons = Annotated[
 Ids = Annotated[
     list[str] | None, Parameter(name="--id", help="Only this one, by its id or original id; repeatable.", negative="")
 ]
-From = Annotated[str | None, Parameter(name="--from", help="Dead-lettered then or later: RFC 3339 time or id.")]
-To = Annotated[str | None, Parameter(name="--to", help="Dead-lettered then or earlier: RFC 3339 time or id.")]
+From = Annotated[
+    str | None,
+    Parameter(
+        name="--from", help="Dead-lettered then or later: time, RFC 3339 or -15m, or id.", allow_leading_hyphen=True
+    ),
+]
+To = Annotated[
+    str | None,
+    Parameter(
+        name="--to", help="Dead-lettered then or earlier: time, RFC 3339 or -15m, or id.", allow_leading_hyphen=True
+    ),
+]
 Yes = Annotated[bool, Parameter(name="--yes", help="Do it; without this it is only shown.", negative="")]
 Json = Annotated[bool, Parameter(name="--json", help="One JSON object.", negative="")]
 

@@ -74,6 +74,9 @@ async def _list(letters: DeadLetters, selection: Selection, limit: int | None, *
 def _print_list(shown: Sequence[DeadLetter], counts: Counter[str]) -> None:
     if sys.stdout.isatty():
         console = Console(highlight=False)
+        if not counts:
+            console.print("no dead letters")
+            return
         table = Table("id", "reason", "when", "original id", "processor", "event id")
         for letter in shown:
             table.add_row(*map(Text, _columns(letter)))

@@ -47,9 +47,16 @@ class Tally:
 
 def replay(
     *,
-    from_: Annotated[str, Parameter(name="--from", help="Time in RFC 3339 or entry id, included.")] = "0-0",
+    from_: Annotated[
+        str,
+        Parameter(name="--from", help="Time, RFC 3339 or -15m, or entry id; included.", allow_leading_hyphen=True),
+    ] = "0-0",
     to: Annotated[
-        str | None, Parameter(help="Time in RFC 3339 or entry id, included; by default the newest entry.")
+        str | None,
+        Parameter(
+            help="Time, RFC 3339 or -15m, or entry id; included; by default the newest entry.",
+            allow_leading_hyphen=True,
+        ),
     ] = None,
     processor: Annotated[list[str] | None, Parameter(help="Only this processor; repeatable.", negative="")] = None,
     limit: Annotated[int | None, Parameter(help="At most so many events.")] = None,
@@ -65,6 +72,7 @@ def replay(
     For example:
 
         payflux replay --from 2026-01-09T12:00:00Z --to-stdout > again.jsonl
+        payflux replay --from -15m --processor stripe --to-stdout
         payflux replay --from 1767957855596-0 --limit 100 --to-stdout
         payflux replay --processor stripe --to-stream stripe_again
 

@@ -24,6 +24,7 @@ BATCH_EVENTS = 1000
 PATIENCE_SECONDS = 60.0
 
 _items = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_item = msgspec.json.Decoder(msgspec.Raw).decode
 
 
 class Line(NamedTuple):
@@ -71,7 +72,9 @@ class Tally:
 
 
 def send(
-    file: Annotated[str, Parameter(help="JSON lines, or one JSON array; `-` is stdin.", allow_leading_hyphen=True)],
+    file: Annotated[
+        str, Parameter(help="JSON lines, one JSON array or one event; `-` is stdin.", allow_leading_hyphen=True)
+    ],
     /,
     *,
     url: Annotated[str, Parameter(help="The node.")] = "http://127.0.0.1:8080",
@@ -105,8 +108,10 @@ def send(
         place, lines = read(file)
     except UrlError as error:
         problems.append(f"--url: {error}")
+    except FileNotFoundError:
+        problems.append(f"{file}: no such file")
     except (OSError, ValueError) as error:
-        problems.append(f"{file}: {error}")
+        problems.append(f"{file}: {getattr(error, 'strerror', None) or error}")
     if problems:
         sys.stderr.write("".join(f"payflux: {problem}\n" for problem in problems))
         return 2
@@ -145,12 +150,24 @@ def read(file: str) -> tuple[str, list[Line]]:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ValueError(f"expected a JSON array ({error})") from None
         place, lines = "item", [Line(number, body) for number, body in enumerate(bodies, 1)]
+    elif body := _alone(text):
+        place, lines = "item", [Line(1, body)]
     else:
         numbered = enumerate(text.split(b"\n"), 1)
         place, lines = "line", [Line(number, line.strip()) for number, line in numbered if line.strip()]
     if not lines:
         raise ValueError("expected at least one event")
     return place, lines
+
+
+def _alone(text: bytes) -> bytes:
+    """The one event of a text that spreads it over several lines; empty for any other text."""
+    if b"\n" not in text.strip():
+        return b""
+    try:
+        return msgspec.json.format(bytes(_item(text)), indent=-1)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return b""
 
 
 def _problems(keys: Sequence[str], batch: int, *, dry_run: bool) -> Iterator[str]:

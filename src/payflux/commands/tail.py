@@ -1,6 +1,7 @@
 """`payflux tail`: events as they come, with the risk they are exported with."""
 
 import asyncio
+import select
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -80,6 +81,13 @@ def tail(
     return operate(lambda: follower.run(None if from_start else last), interrupted=0)
 
 
+def _reader_gone() -> bool:
+    """Whether stdout is a pipe that nobody will read from; a write would tell, but there may be nothing to write."""
+    asked = select.poll()
+    asked.register(sys.stdout.fileno(), 0)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in asked.poll(0))
+
+
 def _show_json(lines: list[ScoredLine]) -> None:
     emit(b"".join(line.data for line in lines))
 
@@ -145,6 +153,8 @@ class Follower:
                     await self._wait_out(error)
                 else:
                     self._take(deliveries)
+                if _reader_gone():
+                    return 0
 
     async def _behind_which(self, count: int) -> bytes:
         """The id behind which the last `count` events that match begin."""
