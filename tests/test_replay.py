@@ -17,7 +17,8 @@ from conftest import MakeNode
 from nodes import event
 from operator_commands import START_MS, add, canonical, environ, on_a_terminal, payflux, stream, traffic
 from payflux.cli import app
-from payflux.redis_entries import COUNTER_MAX, entry_order, id_after, parse_position
+from payflux.redis_entries import COUNTER_MAX, id_after, parse_position
+from payflux.stream import entry_key
 from servers import Server, until
 
 Run = Callable[..., tuple[int, list[dict[str, Any]], str]]
@@ -206,7 +207,7 @@ def test_ids_are_taken_as_they_are(milliseconds: int, counter: int) -> None:
     """An id is its own position at both ends, and the one after it is the next."""
     text = f"{milliseconds}-{counter}"
     assert parse_position(text, end=False) == parse_position(text, end=True) == text.encode()
-    assert entry_order(id_after(text.encode())) == (
+    assert entry_key(id_after(text.encode())) == (
         (milliseconds, counter + 1) if counter < COUNTER_MAX else (milliseconds + 1, 0)
     )
 
@@ -215,7 +216,7 @@ def test_ids_are_taken_as_they_are(milliseconds: int, counter: int) -> None:
 def test_a_time_may_be_told_from_now(text: str, seconds: int) -> None:
     """How long ago, in one unit; what lies before 1970 is the beginning."""
     before = time.time_ns() // 1_000_000
-    position, _ = entry_order(parse_position(text, end=False))
+    position, _ = entry_key(parse_position(text, end=False))
     assert before <= position + seconds * 1000 <= time.time_ns() // 1_000_000
     assert parse_position("-99999999d", end=False) == b"0-0"
 
@@ -237,4 +238,4 @@ def test_anything_else_is_refused(text: str) -> None:
         with pytest.raises(ValueError, match="a time such as"):
             parse_position(text, end=True)
     else:
-        assert max(entry_order(position)) <= COUNTER_MAX
+        assert max(entry_key(position)) <= COUNTER_MAX

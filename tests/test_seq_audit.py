@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from payflux.seq_audit import Losses, SeqAudit, entry_key
-from payflux.stream import Delivery
+from payflux.seq_audit import Losses, SeqAudit
+from payflux.stream import Delivery, entry_key
 
 Seen = tuple[int, int]
 """Number and `lost_to` of an entry."""

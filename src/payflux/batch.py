@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from payflux.enrich import Enricher, Line
 from payflux.errors import InvalidEvent
 from payflux.log import log
-from payflux.seq_audit import SeqAudit, entry_key
-from payflux.stream import Delivery
+from payflux.seq_audit import SeqAudit
+from payflux.stream import Delivery, entry_key
 
 KEPT = 10_000  # lines; what fails is taken up again in batches of a thousand entries at most
 

@@ -21,10 +21,10 @@ from payflux.exporters.fanout import FanOut
 from payflux.log import log
 from payflux.metrics import CONSUMER_ACTIVE, GROUP_RECREATED, REDELIVERED, Metrics
 from payflux.progress import Progress
-from payflux.seq_audit import Losses, entry_key
+from payflux.seq_audit import Losses
 from payflux.settings import Setting, integer
 from payflux.settlement import HALT_AFTER, Settlement, Stopped
-from payflux.stream import Delivery, GroupMissing, LeaseLost, Ledger, ReadStream
+from payflux.stream import Delivery, GroupMissing, LeaseLost, Ledger, ReadStream, entry_key
 
 CLAIM_IDLE_SEC = Setting(
     "PAYFLUX_CLAIM_IDLE_SEC", integer(1, 86400), "30", "Idle seconds after which a pending entry is taken over."

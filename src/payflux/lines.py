@@ -11,12 +11,12 @@ import msgspec
 from payflux.enrich import Enricher
 from payflux.errors import InvalidEvent
 from payflux.metrics import Metrics, create_slab
-from payflux.redis_entries import entry_order, id_after
+from payflux.redis_entries import id_after
 from payflux.redis_history import PAGE, StreamHistory
 from payflux.risk.outcome import outcome_of
 from payflux.risk.scorer import RISK_SCORE_ENABLED, RISK_SCORE_THRESHOLDS, RISK_SCORE_WINDOW_SEC, RiskScorer
 from payflux.settings import Values
-from payflux.stream import Delivery
+from payflux.stream import Delivery, entry_key
 
 WARM_UP_SECONDS = 10
 """More than the window that is scored: windows are kept in buckets, and the oldest must be whole."""
@@ -85,8 +85,8 @@ class LineMaker:
         Raises:
             StreamUnavailable: the stream cannot be read.
         """
-        start = b"%d-0" % max(0, entry_order(first)[0] - self._window_ms)
-        while self.scores and entry_order(start) < entry_order(first):
+        start = b"%d-0" % max(0, entry_key(first)[0] - self._window_ms)
+        while self.scores and entry_key(start) < entry_key(first):
             page = await history.page(start, b"(" + first)
             for delivery in page:
                 self._score(delivery)

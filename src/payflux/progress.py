@@ -8,8 +8,8 @@ from payflux.enrich import Line
 from payflux.exporters.fanout import FanOut
 from payflux.log import log
 from payflux.metrics import PROCESSED, STREAM_LOST, Metrics
-from payflux.seq_audit import Losses, SeqAudit, entry_key
-from payflux.stream import Ledger
+from payflux.seq_audit import Losses, SeqAudit
+from payflux.stream import Ledger, entry_key
 
 
 class Progress:

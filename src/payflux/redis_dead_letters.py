@@ -7,9 +7,10 @@ from typing import Self
 import msgspec
 
 from payflux.errors import StreamUnavailable
-from payflux.redis_entries import ask, entry_order, id_after, newest_id
+from payflux.redis_entries import ask, id_after, newest_id
 from payflux.redis_keys import DEAD_LETTERS, STATE, STREAM
 from payflux.redis_link import RedisAddress, RedisLink, connect
+from payflux.stream import entry_key
 
 REQUEUE = files("payflux").joinpath("requeue.lua").read_text()
 PAGE = 500
@@ -51,7 +52,7 @@ class DeadLetters:
 
     async def between(self, start: bytes, end: bytes) -> AsyncIterator[DeadLetter]:
         """Every dead letter from `start` to `end`, both included, oldest first; deleting them meanwhile is fine."""
-        while entry_order(start) <= entry_order(end):
+        while entry_key(start) <= entry_key(end):
             entries = await ask(self._need(), "XRANGE", DEAD_LETTERS, start, end, "COUNT", PAGE)
             for entry_id, fields in entries:
                 yield _dead_letter(entry_id, fields)

@@ -9,7 +9,7 @@ import hiredis
 
 from payflux.event_errors import is_timestamp
 from payflux.redis_link import RedisLink, unavailable
-from payflux.stream import Delivery
+from payflux.stream import Delivery, entry_key
 
 FIRST = b"0-0"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -51,15 +51,9 @@ def _milliseconds(text: str) -> int:
     return max(0, (datetime.fromisoformat(text.upper()) - EPOCH) // timedelta(milliseconds=1))
 
 
-def entry_order(entry_id: bytes) -> tuple[int, int]:
-    """An entry id as it is ordered: milliseconds and counter."""
-    milliseconds, _, counter = entry_id.partition(b"-")
-    return int(milliseconds), int(counter or 0)
-
-
 def id_after(entry_id: bytes) -> bytes:
     """The smallest id above this one."""
-    milliseconds, counter = entry_order(entry_id)
+    milliseconds, counter = entry_key(entry_id)
     return b"%d-%d" % ((milliseconds, counter + 1) if counter < COUNTER_MAX else (milliseconds + 1, 0))
 
 

@@ -12,7 +12,7 @@ import hiredis
 from payflux.errors import StreamUnavailable
 from payflux.redis_keys import CONSUMER, DEAD_LETTERS, GROUP, LEASE, LEDGER, STATE, STREAM
 from payflux.redis_link import Command, RedisAddress, RedisLink, connect, unavailable
-from payflux.stream import Delivery, GroupMissing, LeaseLost, Ledger
+from payflux.stream import Delivery, GroupMissing, LeaseLost, Ledger, entry_key
 
 LEASE_MS = 5000
 NAME_MS = 10_000
@@ -84,11 +84,11 @@ class RedisReader:
         """Make the group if it is missing; see ReadStream."""
         newest, position = await self._newest(), await self._position()
         if position is not None:
-            if newest is not None and _key(newest) < _key(ledger.last_id):
+            if newest is not None and entry_key(newest) < entry_key(ledger.last_id):
                 ledger.last_id = newest
             return False
         start = _just_before(ledger.left[0]) if ledger.left else ledger.last_id
-        if newest is None or _key(newest) < _key(ledger.last_id):
+        if newest is None or entry_key(newest) < entry_key(ledger.last_id):
             ledger.last_id, ledger.left, start = b"0-0", (), b"0-0"
         try:
             await self._call("XGROUP", "CREATE", STREAM, GROUP, start, "MKSTREAM")
@@ -295,11 +295,6 @@ def _ledger(flat: list[bytes]) -> Ledger:
     )
 
 
-def _key(entry_id: bytes) -> tuple[int, int]:
-    milliseconds, _, counter = entry_id.partition(b"-")
-    return int(milliseconds), int(counter or 0)
-
-
 def _just_before(entry_id: bytes) -> bytes:
-    milliseconds, counter = _key(entry_id)
+    milliseconds, counter = entry_key(entry_id)
     return b"%d-%d" % (milliseconds, counter - 1) if counter else b"%d-%d" % (milliseconds - 1, 2**64 - 1)

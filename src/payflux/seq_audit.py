@@ -19,12 +19,6 @@ class Losses(NamedTuple):
     reset: int
 
 
-def entry_key(entry_id: bytes) -> tuple[int, int]:
-    """An entry id as it is ordered."""
-    milliseconds, _, counter = entry_id.partition(b"-")
-    return int(milliseconds), int(counter or 0)
-
-
 @dataclass
 class SeqAudit:
     """Follows the numbers of the entries in stream order.

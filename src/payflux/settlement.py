@@ -11,8 +11,7 @@ from payflux.exporters.fanout import FanOut
 from payflux.log import log
 from payflux.metrics import CONSUMER_HALTED, DEAD_LETTERED, Metrics
 from payflux.progress import Progress
-from payflux.seq_audit import entry_key
-from payflux.stream import Delivery, GroupMissing, LeaseLost, ReadStream
+from payflux.stream import Delivery, GroupMissing, LeaseLost, ReadStream, entry_key
 
 HALT_AFTER = 100  # invalid entries in a row: something is wrong with us or with the stream, not with the entries
 HALT_SECONDS = 60.0

@@ -59,6 +59,12 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
         return at_ms(self.id)
 
 
+def entry_key(entry_id: bytes) -> tuple[int, int]:
+    """An entry id as it is ordered: milliseconds and counter."""
+    milliseconds, _, counter = entry_id.partition(b"-")
+    return int(milliseconds), int(counter or 0)
+
+
 def at_ms(entry_id: bytes) -> int:
     """When an entry was appended by the clock of the stream, milliseconds."""
     return int(entry_id[: entry_id.index(b"-")])

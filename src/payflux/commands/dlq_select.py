@@ -14,8 +14,9 @@ from payflux.commands.operate import range_problems, redis_settings
 from payflux.errors import InvalidEvent, SettingsError
 from payflux.event import decode_event
 from payflux.redis_dead_letters import DeadLetter, DeadLetters
-from payflux.redis_entries import FIRST, entry_order, parse_position
+from payflux.redis_entries import FIRST, parse_position
 from payflux.redis_link import address_of
+from payflux.stream import entry_key
 
 Reasons = Annotated[
     list[str] | None, Parameter(name="--reason", help="Only those with this reason; repeatable.", negative="")
@@ -51,7 +52,7 @@ class Selection:
     async def of(self, letters: DeadLetters) -> AsyncIterator[DeadLetter]:
         """Those there are now, oldest first; what is dead-lettered meanwhile is left for another time."""
         newest = await letters.newest()
-        end = newest if self.end is None else min(self.end, newest, key=entry_order)
+        end = newest if self.end is None else min(self.end, newest, key=entry_key)
         async for letter in letters.between(self.start, end):
             if (not self.reasons or letter.reason in self.reasons) and (
                 not self.ids or letter.id.decode() in self.ids or letter.original_id in self.ids

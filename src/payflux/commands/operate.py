@@ -13,10 +13,11 @@ from rich.text import Text
 from payflux.errors import StreamUnavailable
 from payflux.log import last_words, log
 from payflux.node import SETTINGS
-from payflux.redis_entries import entry_order, parse_position
+from payflux.redis_entries import parse_position
 from payflux.redis_link import REDIS_ADDR, REDIS_URL, check_address
 from payflux.risk.scorer import SETTINGS as RISK_SETTINGS
 from payflux.settings import Setting, Values, environment, load
+from payflux.stream import entry_key
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -126,7 +127,7 @@ def range_problems(start: str | None, end: str | None) -> Iterator[str]:
     for option, text in (("--from", start), ("--to", end)):
         if text is not None:
             try:
-                found.append(entry_order(parse_position(text, end=option == "--to")))
+                found.append(entry_key(parse_position(text, end=option == "--to")))
             except ValueError as error:
                 yield f"{option} {text}: expected {error}"
     if len(found) == 2 and found[0] > found[1]:

@@ -16,11 +16,11 @@ from payflux.commands.operate import EXIT_INTERRUPTED, Say, emit, narrator, oper
 from payflux.commands.serve import refuse
 from payflux.errors import InvalidEvent, SettingsError, StreamUnavailable
 from payflux.lines import LineFilter, LineMaker
-from payflux.redis_entries import FIRST, entry_order, id_after, parse_position
+from payflux.redis_entries import FIRST, id_after, parse_position
 from payflux.redis_history import PAGE, StreamHistory, is_own
 from payflux.redis_link import address_of
 from payflux.settings import Values
-from payflux.stream import Delivery
+from payflux.stream import Delivery, entry_key
 
 MARK = b',"replayed":true}\n'
 NEWEST = b"+"
@@ -126,7 +126,7 @@ class Replay:
         try:
             async with self._history as history:
                 newest = await history.newest()
-                await self._replay(start, newest if end is None else min(end, newest, key=entry_order))
+                await self._replay(start, newest if end is None else min(end, newest, key=entry_key))
         except BrokenPipeError:
             raise
         except (StreamUnavailable, OSError, asyncio.CancelledError) as error:
@@ -155,7 +155,7 @@ class Replay:
         if self._to_stream is None:
             await self._maker.warm_up(self._history, start)
         with _progress(await self._span(start, end), to_stdout=self._to_stream is None) as advance:
-            while entry_order(start) <= entry_order(end) and self._tally.replayed != self._limit:
+            while entry_key(start) <= entry_key(end) and self._tally.replayed != self._limit:
                 page = await self._history.page(start, end)
                 read, chosen = self._choose(page)
                 await self._write(chosen)
@@ -193,7 +193,7 @@ class Replay:
 
     async def _warn_if_trimmed(self, start: bytes) -> None:
         oldest = await self._history.page(FIRST, NEWEST, 1)
-        if oldest and start != FIRST and oldest[0].seq > 1 and entry_order(start) < entry_order(oldest[0].id):
+        if oldest and start != FIRST and oldest[0].seq > 1 and entry_key(start) < entry_key(oldest[0].id):
             self._say("warning", "older_entries_trimmed", oldest_id=oldest[0].id.decode())
 
     async def _span(self, start: bytes, end: bytes) -> int | None:

@@ -15,11 +15,11 @@ from payflux.commands.operate import EXIT_USAGE, Say, complain, emit, narrator, 
 from payflux.commands.serve import refuse
 from payflux.errors import InvalidEvent, SettingsError, StreamUnavailable
 from payflux.lines import LineFilter, LineMaker, ScoredLine
-from payflux.redis_entries import FIRST, entry_order, id_after
+from payflux.redis_entries import FIRST, id_after
 from payflux.redis_history import PAGE, StreamHistory
 from payflux.redis_link import address_of
 from payflux.settings import Values
-from payflux.stream import Delivery
+from payflux.stream import Delivery, entry_key
 
 Outcome = Literal["success", "failure", "neutral"]
 Band = Literal["low", "elevated", "high", "critical"]
@@ -203,6 +203,6 @@ class Follower:
             except StreamUnavailable as again:
                 error = again
                 continue
-            self._at = min(self._at, newest, key=entry_order)
+            self._at = min(self._at, newest, key=entry_key)
             self._say("info", "redis_connected")
             return
