@@ -15,7 +15,7 @@
 -- 8 bytes an id. A layer has 16^digits buckets and is closed when it is older than the window or holds 256 ids a
 -- bucket on average (integer sets end at 512); the next one is then larger or smaller as needed. Only the newest layer
 -- takes marks; a closed one is asked for one window more and then deleted in slices, larger ones when they do not keep
--- up with rare scripts. So an id is remembered for one to two windows, and found by at most 63 + 4 * digits bits, 75
+-- up with rare scripts. So an id is remembered for one to two windows, and found by 62.8 + 4 * digits bits, 74.8
 -- or more.
 --   layers = "<layer>,<digits>,<opened>,<closed or 0>,<count>,<next bucket to delete>" joined by ";", oldest first
 --

@@ -4,6 +4,8 @@ Every accepted request passes through `decode_event`, so the valid path does eac
 to `payflux.event_errors`.
 """
 
+from collections.abc import Sequence
+from operator import attrgetter
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -86,6 +88,7 @@ _encode = msgspec.json.Encoder().encode
 _unhex = bytes.fromhex
 _BACKSLASH = 0x5C
 _HEAD = len('{"event_type":"","event_timestamp":"","event_id":""') + 36
+_columns = attrgetter("event_id", "event_type", "event_timestamp", "processor")
 
 
 def decode_event(body: bytes) -> StoredEvent:
@@ -126,6 +129,42 @@ def decode_event(body: bytes) -> StoredEvent:
     if may_contain_pan(data[judged:]) and _is_unfit(event):
         raise refusal(body)
     return StoredEvent(data, event_id, uid, event.processor)
+
+
+def decode_events(bodies: Sequence[bytes]) -> list[StoredEvent] | None:
+    """Do what `decode_event` does for many at once, each step for all of them: from eight on that costs less.
+
+    Args:
+        bodies: JSON as producers sent it, one event each.
+
+    Returns:
+        The events in order; None unless each is plainly valid and already canonical: then ask `decode_event` of each.
+    """
+    try:
+        events = [*map(_decode, bodies)]
+        ids, types, stamps, processors = zip(*map(_columns, events), strict=True)
+        joined = "".join(ids)
+        uids = _unhex(joined.replace("-", ""))
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return None
+    data = [*map(_encode, events)]
+    if not (
+        # As above: with four dashes in place in each, so many bytes are only possible without any other character.
+        len(uids) == 16 * len(ids)
+        and {*map(len, ids)} == {36}
+        and joined[8::36] + joined[13::36] + joined[18::36] + joined[23::36] == "-" * (4 * len(ids))
+        and joined == joined.lower()
+        and data == bodies
+        and all(map(is_timestamp, {*stamps}))
+        and all(map(is_processor, {*processors}))
+        and all(map(is_event_type, {*types}))
+    ):
+        return None
+    judged = [one[_HEAD + len(kind) + len(stamp) :] for one, kind, stamp in zip(data, types, stamps, strict=True)]
+    if may_contain_pan(b"x".join(judged)):
+        return None
+    uid = [uids[at : at + 16] for at in range(0, len(uids), 16)]
+    return [*map(StoredEvent, data, ids, uid, processors)]
 
 
 def _is_surely_strict(body: bytes, data: bytes, event: PaymentEvent) -> bool:

@@ -13,7 +13,7 @@ from math import ceil
 
 from payflux.auth import Gatekeeper
 from payflux.errors import FieldError, InvalidEvent, StreamUnavailable
-from payflux.event import StoredEvent, decode_event
+from payflux.event import StoredEvent, decode_event, decode_events
 from payflux.http import Lane, Request, Respond, Response, problem
 from payflux.http_limits import INTERNAL_ERROR
 from payflux.log import log
@@ -30,6 +30,7 @@ from payflux.metrics import (
 from payflux.stream import APPENDED, AppendStream
 
 BODY_BYTES = 1_048_576
+TOGETHER = 8  # events that arrive together are decoded together from here on
 JSON_TYPES = (b"application/json",)
 
 ACCEPTED = Response(202, b'{"status":"accepted"}')
@@ -41,6 +42,9 @@ BODY_TOO_LARGE = problem(413, "body_too_large", f"a body may have {BODY_BYTES} b
 BAD_ENCODING = problem(
     415, "unsupported_encoding", "send the body without Content-Encoding", headers=[(b"Accept-Encoding", b"identity")]
 )
+Arrived = tuple[int, bytes, Respond]
+"""An event that waits to be worked off: the number of its key, its body, and who waits for the answer."""
+
 _NOBODY: tuple[None, None] = (None, None)
 
 
@@ -185,7 +189,7 @@ class Ingest(Door):
         self._counts = Counts(metrics, now)
         self._now = now
         self._soon = soon or asyncio.get_running_loop().call_soon
-        self._arrived: list[tuple[int, bytes, Respond]] = []
+        self._arrived: list[Arrived] = []
         self._since = 0.0
 
     def handle(self, request: Request, respond: Respond) -> None:
@@ -205,13 +209,30 @@ class Ingest(Door):
 
     def _work(self) -> None:
         arrived, self._arrived = self._arrived, []
-        events: list[StoredEvent] = []
-        waiting: list[tuple[str, Respond]] = []
         granted = self._granted(arrived)
-        for key, body, respond in arrived:
-            if key not in granted and (wait := self._bucket.take(key, 1)):
-                respond(self.limited(wait))
-                continue
+        if len(granted) > 1 or arrived[0][0] not in granted:
+            arrived = [one for one in arrived if one[0] in granted or self._passes(one)]
+        events = decode_events([body for _, body, _ in arrived]) if len(arrived) >= TOGETHER else None
+        if events is None:
+            events, waiting = self._decode(arrived)
+        else:
+            waiting = [respond for _, _, respond in arrived]
+        if events:
+            self._stream.append(events, partial(self._stored, events, waiting, self._since))
+
+    def _passes(self, one: Arrived) -> bool:
+        """Whether an event is within the rate of its key; answers it when not."""
+        key, _, respond = one
+        wait = self._bucket.take(key, 1)
+        if wait:
+            respond(self.limited(wait))
+        return not wait
+
+    def _decode(self, arrived: Sequence[Arrived]) -> tuple[list[StoredEvent], list[Respond]]:
+        """The valid events, and who waits for each; the others are answered."""
+        events: list[StoredEvent] = []
+        waiting: list[Respond] = []
+        for _, body, respond in arrived:
             try:
                 event = decode_event(body)
             except InvalidEvent as error:
@@ -221,31 +242,31 @@ class Ingest(Door):
                 respond(INTERNAL_ERROR)
             else:
                 events.append(event)
-                waiting.append((event.processor, respond))
-        if events:
-            self._stream.append(events, partial(self._stored, waiting, self._since))
+                waiting.append(respond)
+        return events, waiting
 
-    def _granted(self, arrived: Sequence[tuple[int, bytes, Respond]]) -> set[int]:
+    def _granted(self, arrived: Sequence[Arrived]) -> set[int]:
         """The keys whose events may all pass."""
         counts = Counter([key for key, _, _ in arrived])
         return {key for key, n in counts.items() if self._bucket.take_each(key, n)}
 
     def _stored(
         self,
-        waiting: Sequence[tuple[str, Respond]],
+        events: Sequence[StoredEvent],
+        waiting: Sequence[Respond],
         since: float,
         results: bytes,
         error: StreamUnavailable | None,
     ) -> None:
         self._counts.took(since, len(waiting))
-        self._counts.stored([processor for processor, _ in waiting], results)
-        if len(results) == results.count(APPENDED):
-            for _, respond in waiting[: len(results)]:
+        self._counts.stored([event.processor for event in events], results)
+        if results.count(APPENDED) == len(waiting):
+            for respond in waiting:
                 respond(ACCEPTED)
-        else:
-            for (_, respond), result in zip(waiting, results, strict=False):
-                respond(ACCEPTED if result == APPENDED else DUPLICATE)
+            return
+        for respond, result in zip(waiting, results, strict=False):
+            respond(ACCEPTED if result == APPENDED else DUPLICATE)
         if error is not None:
             refusal = unavailable(error)
-            for _, respond in waiting[len(results) :]:
+            for respond in waiting[len(results) :]:
                 respond(self.refused("unavailable", refusal))

@@ -8,9 +8,9 @@ import msgspec
 
 from payflux.auth import Gatekeeper
 from payflux.errors import InvalidEvent, StreamUnavailable
-from payflux.event import StoredEvent, decode_event
+from payflux.event import StoredEvent, decode_event, decode_events
 from payflux.http import Request, Respond, Response, problem
-from payflux.ingest import JSON_TYPES, Counts, Door, fields, unavailable
+from payflux.ingest import JSON_TYPES, TOGETHER, Counts, Door, fields, unavailable
 from payflux.metrics import INGEST_REJECTED, Metrics
 from payflux.stream import APPENDED, AppendStream
 
@@ -25,6 +25,10 @@ BATCH_TOO_LARGE = problem(400, "batch_too_large", f"a batch may have {BATCH_EVEN
 
 
 _items = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
+_STARTS = [f'{{"index":{index},"event_id":"' for index in range(BATCH_EVENTS)]
+_ACCEPTED = '","status":"accepted"},'
 
 
 class _Named(msgspec.Struct):
@@ -101,7 +105,7 @@ def split(request: Request) -> list[bytes]:
     """
     content_type = request.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
     if content_type in NDJSON_TYPES:
-        items = [line for line in request.body.split(b"\n") if line and not line.isspace()]
+        items = [line for line in request.body.split(b"\n") if line.strip()]
     else:
         try:
             items = [bytes(item) for item in _items(request.body)[: BATCH_EVENTS + 1]]  # one too many is enough to know
@@ -116,11 +120,11 @@ class _Batch:
     """A batch: what of it is valid, and what is to be said of each item."""
 
     def __init__(self, items: Sequence[bytes], only_errors: bool) -> None:  # noqa: FBT001
-        self.events: list[StoredEvent] = []
+        self.events: list[StoredEvent] = (decode_events(items) if len(items) >= TOGETHER else None) or []
         self._refused: dict[int, tuple[bytes, InvalidEvent]] = {}
         self._size = len(items)
         self._only_errors = only_errors
-        for index, item in enumerate(items):
+        for index, item in enumerate(() if self.events else items):
             try:
                 self.events.append(decode_event(item))
             except InvalidEvent as error:
@@ -139,6 +143,9 @@ class _Batch:
             len(results) - accepted,
             rejected,
         )
+        if accepted == self._size and not self._only_errors:
+            items = [start + event.event_id for start, event in zip(_STARTS, self.events, strict=False)]
+            return head + _ACCEPTED.join(items).encode() + b'","status":"accepted"}]}'
         return head + b",".join(self._results(results, failure)) + b"]}"
 
     def _results(self, results: bytes, failure: StreamUnavailable | None) -> list[bytes]:

@@ -6,9 +6,7 @@ import random
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.resources import files
-from struct import Struct
 from typing import Any
-from zlib import crc32
 
 import hiredis
 
@@ -34,16 +32,21 @@ WAITING_EVENTS = 20_000
 REPLY_SECONDS = 4.0
 BACKOFF_SECONDS = (0.05, 2.0)
 
-_MASK = (1 << 63) - 1
-_ODD = 0x9E3779B97F4A7C15  # 2^64 / golden ratio
-_halves = Struct(">QQ").unpack
+# Primes, so that together they tell 87 bits of an id; the largest below 2^24 and 2^63 less the leading bits of the golden
+# ratio, since closer to a power of two the remainder of an id's high bits would be a small number, which a counter in its
+# low bits soon reaches.
+_BUCKETS = 16_696_189
+_MARKS = 8_510_827_360_647_075_823
+_SPREAD = 0x9E3779  # so that the leading digits of neighbours differ most: 2^24 / golden ratio, odd
+
+_HEX = [f"{number:03x}" for number in range(4096)]  # several times faster than formatting six digits
 
 
 def mark_of(uid: bytes) -> str:
-    """Where the mark of an event id is kept, and the mark.
+    """Where the mark of an event id is kept, and the mark: the id as a number, modulo two primes.
 
     All bits of the id go into both, so that ids that share most bits (versions 1 and 7, counters) spread over the
-    buckets and get marks of their own; 63 + 4 * digits of a layer tell two ids apart (see append.lua).
+    buckets and get marks of their own; 62.8 + 4 * digits bits of a layer tell two ids apart (see append.lua).
 
     Args:
         uid: the 16 bytes of the UUID.
@@ -51,8 +54,9 @@ def mark_of(uid: bytes) -> str:
     Returns:
         In one word: 6 hex digits of the bucket, then the mark, an integer below 2^63, in decimal.
     """
-    high, low = _halves(uid)
-    return f"{crc32(uid) >> 8:06x}{low + high * _ODD & _MASK}"
+    number = int.from_bytes(uid, "big")
+    bucket = number % _BUCKETS * _SPREAD & 0xFFFFFF
+    return _HEX[bucket >> 12] + _HEX[bucket & 4095] + str(number % _MARKS)
 
 
 class RedisAppender:
@@ -162,8 +166,7 @@ class RedisAppender:
             return
         arguments: list[str | bytes | int] = [*self._limits, str(self._told()).encode()]
         for events, _ in batch:
-            for event in events:
-                arguments += (mark_of(event.uid), event.data)
+            arguments += [word for event in events for word in (mark_of(event.uid), event.data)]
         link = self._link
         timer = self._loop.call_later(REPLY_SECONDS, link.fail, StreamUnavailable("redis_timeout", "no reply in time"))
         link.send(pack((*self._head, *arguments)), partial(self._replied, batch, arguments, timer))
