@@ -4,7 +4,7 @@ import json
 import os
 import uuid
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from payflux.auth import BUCKETS, Gatekeeper, TokenBucket
@@ -110,7 +110,8 @@ class Ingestion:
         weakref.finalize(self, os.close, self.slab.fd)
         metrics = Metrics(self.slab, "ingest-0")
         keeper = Gatekeeper(KEYS, TokenBucket(rate, burst, self.slab, alone=True, now=self.clock))
-        self.single = Ingest(self.stream, keeper, metrics, self.clock, soon=lambda work: work())
+        self._together: list[Callable[[], None]] | None = None
+        self.single = Ingest(self.stream, keeper, metrics, self.clock, soon=self._soon)
         self.batch = IngestBatch(self.stream, keeper, metrics, self.clock)
 
     def ask(
@@ -136,6 +137,31 @@ class Ingestion:
         self.stream.work()
         (answer,) = answers
         return Answer(answer)
+
+    def _soon(self, work: Callable[[], None]) -> None:
+        if self._together is None:
+            work()
+        else:
+            self._together.append(work)
+
+    def ask_together(self, bodies: Sequence[tuple[bytes, dict[bytes, bytes]]]) -> list[Answer]:
+        """Single events with their headers that arrive in one turn of the loop."""
+        answers: list[Answer | None] = [None] * len(bodies)
+        self._together = []
+        for index, (body, headers) in enumerate(bodies):
+            request = Request("POST", SINGLE, "", headers, body, len(body), {})
+            assert self.single.admit(request) is None
+
+            def respond(response: Response, index: int = index) -> None:
+                assert answers[index] is None
+                answers[index] = Answer(response)
+
+            self.single.handle(request, respond)
+        (work,), self._together = self._together, None
+        work()
+        self.stream.work()
+        assert None not in answers
+        return [answer for answer in answers if answer is not None]
 
     def ask_batch(self, events: Sequence[object], *, query: str = "") -> Answer:
         """A batch as a JSON array."""

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from ingesting import BATCH, BEARER, JSON, KEYS, PAN, SINGLE, Ingestion, dumped, payment
+from payflux.event import decode_event
 from payflux.event_errors import CODES
 from payflux.http import Request, Response
-from payflux.ingest import BODY_BYTES
+from payflux.ingest import BODY_BYTES, TOGETHER
 
 GOOD = dumped()
 OTHER_KEY = {**JSON, b"authorization": b"Bearer " + KEYS[1].encode()}
@@ -161,6 +162,54 @@ def test_requests_that_wait_on_one_connection_keep_their_keys() -> None:
         node.single.handle(request, answers.append)
     node.stream.work()
     assert [answer.status for answer in answers] == [202, 202]
+
+
+# events that arrive together
+
+
+def canonical(**members: object) -> bytes:
+    """An event that is stored as it is sent."""
+    return decode_event(dumped(**members)).data
+
+
+def test_each_of_many_gets_its_own_answer() -> None:
+    """Whatever else arrives in the same turn: stored, known, refused; and all of it is counted."""
+    node = Ingestion()
+    known = canonical()
+    assert node.ask(known).status == 202
+    plain = [canonical(processor="adyen") for _ in range(TOGETHER)]
+    assert {a.json["status"] for a in node.ask_together([(body, JSON) for body in plain])} == {"accepted"}
+    mixed = [canonical(), known, b"{", dumped(), *plain, canonical(processor="no_slug")]
+    answers = node.ask_together([(body, JSON) for body in mixed])
+    said = [answer.json.get("status") for answer in answers]
+    assert said == ["accepted", "duplicate", 400, "accepted", *["duplicate"] * TOGETHER, "accepted"]
+    assert node.counted() == {
+        "ingest_accepted": TOGETHER + 4,
+        "ingest_duplicate": TOGETHER + 1,
+        "events_by_processor stripe": 3,
+        "events_by_processor adyen": TOGETHER,
+        "events_by_processor no_slug": 1,
+        "ingest_rejected invalid_json": 1,
+    }
+    assert node.timed()[0] == 2 * TOGETHER + 5
+
+
+def test_many_together_pay_for_each() -> None:
+    """The key that is over its rate is refused what is too much, the other key none."""
+    node = Ingestion(rate=1, burst=TOGETHER)
+    requests = [(canonical(), JSON) for _ in range(TOGETHER + 2)] + [(canonical(), OTHER_KEY) for _ in range(TOGETHER)]
+    answers = [answer.status for answer in node.ask_together(requests)]
+    assert answers == [202] * TOGETHER + [429] * 2 + [202] * TOGETHER
+    assert len(node.stream.entries) == 2 * TOGETHER
+
+
+def test_many_together_when_the_stream_fails() -> None:
+    """What was stored is answered so, the rest with 503."""
+    node = Ingestion()
+    node.stream.room = 3
+    answers = node.ask_together([(canonical(), JSON) for _ in range(TOGETHER)])
+    assert [answer.status for answer in answers] == [202] * 3 + [503] * (TOGETHER - 3)
+    assert node.counted()["ingest_rejected unavailable"] == TOGETHER - 3
 
 
 # events that are refused

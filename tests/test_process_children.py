@@ -24,6 +24,17 @@ def alive(pid: int) -> bool:
         return False
 
 
+def niceness(pid: int) -> int:
+    """How far a process steps back behind others."""
+    return os.getpriority(os.PRIO_PROCESS, pid)
+
+
+def test_ingest_steps_back_behind_the_consumer(make_node: MakeNode) -> None:
+    """On a full CPU what was accepted comes out before more is accepted."""
+    node = make_node()
+    assert niceness(node.child_pid("ingest-0")) > niceness(node.child_pid("consumer")) == niceness(os.getpid())
+
+
 def test_ingest_worker_killed(server: Server, make_node: MakeNode) -> None:
     """One of two ingest workers dies: the other's connections notice nothing, and no count is forgotten.
 
@@ -127,6 +138,8 @@ def test_roles(make_node: MakeNode) -> None:
     assert ingest.metrics()["ingest_accepted_total"] == 1
     until(lambda: consume.metrics()["consumer_processed_total"] == 1, "it to be counted")
     assert "consumer_active" not in ingest.metrics()
+
+    assert niceness(ingest.child_pid("ingest-0")) == niceness(consume.child_pid("consumer")) == niceness(os.getpid())
 
     health = json.loads(consume.get("/export/health")[1])
     status = health["destinations"].pop("stdout")

@@ -18,6 +18,7 @@ from payflux.batch import Assembler
 from payflux.enrich import Enricher
 from payflux.errors import ConsumerNameTaken, StreamUnavailable
 from payflux.exporters.fanout import FanOut
+from payflux.follower import BATCH, IN_HAND, Follower
 from payflux.log import log
 from payflux.metrics import CONSUMER_ACTIVE, GROUP_RECREATED, REDELIVERED, Metrics
 from payflux.progress import Progress
@@ -32,8 +33,6 @@ CLAIM_IDLE_SEC = Setting(
 MAX_DELIVERIES = Setting(
     "PAYFLUX_MAX_DELIVERIES", integer(1, 1000), "5", "Deliveries of an entry before it is dead-lettered."
 )
-BATCH = 1000
-BLOCK_SECONDS = 0.5
 RENEW_SECONDS = 1.5
 STANDBY_SECONDS = 0.5
 # Between two reads under load: larger batches for fewer wake-ups, and far below what anybody waits for a line.
@@ -75,6 +74,7 @@ class Consumer:
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._stream, self._enricher, self._metrics = stream, enricher, metrics
+        self._follower = Follower(stream)
         self._assembler = Assembler(enricher, max_deliveries)
         self._progress = Progress(fan_out, metrics, token)
         self._settlement = Settlement(
@@ -87,7 +87,7 @@ class Consumer:
         self._fresh = True
         self._holding = False
         self._group_sure = False
-        self._careful = BATCH  # entries that are still to be read as any member of a group reads them
+        self._careful = IN_HAND  # entries that are still to be read as any member of a group reads them
         self._recover: bool | None = None  # whether recovery is due, and counts as an attempt
         self._renew_at = self._sweep_at = self._show_at = self._read_at = self._tail_at = 0.0
         self._name_since: float | None = None
@@ -124,6 +124,7 @@ class Consumer:
 
     async def leave(self) -> None:
         """After `run` and the end of the exporters: note that all is settled, and give up lease and name."""
+        self._follower.forget()
         try:
             if self._holding:
                 await self._stream.take_lease(self._progress.noted(), fresh=False)
@@ -168,12 +169,13 @@ class Consumer:
     # reading
 
     async def _read(self) -> None:
-        count = BATCH if self._assembler.invalid_row < HALT_AFTER else HALT_PROBE
+        doubtful = self._assembler.invalid_row >= HALT_AFTER
         started = self._now()
         if self._careful:
-            deliveries = await self._read_with_care(count)
+            deliveries = await self._read_with_care(HALT_PROBE if doubtful else BATCH)
         else:
-            deliveries = await self._stream.follow(self._progress.audit.last_id, count, BLOCK_SECONDS)
+            after = self._progress.audit.last_id
+            deliveries = await (self._follower.probe(after, HALT_PROBE) if doubtful else self._follower.read(after))
             if deliveries:
                 started = self._now()
                 await self._settlement.process(deliveries, followed=True)
@@ -307,7 +309,7 @@ class Consumer:
     def _take_over(self, before: Ledger) -> None:
         """The lease is new to us: go on from where its former holder got."""
         self._progress.begin(before, fresh=self._fresh, former_settled=self._former_settled)
-        self._recover, self._careful = True, BATCH
+        self._recover, self._careful = True, IN_HAND
         self._settlement.forget()
         self._fresh = False
         log("info", "lease_taken", former=before.owner, last_id=self._progress.audit.last_id.decode())
@@ -337,6 +339,7 @@ class Consumer:
 
     def _unsure(self) -> None:
         """Something may have happened that we were not told: ask anew for the lease, the group, what is pending."""
+        self._follower.forget()
         self._renew_at, self._group_sure = 0.0, False
         if self._recover is None:
             self._recover = False

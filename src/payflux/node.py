@@ -11,6 +11,7 @@ import socket
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,9 @@ NAME_TAKEN = 3
 FAILED = 1
 COLLECT = 50_000, 20, 50  # a batch of a thousand events is no garbage in cycles, and not worth looking through
 INGEST_PATHS = ("/v1/events/payment_exhaust", "/v1/events/payment_exhaust/batch")
+YIELD = 5
+"""How far ingest steps back behind the consumer of its node, in steps of niceness: where there is too little CPU for
+both, producers can wait a little longer, and what nobody reads in time is trimmed."""
 FINISH_SECONDS = 10.0  # for requests in flight, and again for lines in the queues
 
 
@@ -252,6 +256,9 @@ class Child:
     async def run(self) -> int:
         """Work until told to end; returns the exit code."""
         self._obey()
+        if self._plan.ingests and self._plan.node_consumes:
+            with suppress(OSError):  # forbidden by a sandbox
+                os.nice(YIELD)
         tasks = {asyncio.create_task(self._appender.run())}
         if self._server is not None:
             tasks.add(asyncio.create_task(self._serve(self._server)))

@@ -32,9 +32,9 @@ WAITING_EVENTS = 20_000
 REPLY_SECONDS = 4.0
 BACKOFF_SECONDS = (0.05, 2.0)
 
-# Primes, so that together they tell 87 bits of an id; the largest below 2^24 and 2^63 less the leading bits of the golden
-# ratio, since closer to a power of two the remainder of an id's high bits would be a small number, which a counter in its
-# low bits soon reaches.
+# Primes, so that together they tell 87 bits of an id: the largest below 2^24 and 2^63 less the leading bits of the
+# golden ratio. Closer to a power of two the remainder of an id's high bits would be a small number, which a counter in
+# its low bits soon reaches.
 _BUCKETS = 16_696_189
 _MARKS = 8_510_827_360_647_075_823
 _SPREAD = 0x9E3779  # so that the leading digits of neighbours differ most: 2^24 / golden ratio, odd
