@@ -58,6 +58,7 @@ class _Shown(NamedTuple):
 _decode = msgspec.json.Decoder(Scorable).decode
 _BAND_INDEX = {band: index for index, band in enumerate(BANDS)}
 _REMEMBERED = 10_000
+_join = b"".join
 
 
 class Enricher:
@@ -77,6 +78,7 @@ class Enricher:
         self._shown: dict[str, _Shown] = {}
         self._changed: set[str] = set()
         self._stamp = self._middle = b""
+        self._moment, self._at_ms = b"", 0  # where the last entry's id begins like this, its stream time is known
 
     def line(self, delivery: Delivery, processed_at: bytes) -> Line:
         """Score one delivery and build its line; to be called once for each entry, in stream order.
@@ -104,7 +106,10 @@ class Enricher:
         outcome, slots = self._meanings.get(kind) or self._learn(*kind)
         risk, band = b"", 0
         if self._scorer is not None:
-            assessment = self._scorer.score(at_ms(entry_id), processor, outcome, retries, event.geo_bucket)
+            if entry_id[:14] != self._moment:
+                self._at_ms = at_ms(entry_id)
+                self._moment = entry_id[:14] if entry_id[13:14] == b"-" else b""
+            assessment = self._scorer.score(self._at_ms, processor, outcome, retries, event.geo_bucket)
             shown = self._shown.get(processor)
             if shown is None or shown.assessment is not assessment:
                 shown = self._show(processor, assessment)
@@ -112,11 +117,8 @@ class Enricher:
         if processed_at is not self._stamp:  # the same for a whole batch
             self._stamp = processed_at
             self._middle = b'","consumer_name":%b,"processed_at":"%b"' % (self._name, processed_at)
-        return Line(
-            b'%b,"stream_message_id":"%b%b%b,"seq":%d,"schema_version":1}\n'
-            % (data[:-1], entry_id, self._middle, risk, delivery.seq),
-            slots[band],
-        )
+        end = b',"seq":%d,"schema_version":1}\n' % delivery.seq
+        return Line(_join((data[:-1], b',"stream_message_id":"', entry_id, self._middle, risk, end)), slots[band])
 
     def _learn(
         self,
