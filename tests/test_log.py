@@ -193,6 +193,31 @@ def test_last_words_wait_for_the_reader(stalled: tuple[int, int]) -> None:
     assert words == b"payflux: wrong"
 
 
+def test_what_libraries_log_goes_the_same_way() -> None:
+    """A task that failed and was never asked, as asyncio tells it: a JSON line, without the text of the exception."""
+    code = """
+import asyncio, gc, logging
+from payflux.log import in_background
+async def fail(): raise ValueError("4111111111111111")
+async def main():
+    asyncio.create_task(fail())
+    await asyncio.sleep(0)
+    gc.collect()
+with in_background():
+    asyncio.run(main())
+    logging.getLogger("x").warning("%s of %d", "one", 2)
+    logging.getLogger("x").info("unheard")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert [(line["level"], line["msg"], line["logger"]) for line in lines] == [
+        ("error", "library_message", "asyncio"),
+        ("warning", "library_message", "x"),
+    ]
+    assert (lines[0]["error"], lines[1]["detail"]) == ("ValueError", "one of 2")
+    assert "4111" not in done.stderr
+
+
 def test_a_forked_process_logs_by_itself(directory: Path) -> None:
     """After a fork the child, which has not the thread, writes at once, and nothing comes twice."""
     file = directory / "log"

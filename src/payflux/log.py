@@ -3,6 +3,7 @@
 In a process of PayFlux a thread writes them from a bounded queue: whoever reads stderr may stall, and the node works.
 """
 
+import logging
 import os
 import sys
 import threading
@@ -51,9 +52,12 @@ def in_background() -> Iterator[None]:
         yield  # closed before the start
         return
     queue = _stderr.queue = LineQueue(sys.stderr.fileno())
+    libraries = _Libraries(logging.WARNING)
+    logging.getLogger().addHandler(libraries)
     try:
         yield
     finally:
+        logging.getLogger().removeHandler(libraries)
         queue.flush(END_SECONDS)
         _stderr.queue = None
 
@@ -66,6 +70,17 @@ def count_dropped(counted: Callable[[int], None]) -> None:
     """
     if _stderr.queue is not None:
         _stderr.queue.count_lost(counted)
+
+
+class _Libraries(logging.Handler):
+    """What asyncio and other libraries log, as lines like ours; by themselves they would write to stderr and block."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Log its first line, and the name of an exception: further lines and its text may quote an event."""
+        error = record.exc_info[0] if record.exc_info else None
+        detail = record.getMessage().partition("\n")[0]
+        fields = {"logger": record.name, "detail": detail} | ({"error": error.__name__} if error else {})
+        log("error" if record.levelno >= logging.ERROR else "warning", "library_message", **fields)
 
 
 class LineQueue:
