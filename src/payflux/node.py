@@ -66,7 +66,7 @@ NAME_TAKEN = 3
 FAILED = 1
 COLLECT = 50_000, 20, 50  # a batch of a thousand events is no garbage in cycles, and not worth looking through
 INGEST_PATHS = ("/v1/events/payment_exhaust", "/v1/events/payment_exhaust/batch")
-YIELD = 5
+YIELD = 3
 """How far ingest steps back behind the consumer of its node, in steps of niceness: where there is too little CPU for
 both, producers can wait a little longer, and what nobody reads in time is trimmed."""
 FINISH_SECONDS = 10.0  # for requests in flight, and again for lines in the queues
@@ -196,6 +196,7 @@ class Child:
             window_sec=self._values[DEDUP_TTL_SEC],
             told=told,
             heard=heard,
+            producers=lambda: self._server.connections if self._server is not None else 0,
         )
 
     def _make_server(self) -> HttpServer:

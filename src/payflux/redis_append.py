@@ -30,6 +30,7 @@ SHA = hashlib.sha1(SCRIPT.encode()).hexdigest()  # noqa: S324 - Redis names scri
 BATCH_EVENTS = 512
 WAITING_EVENTS = 20_000
 REPLY_SECONDS = 4.0
+GATHER_SECONDS = 0.001
 BACKOFF_SECONDS = (0.05, 2.0)
 
 # Primes, so that together they tell 87 bits of an id: the largest below 2^24 and 2^63 less the leading bits of the
@@ -70,6 +71,7 @@ class RedisAppender:
         window_sec: int,
         told: Callable[[], int] = lambda: 0,
         heard: Callable[[int], None] = lambda _: None,
+        producers: Callable[[], int] = lambda: 0,
         client: str = "payflux-ingest",
     ) -> None:
         """Prepare; `run` connects.
@@ -80,18 +82,21 @@ class RedisAppender:
             window_sec: how long an event id is remembered at least.
             told: the highest number any appender of this node has been told.
             heard: takes the number a reply tells; below `told()` when Redis has lost events.
+            producers: how many connections may bring events; 0 when that is unknown, and no script waits for more.
             client: name of the connection.
         """
         self._address = address
         self._head = (b"EVALSHA", SHA.encode(), b"2", STREAM.encode(), STATE.encode())
         self._limits = (str(maxlen).encode(), str(window_sec).encode())
-        self._told, self._heard, self._client = told, heard, client
+        self._told, self._heard, self._producers, self._client = told, heard, producers, client
         self._loop = asyncio.get_running_loop()
         self._link: RedisLink | None = None
         self._gone = asyncio.Event()
         self._waiting: list[tuple[Sequence[StoredEvent], Settle]] = []
         self._count = 0
         self._busy = False
+        self._timer: asyncio.TimerHandle | None = None  # until then the next script gathers events
+        self._sent_at = -GATHER_SECONDS
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -133,7 +138,11 @@ class RedisAppender:
         if not self._busy:
             self._busy = True
             self._idle.clear()
-            self._loop.call_soon(self._flush)  # after everything that was read in this turn of the loop
+            self._arrange()
+        elif self._timer is not None and self._enough():
+            self._timer.cancel()
+            self._timer = None
+            self._loop.call_soon(self._flush)
 
     async def probe(self) -> None:
         """Prove that Redis takes writes: PING would succeed on a read-only replica or a full one."""
@@ -155,11 +164,28 @@ class RedisAppender:
         if self._link is not None:
             self._link.close()
 
+    def _arrange(self) -> None:
+        """Flush after everything that was read in this turn of the loop, or gather for a moment first.
+
+        A script costs Redis and us as much as ten events or more. So those after each other wait for company, unless
+        most of the connections that could bring some wait themselves.
+        """
+        due = self._sent_at + GATHER_SECONDS - self._loop.time()
+        if due > 0 and not self._enough():
+            self._timer = self._loop.call_later(due, self._flush)
+        else:
+            self._loop.call_soon(self._flush)
+
+    def _enough(self) -> bool:
+        return 2 * self._count >= self._producers()
+
     def _flush(self) -> None:
+        self._timer = None
         if not self._waiting:
             self._busy = False
             self._idle.set()
             return
+        self._sent_at = self._loop.time()
         batch = self._take()
         if self._link is None:
             self._landed(batch, None, StreamUnavailable("redis_down", f"no connection to Redis at {self._address}"))
@@ -220,9 +246,8 @@ class RedisAppender:
             settle(got, error if len(got) < size else None)
 
     def _flush_next(self) -> None:
-        """Send the next script before answering for the last one, so that Redis works meanwhile."""
         if self._waiting:
-            self._flush()
+            self._arrange()
         else:
             self._busy = False
             self._idle.set()
