@@ -135,7 +135,15 @@ def decoding() -> Iterator[Part]:
     yield Part("msgspec encodes the canonical form", each(events._encode, decoded), "decode_event")
     yield Part("screen for card numbers", each(lambda one: may_contain_pan(one[140:]), bodies), "decode_event")
     yield Part("timestamp", each(lambda one: is_timestamp(one.event_timestamp), decoded), "decode_event")
+    yield Part(f"decode_events: the same for {TOGETHER} together", best(lambda: _together(bodies)))
+    dated = [one.replace(b":00Z", b":00.%06dZ" % number) for number, one in enumerate(bodies)]
+    yield Part("decode_events, each with a timestamp of its own", best(lambda: _together(dated)))
     yield Part("mark_of: where the id is remembered", each(lambda one: mark_of(one.uid), stored))
+
+
+def _together(bodies: list[bytes]) -> None:
+    for at in range(0, len(bodies), TOGETHER):
+        assert events.decode_events(bodies[at : at + TOGETHER])
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from payflux.consumer import Consumer
 from payflux.enrich import Enricher, Line
 from payflux.event import StoredEvent, decode_event
 from payflux.exporters.fanout import FanOut, Lane, former_settled
+from payflux.follower import BATCH, MOST
 from payflux.metrics import STREAM_LOST, Metrics, create_slab
 from payflux.redis_keys import DEAD_LETTERS, GROUP, LEASE, LEDGER, STREAM
 from payflux.redis_link import parse_url
@@ -155,6 +156,41 @@ async def test_an_entry_that_kills_is_dead_lettered_alone(every_server: Server, 
     assert json.loads(letter[b"data"])["event_id"] == ids[25]
     assert letter[b"reason"] == b"max_deliveries"
     assert [life.lost(reason) for reason in ("crash", "trimmed", "reset")] == [0, 0, 0]
+    life.close()
+
+
+@pytest.mark.parametrize("at", [BATCH + 500, 2 * MOST - 100])
+async def test_a_killer_far_into_a_backlog(server: Server, at: int) -> None:
+    """However large the read it was in, the next life comes upon it with care."""
+    first = await send(server, 3)
+    ids = [str(uuid.uuid4()) for _ in range(2 * MOST)]
+    life = Life(server, deadly={ids[at]})
+
+    async def feed() -> None:
+        await wait_for(lambda: life.lines() == first)
+        await send(server, len(ids), ids)
+
+    feeding = asyncio.ensure_future(feed())
+    deaths = 0
+    while not await life.live(
+        lambda: feeding.done() and len(life.exporter.lines) == len(ids) + 2 and not life.pending()
+    ):
+        deaths += 1
+        assert deaths <= life.max_deliveries + 1
+    await feeding
+    assert life.lines() == [event_id for event_id in first + ids if event_id != ids[at]]
+    ((_, letter),) = entries(server, DEAD_LETTERS)
+    assert json.loads(letter[b"data"])["event_id"] == ids[at]
+    life.close()
+
+
+async def test_with_one_delivery_a_start_reads_little_one_by_one(server: Server) -> None:
+    """What may have been in hand, and no more: with a backlog it would fall behind for good."""
+    await send(server, 4 * BATCH)
+    life = Life(server, max_deliveries=1)
+    assert await life.live(lambda: len(life.exporter.lines) == 4 * BATCH)
+    one_by_one = server.client.info("commandstats")["cmdstat_xreadgroup"]["calls"]
+    assert 2 * BATCH <= one_by_one <= 2 * BATCH + 10
     life.close()
 
 

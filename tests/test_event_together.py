@@ -16,6 +16,7 @@ IDS = st.one_of(
     st.text("0f-A \n\u0661", min_size=35, max_size=37),
     st.uuids().map(lambda uid: str(uid)[1:]),
     st.uuids().map(lambda uid: f"{uid}0"),
+    st.uuids().map(lambda uid: f"{str(uid)[:-2]}  "),
     st.uuids().map(lambda uid: str(uid).replace("-", "", 1) + "-"),
 )
 CHANGES: list[dict[str, Any]] = [
@@ -67,6 +68,23 @@ def test_one_that_is_not_plain_among_many(bodies: list[bytes], at: int, other: b
     bodies.insert(at % (len(bodies) + 1), other)
     if isinstance(alone, InvalidEvent) or alone.data != other:
         assert decode_events(bodies) is None
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        ["550e8400-e29b-41d4-a716-44665544000", "0550e8400-e29b-41d4-a716-446655440000"],
+        ["550e8400-e29b-41d4-a716-4466554400", "00550e8400-e29b-41d4-a716-446655440000"],
+        ["550e8400-e29b-41d4-a716-4466554400  ", "550e8400-e29b-41d4-a716-446655440000"],
+        ["550e8400e29b-41d4-a716-446655440000-", "550e8400-e29b-41d4-a716-446655440001"],
+        ["550e8400-e29b-41d4-a716-44665544000-", "550e8400-e29b-41d4-a716-446655440001"],
+    ],
+)
+def test_ids_do_not_make_up_for_each_other(ids: list[str]) -> None:
+    """All are looked at in one text, and each has to be right by itself."""
+    plain = compact(EVENT)
+    assert decode_events([plain, *(compact(EVENT | {"event_id": one}) for one in ids), plain]) is None
+    assert decode_events([plain, plain]) == each([plain, plain])
 
 
 @pytest.mark.parametrize("change", CHANGES)

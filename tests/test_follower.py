@@ -1,12 +1,14 @@
 """Following a stream with a backlog: larger reads, the next one under way, and nothing left out or read twice."""
 
 import asyncio
+import gc
 
 import pytest
+from msgspec.structs import replace
 
 from consumers import consuming
 from payflux.errors import StreamUnavailable
-from payflux.follower import BATCH, MOST, Follower
+from payflux.follower import BATCH, MOST, READ_BYTES, Follower
 from servers import Server
 from streams import append, appending, event, fill, several, wait_for
 
@@ -30,9 +32,36 @@ async def test_reads_grow_with_the_backlog(server: Server) -> None:
         following = asyncio.create_task(follower.read(after))
         await fill(server, BATCH + 1)
         found = await following
+        assert len(found) <= BATCH
         while seen + len(found) < total + BATCH + 1:
             found += await follower.read(found[-1].id)
         assert found[-1].seq == total + BATCH + 1
+
+
+async def test_the_next_read_is_sent_before_the_last_is_worked_on(server: Server) -> None:
+    """Whoever builds lines for a while without a turn of the loop finds it answered."""
+    await fill(server, 2 * BATCH)
+    async with consuming(server) as (one,):
+        follower = Follower(one.reader)
+        assert len(await follower.read(b"0-0")) == BATCH
+        stats = server.client.info("commandstats")  # by a connection that blocks, as the work would
+        assert stats["cmdstat_xread"]["calls"] == 2
+
+
+async def test_large_events_are_read_in_smaller_numbers(server: Server) -> None:
+    """What is in memory at once is limited in bytes."""
+    large = [replace(one, data=b"x" * (READ_BYTES // 1500)) for one in several(4 * BATCH)]
+    async with appending(server) as appender:
+        for at in range(0, len(large), 500):
+            assert (await append(appender, large[at : at + 500]))[1] == ""
+    async with consuming(server) as (one,):
+        follower = Follower(one.reader)
+        after, sizes = b"0-0", []
+        while sum(sizes) < len(large):
+            found = await follower.read(after)
+            sizes.append(len(found))
+            after = found[-1].id
+        assert sizes == [BATCH, 1500, 1500]
 
 
 async def test_reading_goes_on_elsewhere(server: Server) -> None:
@@ -63,9 +92,14 @@ async def test_a_connection_that_is_lost_meanwhile(server: Server, caplog: pytes
             if read_on:
                 with pytest.raises(StreamUnavailable):
                     await follower.read(first[-1].id)
-            else:
-                await wait_for(lambda: one.reader._read_link is None or one.reader._read_link.lost)
                 follower.forget()
+            else:
+                ahead = follower._ahead
+                assert ahead is not None
+                await wait_for(ahead.reply.done)
+                follower.forget()
+                del ahead
+                gc.collect()
             await one.reader.connect()
         await fill(server, 1)
         assert (await follower.read(first[-1].id))[0].seq == BATCH + 1

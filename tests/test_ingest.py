@@ -194,13 +194,17 @@ def test_each_of_many_gets_its_own_answer() -> None:
     assert node.timed()[0] == 2 * TOGETHER + 5
 
 
-def test_many_together_pay_for_each() -> None:
-    """The key that is over its rate is refused what is too much, the other key none."""
+@pytest.mark.parametrize("first", ["over its rate", "within it"])
+def test_many_together_pay_for_each(first: str) -> None:
+    """The key that is over its rate is refused what is too much, the other key none, whichever comes first."""
     node = Ingestion(rate=1, burst=TOGETHER)
-    requests = [(canonical(), JSON) for _ in range(TOGETHER + 2)] + [(canonical(), OTHER_KEY) for _ in range(TOGETHER)]
-    answers = [answer.status for answer in node.ask_together(requests)]
-    assert answers == [202] * TOGETHER + [429] * 2 + [202] * TOGETHER
-    assert len(node.stream.entries) == 2 * TOGETHER
+    much = [(canonical(), JSON) for _ in range(TOGETHER + 2)], [202] * TOGETHER + [429] * 2
+    little = [(canonical(), OTHER_KEY) for _ in range(2)], [202] * 2
+    one, other = (much, little) if first == "over its rate" else (little, much)
+    answers = [answer.status for answer in node.ask_together([*one[0], *other[0]])]
+    assert answers == one[1] + other[1]
+    assert len(node.stream.entries) == TOGETHER + 2
+    assert [a.status for a in node.ask_together([(canonical(), JSON), (canonical(), OTHER_KEY)])] == [429, 202]
 
 
 def test_many_together_when_the_stream_fails() -> None:

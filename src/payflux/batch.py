@@ -10,7 +10,7 @@ from payflux.log import log
 from payflux.seq_audit import SeqAudit
 from payflux.stream import Delivery, entry_key
 
-KEPT = 10_000  # lines; what fails is taken up again in batches of a thousand entries at most
+KEPT = 10_000  # lines, more than there can be in one batch; what fails is taken up again
 
 
 @dataclass

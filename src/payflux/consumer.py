@@ -18,7 +18,7 @@ from payflux.batch import Assembler
 from payflux.enrich import Enricher
 from payflux.errors import ConsumerNameTaken, StreamUnavailable
 from payflux.exporters.fanout import FanOut
-from payflux.follower import BATCH, IN_HAND, Follower
+from payflux.follower import BATCH, MOST, Follower
 from payflux.log import log
 from payflux.metrics import CONSUMER_ACTIVE, GROUP_RECREATED, REDELIVERED, Metrics
 from payflux.progress import Progress
@@ -74,7 +74,8 @@ class Consumer:
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._stream, self._enricher, self._metrics = stream, enricher, metrics
-        self._follower = Follower(stream)
+        self._alone = max_deliveries == 1  # what is read with care is read one by one, so it must not be much
+        self._follower = Follower(stream, BATCH if self._alone else MOST)
         self._assembler = Assembler(enricher, max_deliveries)
         self._progress = Progress(fan_out, metrics, token)
         self._settlement = Settlement(
@@ -87,7 +88,7 @@ class Consumer:
         self._fresh = True
         self._holding = False
         self._group_sure = False
-        self._careful = IN_HAND  # entries that are still to be read as any member of a group reads them
+        self._careful = self._follower.in_hand  # entries that are still to be read as any member of a group reads them
         self._recover: bool | None = None  # whether recovery is due, and counts as an attempt
         self._renew_at = self._sweep_at = self._show_at = self._read_at = self._tail_at = 0.0
         self._name_since: float | None = None
@@ -180,7 +181,7 @@ class Consumer:
                 started = self._now()
                 await self._settlement.process(deliveries, followed=True)
         if deliveries:
-            if len(deliveries) < BATCH:
+            if len(deliveries) < BATCH and not (self._careful and self._alone):
                 pace = BUSY_PACE_SECONDS if len(deliveries) > BUSY else PACE_SECONDS
                 await asyncio.sleep(max(0.0, self._read_at + pace - self._now()))
             self._read_at = max(started, self._now())
@@ -193,8 +194,7 @@ class Consumer:
 
         With a budget of one delivery an entry must not be read beside one that may kill us.
         """
-        alone = self._max_deliveries == 1
-        deliveries = await self._stream.read(1 if alone else count, 0.001)
+        deliveries = await self._stream.read(1 if self._alone else count, 0.001)
         self._careful = max(0, self._careful - len(deliveries)) if deliveries else 0
         if deliveries:
             behind = entry_key(deliveries[-1].id) < entry_key(self._progress.audit.last_id)
@@ -309,7 +309,7 @@ class Consumer:
     def _take_over(self, before: Ledger) -> None:
         """The lease is new to us: go on from where its former holder got."""
         self._progress.begin(before, fresh=self._fresh, former_settled=self._former_settled)
-        self._recover, self._careful = True, IN_HAND
+        self._recover, self._careful = True, self._follower.in_hand
         self._settlement.forget()
         self._fresh = False
         log("info", "lease_taken", former=before.owner, last_id=self._progress.audit.last_id.decode())

@@ -4,7 +4,6 @@ Every accepted request passes through `decode_event`, so the valid path does eac
 to `payflux.event_errors`.
 """
 
-from collections.abc import Sequence
 from operator import attrgetter
 from typing import Annotated, Any, Literal
 
@@ -131,30 +130,33 @@ def decode_event(body: bytes) -> StoredEvent:
     return StoredEvent(data, event_id, uid, event.processor)
 
 
-def decode_events(bodies: Sequence[bytes]) -> list[StoredEvent] | None:
+def decode_events(bodies: list[bytes]) -> list[StoredEvent] | None:
     """Do what `decode_event` does for many at once, each step for all of them: from eight on that costs less.
 
     Args:
-        bodies: JSON as producers sent it, one event each.
+        bodies: JSON as producers sent it, one event each; at least one.
 
     Returns:
         The events in order; None unless each is plainly valid and already canonical: then ask `decode_event` of each.
     """
     try:
+        if _encode(_decode(bodies[0])) != bodies[0]:
+            return None  # whoever sends one event so sends all of them so: do not do all the work twice
         events = [*map(_decode, bodies)]
+        data = [*map(_encode, events)]
+        if data != bodies:
+            return None
         ids, types, stamps, processors = zip(*map(_columns, events), strict=True)
         joined = "".join(ids)
         uids = _unhex(joined.replace("-", ""))
     except (msgspec.DecodeError, ValueError, RecursionError):
         return None
-    data = [*map(_encode, events)]
     if not (
         # As above: with four dashes in place in each, so many bytes are only possible without any other character.
         len(uids) == 16 * len(ids)
         and {*map(len, ids)} == {36}
         and joined[8::36] + joined[13::36] + joined[18::36] + joined[23::36] == "-" * (4 * len(ids))
         and joined == joined.lower()
-        and data == bodies
         and all(map(is_timestamp, {*stamps}))
         and all(map(is_processor, {*processors}))
         and all(map(is_event_type, {*types}))

@@ -4,14 +4,13 @@ A loaded Redis takes longer to answer than we take to settle what it answered, a
 """
 
 import asyncio
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from payflux.stream import Delivery, ReadStream
 
 BATCH, MOST = 1000, 4000  # entries read at once: usually, and while a backlog lasts
-IN_HAND = 2 * MOST
-"""How many entries may have been read and not settled when a process dies."""
-
+READ_BYTES = 2_097_152  # of events; larger reads gain nothing, and stall the loop and fill the memory
 BLOCK_SECONDS = 0.5
 
 
@@ -25,10 +24,15 @@ class Follower:
 
     Args:
         stream: the consumer's side of the stream.
+        most: entries read at once at most, at least `BATCH`.
+
+    Attributes:
+        in_hand: how many entries may have been read and not settled when a process dies.
     """
 
-    def __init__(self, stream: ReadStream) -> None:
-        self._stream = stream
+    def __init__(self, stream: ReadStream, most: int = MOST) -> None:
+        self._stream, self._most = stream, most
+        self.in_hand = 2 * most
         self._count = BATCH
         self._ahead: _Ahead | None = None
 
@@ -48,11 +52,17 @@ class Follower:
         if len(deliveries) < count:
             self._count = BATCH
         else:
-            self._count = min(MOST, 2 * count)
+            self._count = self._next_count(deliveries)
             last = deliveries[-1].id
             reading = self._stream.follow(last, self._count, BLOCK_SECONDS)
             self._ahead = _Ahead(last, asyncio.create_task(reading))
+            await asyncio.sleep(0)  # so that it is sent before these are worked on
         return deliveries
+
+    def _next_count(self, deliveries: Sequence[Delivery]) -> int:
+        size = sum(len(delivery.data or b"") for delivery in deliveries)
+        fitting = len(deliveries) * READ_BYTES // max(1, size)
+        return max(BATCH, min(self._most, 2 * len(deliveries), fitting))
 
     async def probe(self, after: bytes, count: int) -> list[Delivery]:
         """A few of the entries after an id, and nothing ahead."""

@@ -209,16 +209,22 @@ class Ingest(Door):
 
     def _work(self) -> None:
         arrived, self._arrived = self._arrived, []
-        granted = self._granted(arrived)
-        if len(granted) > 1 or arrived[0][0] not in granted:
-            arrived = [one for one in arrived if one[0] in granted or self._passes(one)]
-        events = decode_events([body for _, body, _ in arrived]) if len(arrived) >= TOGETHER else None
-        if events is None:
-            events, waiting = self._decode(arrived)
-        else:
-            waiting = [respond for _, _, respond in arrived]
+        over = self._over_rate(arrived)
+        if over:
+            arrived = [one for one in arrived if one[0] not in over or self._passes(one)]
+        events, waiting = self._decode_together(arrived) or self._decode(arrived)
         if events:
             self._stream.append(events, partial(self._stored, events, waiting, self._since))
+
+    def _decode_together(self, arrived: Sequence[Arrived]) -> tuple[list[StoredEvent], list[Respond]] | None:
+        """All of them; None when they are few, or one of them is not plainly valid."""
+        if len(arrived) < TOGETHER:
+            return None
+        try:
+            events = decode_events([body for _, body, _ in arrived])
+        except Exception:  # noqa: BLE001 - a defect of ours: one by one it costs the request it belongs to
+            return None
+        return None if events is None else (events, [respond for _, _, respond in arrived])
 
     def _passes(self, one: Arrived) -> bool:
         """Whether an event is within the rate of its key; answers it when not."""
@@ -245,10 +251,10 @@ class Ingest(Door):
                 waiting.append(respond)
         return events, waiting
 
-    def _granted(self, arrived: Sequence[Arrived]) -> set[int]:
-        """The keys whose events may all pass."""
+    def _over_rate(self, arrived: Sequence[Arrived]) -> set[int]:
+        """The keys not all of whose events may pass; the others have paid for theirs."""
         counts = Counter([key for key, _, _ in arrived])
-        return {key for key, n in counts.items() if self._bucket.take_each(key, n)}
+        return {key for key, n in counts.items() if not self._bucket.take_each(key, n)}
 
     def _stored(
         self,
