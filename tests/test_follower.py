@@ -56,7 +56,8 @@ async def test_large_events_are_read_in_smaller_numbers(server: Server) -> None:
             assert (await append(appender, large[at : at + 500]))[1] == ""
     async with consuming(server) as (one,):
         follower = Follower(one.reader)
-        after, sizes = b"0-0", []
+        after = b"0-0"
+        sizes: list[int] = []
         while sum(sizes) < len(large):
             found = await follower.read(after)
             sizes.append(len(found))

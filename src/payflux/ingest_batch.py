@@ -119,7 +119,7 @@ def split(request: Request) -> list[bytes]:
 class _Batch:
     """A batch: what of it is valid, and what is to be said of each item."""
 
-    def __init__(self, items: Sequence[bytes], only_errors: bool) -> None:  # noqa: FBT001
+    def __init__(self, items: list[bytes], only_errors: bool) -> None:  # noqa: FBT001
         self.events: list[StoredEvent] = (decode_events(items) if len(items) >= TOGETHER else None) or []
         self._refused: dict[int, tuple[bytes, InvalidEvent]] = {}
         self._size = len(items)
