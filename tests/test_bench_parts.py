@@ -69,7 +69,7 @@ def node_under_test(directory: Path) -> Iterator[NodeUnderTest]:
 def test_a_node_is_measured(node_under_test: NodeUnderTest, shape: Shape) -> None:
     """All counts agree, every figure is there, and the scripts are told apart by what they run."""
     node = node_under_test
-    found = node.measure(lambda: LoadGenerator(1, threads=1).paced(node.port, shape, 2000, 0.5), shape)
+    found = node.measure(lambda: LoadGenerator(1, threads=1).paced(node.port, shape, 1000, 1.0), shape)
     assert found.wrong == []
     assert found.events == pytest.approx(1000, abs=shape.size)
     assert found.ingest_us > 1

@@ -1,7 +1,7 @@
 """Many events at once: a JSON array or NDJSON, stored together, with one result for each."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 import msgspec

@@ -69,6 +69,7 @@ INGEST_PATHS = ("/v1/events/payment_exhaust", "/v1/events/payment_exhaust/batch"
 YIELD = 3
 """How far ingest steps back behind the consumer of its node, in steps of niceness: where there is too little CPU for
 both, producers can wait a little longer, and what nobody reads in time is trimmed."""
+TRY_SECONDS = 1.0
 FINISH_SECONDS = 10.0  # for requests in flight, and again for lines in the queues
 
 
@@ -284,6 +285,7 @@ class Child:
         return 0
 
     async def _serve(self, server: HttpServer) -> None:
+        await self._appender.tried(TRY_SECONDS)  # or the first events would be refused although Redis is up
         await server.start(socket.socket(fileno=self._plan.listener))
         log("info", "listening", child=self._plan.child)
         self._tell(b"r")

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import random
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from importlib.resources import files
 from typing import Any
@@ -92,6 +93,7 @@ class RedisAppender:
         self._loop = asyncio.get_running_loop()
         self._link: RedisLink | None = None
         self._gone = asyncio.Event()
+        self._tried = asyncio.Event()
         self._waiting: list[tuple[Sequence[StoredEvent], Settle]] = []
         self._count = 0
         self._busy = False
@@ -104,6 +106,12 @@ class RedisAppender:
     def connected(self) -> bool:
         """Whether there is a connection to Redis."""
         return self._link is not None and not self._link.lost
+
+    async def tried(self, seconds: float) -> None:
+        """Wait for the first attempt to connect, whatever comes of it, for so long at most."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._tried.wait()
 
     async def run(self) -> None:
         """Keep a connection to Redis until cancelled, with jittered back-off."""
@@ -119,11 +127,13 @@ class RedisAppender:
                     log("warning", "redis_unavailable", code=error.code, detail=str(error))
             else:
                 log("info", "redis_connected", address=str(self._address))
+                self._tried.set()
                 await self._gone.wait()
                 log("warning", "redis_connection_lost", address=str(self._address))
                 if self._loop.time() - started > high:
                     delay = low
                     continue
+            self._tried.set()
             # A connection that did not last is no success: a read-only Redis would have us connect for every batch.
             await asyncio.sleep(delay * random.uniform(0.5, 1))
             delay = min(high, delay * 2)
