@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+import hiredis
 from figures import write
 from floors import FloorMissing
 from load_generator import GeneratorMissing
@@ -36,7 +37,7 @@ WIDTH = 150  # of the table in a pipe
 OPEN_FILES = 16_384
 UNMEASURABLE = (FloorMissing, GeneratorMissing, RedisMissing, SettingsError)
 """Nothing can be measured here."""
-FAILED = (NodeFailed, OSError, subprocess.SubprocessError)
+FAILED = (NodeFailed, OSError, subprocess.SubprocessError, hiredis.ReplyError)
 """One scenario went wrong, which fails the run; the others are measured all the same."""
 PRESETS = {
     "short": {"rounds": 3, "seconds": 2.0, "drained": 100_000, "longest": 10.0, "idle": 100, "ids": 1_000_000},

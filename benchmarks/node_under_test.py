@@ -278,6 +278,8 @@ class Node:
 
     def backlog(self) -> tuple[int, int]:
         """Entries not read (-1 when Redis cannot tell; all of them before there is a group), and read but not acked."""
+        if not self.redis.number("EXISTS", "events_stream"):
+            return 0, 0
         groups = self.redis.command("XINFO", "GROUPS", "events_stream")
         assert isinstance(groups, list)
         if not groups:
