@@ -66,7 +66,7 @@ NAME_TAKEN = 3
 FAILED = 1
 COLLECT = 50_000, 20, 50  # a batch of a thousand events is no garbage in cycles, and not worth looking through
 INGEST_PATHS = ("/v1/events/payment_exhaust", "/v1/events/payment_exhaust/batch")
-YIELD = 3
+YIELD = 10
 """How far ingest steps back behind the consumer of its node, in steps of niceness: where there is too little CPU for
 both, producers can wait a little longer, and what nobody reads in time is trimmed."""
 TRY_SECONDS = 1.0
