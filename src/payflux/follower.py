@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from payflux.stream import Delivery, ReadStream
 
-BATCH, MOST = 1000, 4000  # entries read at once: usually, and while a backlog lasts
+BATCH, MOST = 1000, 2000  # entries read at once: usually, and while a backlog lasts
 READ_BYTES = 2_097_152  # of events; larger reads gain nothing, and stall the loop and fill the memory
 BLOCK_SECONDS = 0.5
 
