@@ -7,8 +7,8 @@ import sys
 
 import uvloop
 
-from payflux.http import Request, Respond, Response
-from payflux.http_server import HttpServer
+from payflux.http.messages import Request, Respond, Response
+from payflux.http.server import HttpServer
 
 ACCEPTED = Response(202, b'{"status":"accepted"}')
 

@@ -16,22 +16,22 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import hiredis
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
 from figures import write
 from floors import FloorMissing
 from load_generator import GeneratorMissing
 from machine import describe, host_kind, open_files, supported
 from node_under_test import NodeFailed
+from payflux.errors import SettingsError
 from redis_server import RedisMissing
 from report import show
 from results_file import RESULTS, Measured, Result, Run, save
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from scenario import Scenario
 from scenarios import KINDS, SCENARIOS
 from servers_under_test import Servers
 from targets import judge
-
-from payflux.errors import SettingsError
 
 WIDTH = 150  # of the table in a pipe
 OPEN_FILES = 16_384

@@ -21,7 +21,6 @@ from types import TracebackType
 from typing import Any, Self
 
 from machine import host_kind
-
 from payflux.client import Client, Counts
 
 KEY = "bench-key-0123456789"

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+
 from load_generator import Load, LoadGenerator, Shape, event_of
 from machine import children, cpu_seconds
 from redis_server import Redis

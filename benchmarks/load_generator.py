@@ -12,7 +12,7 @@ from typing import Literal
 
 import msgspec
 
-from payflux.load import BATCH_PATH, SINGLE_PATH, Form
+from payflux.load.sender import BATCH_PATH, SINGLE_PATH, Form
 
 HERE = Path(__file__).parent
 KEY = "bench-key-0123456789"

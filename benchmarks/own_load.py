@@ -12,9 +12,9 @@ from collections.abc import Callable
 
 import msgspec
 import uvloop
-from load_generator import Load, Shape
 
-from payflux.pressure import Pressure, Requests
+from load_generator import Load, Shape
+from payflux.load.generator import Pressure, Requests
 
 TICK_NANOSECONDS = 200_000
 CLOCK_MONOTONIC = 1

@@ -17,29 +17,29 @@ from typing import Any, NamedTuple, cast
 
 import msgspec
 import uvloop
-from load_generator import Shape, event_of, key_of
-from machine import cpu_seconds, describe
-from redis_server import Redis
 from rich.console import Console
 from rich.table import Table
 
-from payflux import event as events
-from payflux.auth import BUCKETS, Gatekeeper, TokenBucket
-from payflux.enrich import Enricher, Scorable
-from payflux.event_errors import is_timestamp
-from payflux.http import Respond, Response
-from payflux.http_connection import Connection, Shared
-from payflux.http_limits import Limits
-from payflux.ingest import ACCEPTED, Ingest
-from payflux.ingest_batch import IngestBatch
-from payflux.metrics import Metrics, create_slab
-from payflux.pan import may_contain_pan
-from payflux.redis_append import SCRIPT, RedisAppender, mark_of
-from payflux.redis_link import RedisAddress, RedisLink, pack
-from payflux.risk.outcome import outcome_of
+from load_generator import Shape, event_of, key_of
+from machine import cpu_seconds, describe
+from payflux.consume.line import Enricher, Scorable
+from payflux.event import decode as events
+from payflux.event.card_numbers import may_contain_pan
+from payflux.event.outcome import outcome_of
+from payflux.event.rules import is_timestamp
+from payflux.http.connection import Connection, Shared
+from payflux.http.limits import Limits
+from payflux.http.messages import Respond, Response
+from payflux.http.router import Router
+from payflux.ingest.batch import IngestBatch
+from payflux.ingest.gatekeeper import BUCKETS, Gatekeeper, TokenBucket
+from payflux.ingest.single import ACCEPTED, Ingest
+from payflux.redis.append import SCRIPT, RedisAppender, mark_of
+from payflux.redis.link import RedisAddress, RedisLink, pack
 from payflux.risk.scorer import RiskScorer
-from payflux.router import Router
-from payflux.stream import Delivery
+from payflux.stream.deliveries import Delivery
+from payflux.telemetry.metrics import Metrics, create_slab
+from redis_server import Redis
 
 EVENTS = 3000
 TOGETHER = 30  # events that arrive in one turn of the loop under 64 connections

@@ -14,14 +14,14 @@ import tempfile
 import time
 from pathlib import Path
 
+from rich.console import Console
+from rich.text import Text
+
 from floors import free_port
 from load_generator import KEY
 from machine import describe
 from node_under_test import until
-from rich.console import Console
-from rich.text import Text
-
-from payflux.embedded import server_binary
+from payflux.redis.embedded import server_binary
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "PROOF-load-test.md"

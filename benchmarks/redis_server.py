@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import hiredis
 
-from payflux.embedded import server_binary
-from payflux.redis_link import pack
+from payflux.redis.embedded import server_binary
+from payflux.redis.link import pack
 
 START_SECONDS = 10.0
 

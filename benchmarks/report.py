@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from results_file import Measured, Result, Verdict
 from rich.console import Console
 from rich.table import Table
+
+from results_file import Measured, Result, Verdict
 
 
 class Column(NamedTuple):

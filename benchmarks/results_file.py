@@ -4,6 +4,7 @@ from pathlib import Path
 from statistics import median
 
 import msgspec
+
 from floors import Floor
 
 RESULTS = Path(__file__).parent / "results"

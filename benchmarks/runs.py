@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from statistics import mean
 
 import msgspec
+
 from floors import Floor
 from load_generator import Load, Shape, fill, fill_pool
 from machine import cpu_seconds

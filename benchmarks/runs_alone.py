@@ -13,17 +13,16 @@ from statistics import median
 
 from load_generator import KEY, event_of
 from node_under_test import Node, until
+from payflux.errors import StreamUnavailable
+from payflux.event.decode import StoredEvent
+from payflux.load.latencies import Latencies
+from payflux.load.sender import SINGLE_PATH
+from payflux.redis.append import SCRIPT, RedisAppender
+from payflux.redis.link import parse_url
 from redis_server import Redis
 from results_file import Run
 from scenario import Scenario
 from servers_under_test import Servers
-
-from payflux.errors import StreamUnavailable
-from payflux.event import StoredEvent
-from payflux.latencies import Latencies
-from payflux.load import SINGLE_PATH
-from payflux.redis_append import SCRIPT, RedisAppender
-from payflux.redis_link import parse_url
 
 IDLE_EVENTS = 200
 PAUSE_SECONDS = (0.005, 0.05)

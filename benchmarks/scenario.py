@@ -1,6 +1,7 @@
 """What a scenario is."""
 
 import msgspec
+
 from load_generator import Shape
 
 

@@ -15,7 +15,7 @@ from urllib.error import URLError
 
 from stream_group import Entry, Group
 
-from payflux.risk.outcome import outcome_of
+from payflux.event.outcome import outcome_of
 
 BACKOFF_SECONDS = (0.2, 10.0)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from stream_group import Entry, Group
 
-from payflux.risk.outcome import outcome_of
+from payflux.event.outcome import outcome_of
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS rollup (

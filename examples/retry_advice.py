@@ -9,7 +9,7 @@ from typing import Any
 
 from stream_group import STREAM, Entry, Group, connect
 
-from payflux.risk.outcome import outcome_of
+from payflux.event.outcome import outcome_of
 
 COUNTS = "retry_advice:counts"
 

@@ -21,10 +21,9 @@ from pathlib import Path
 from dashboard import HEIGHTS, WIDTH
 from dashboard_panels import ROWS, Panel
 from monitoring import Prometheus
+from payflux.redis.embedded import EmbeddedServer
 from smoke import KEYS, Node
 from svg_chart import MUTED, Box, Chart, card, number, picture, scaled, table, text
-
-from payflux.embedded import EmbeddedServer
 
 SECONDS = 480.0
 STEP = 4.0

@@ -1,14 +1,14 @@
 """What the Grafana dashboard shows: its rows, their panels, and the query behind each.
 
-Every query names a metric of `payflux.metrics` or `payflux.exposition`; a test holds it to that. There is no panel of
-drivers or of geographies, as no metric counts them: they are in the exported lines.
+Every query names a metric of `payflux.telemetry.metrics` or `payflux.operations.exposition`; a test holds it to that.
+There is no panel of drivers or of geographies, as no metric counts them: they are in the exported lines.
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
-from payflux.metrics import BANDS
 from payflux.risk.scorer import RISK_SCORE_THRESHOLDS
+from payflux.telemetry.metrics import BANDS
 
 COLOURS = ("green", "yellow", "orange", "red")
 CUTS = RISK_SCORE_THRESHOLDS.parse(RISK_SCORE_THRESHOLDS.default or "")

@@ -14,13 +14,14 @@ from typing import Any
 from cyclopts import App
 from cyclopts.argument import Argument
 
-from payflux import metrics, openapi
 from payflux.cli import COMMANDS, app
-from payflux.commands.operate import HINTS
-from payflux.event_errors import CODES, REQUIRED
-from payflux.exposition import INFO, REDIS_GAUGES
-from payflux.node import SETTINGS
-from payflux.redis_admin import Durability
+from payflux.event.rules import CODES, REQUIRED
+from payflux.node.child import SETTINGS
+from payflux.operations import openapi
+from payflux.operations.exposition import INFO, REDIS_GAUGES
+from payflux.redis.backlog import Durability
+from payflux.telemetry import metrics
+from payflux.terminal.operate import HINTS
 
 ROOT = Path(__file__).parent.parent
 PAGES = (

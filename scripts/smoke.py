@@ -14,8 +14,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from payflux.embedded import EmbeddedServer
 from payflux.errors import SettingsError
+from payflux.redis.embedded import EmbeddedServer
 
 KEYS = "smoke-key-one-0123,smoke-key-two-4567"
 START_SECONDS = 30.0

@@ -21,9 +21,9 @@ from typing import Any, NamedTuple
 import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 
-from payflux.event import ADDITIVE_FIELDS, EVENT_FIELDS
-from payflux.load import AnswerError, Attempt, Form, Item, Sender, UrlError
-from payflux.traffic import Event, Traffic
+from payflux.event.decode import ADDITIVE_FIELDS, EVENT_FIELDS
+from payflux.load.sender import AnswerError, Attempt, Form, Item, Sender, UrlError
+from payflux.load.traffic import Event, Traffic
 
 STORED = ("accepted", "duplicate", "stored")
 FRESH, IMMEDIATE, LATER, INVALID = 92, 2, 3, 3

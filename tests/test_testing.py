@@ -9,12 +9,13 @@ import msgspec
 import pytest
 
 from payflux.errors import StreamUnavailable
-from payflux.event import StoredEvent
-from payflux.redis_append import RedisAppender
-from payflux.redis_keys import DEAD_LETTERS, GROUP, STREAM
-from payflux.redis_link import parse_url
-from payflux.redis_read import RedisReader
-from payflux.stream import AppendStream, Delivery, GroupMissing, LeaseLost, Ledger, ReadStream
+from payflux.event.decode import StoredEvent
+from payflux.redis.append import RedisAppender
+from payflux.redis.follow import RedisReader
+from payflux.redis.keys import DEAD_LETTERS, GROUP, STREAM
+from payflux.redis.link import parse_url
+from payflux.stream.deliveries import Delivery, Ledger
+from payflux.stream.protocol import AppendStream, GroupMissing, LeaseLost, ReadStream
 from payflux.testing import MemoryStream
 from servers import Server
 from streams import event, several

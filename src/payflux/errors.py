@@ -1,7 +1,7 @@
 """Every error PayFlux raises on purpose: one tree, with codes from a bounded set.
 
 Two of them steer the flow of events: `InvalidEvent` (refuse or dead-letter it, never retry) and `StreamUnavailable`
-(back off and keep it). Which HTTP status an error becomes is decided in `payflux.ingest` alone.
+(back off and keep it). Which HTTP status an error becomes is decided in `payflux.ingest.single` alone.
 """
 
 from collections.abc import Sequence

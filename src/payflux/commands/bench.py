@@ -17,11 +17,11 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from payflux.commands.operate import EXIT_FAILED, EXIT_USAGE, complain, emit_json
-from payflux.commands.send import keys_of_environment
-from payflux.load import Sender, UrlError
-from payflux.pressure import Pressure, Report, Requests
-from payflux.traffic import BLANK
+from payflux.load.generator import Pressure, Report, Requests
+from payflux.load.sender import Sender, UrlError
+from payflux.load.traffic import BLANK
+from payflux.terminal.keys import keys_of_environment
+from payflux.terminal.operate import EXIT_FAILED, EXIT_USAGE, complain, emit_json
 
 LOOK_SECONDS = 0.25
 DRAIN_SECONDS = 15.0

@@ -11,21 +11,21 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from payflux.commands.check_production import Deployment, deployment_of, judge_deployment
-from payflux.commands.operate import EXIT_FAILED, EXIT_USAGE, HINTS, complain, emit, emit_json, operate, printable
-from payflux.consumer import CLAIM_IDLE_SEC
-from payflux.destination import judge_file, judge_stdout
-from payflux.diagnosis import judge, would_lose
+from payflux.checks.deployed import Deployment, deployment_of, judge_deployment
+from payflux.checks.export import judge_file, judge_stdout
+from payflux.checks.production import judge_redis
+from payflux.checks.redis_server import judge, would_lose
+from payflux.consume.consumer import CLAIM_IDLE_SEC
 from payflux.errors import SettingsError, StreamUnavailable
 from payflux.exporters.fanout import EXPORT_FILE, EXPORT_MODE
-from payflux.findings import Finding
-from payflux.node import SETTINGS, load_settings
-from payflux.production import judge_redis
-from payflux.redis_admin import RedisAdmin
-from payflux.redis_append import STREAM_MAXLEN
-from payflux.redis_inspect import inspect
-from payflux.redis_link import REDIS_ADDR, REDIS_URL, RedisAddress, address_of
+from payflux.finding import Finding
+from payflux.node.child import SETTINGS, load_settings
+from payflux.redis.append import STREAM_MAXLEN
+from payflux.redis.backlog import RedisAdmin
+from payflux.redis.inspection import inspect
+from payflux.redis.link import REDIS_ADDR, REDIS_URL, RedisAddress, address_of
 from payflux.settings import Values, environment, load
+from payflux.terminal.operate import EXIT_FAILED, EXIT_USAGE, HINTS, complain, emit, emit_json, operate, printable
 
 OF_REDIS = (REDIS_ADDR, REDIS_URL, STREAM_MAXLEN, CLAIM_IDLE_SEC)
 STYLES = {"pass": "green", "warn": "yellow", "fail": "bold red"}

@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from payflux.commands.serve import refuse
 from payflux.errors import SettingsError
-from payflux.node import SETTINGS, load_settings
+from payflux.node.child import SETTINGS, load_settings
+from payflux.terminal.operate import refuse
 
 
 def config(*, json: Annotated[bool, Parameter(help="One JSON object instead of a table.")] = False) -> int:

@@ -16,16 +16,16 @@ from typing import Annotated, NoReturn
 
 from cyclopts import Parameter
 
-from payflux.commands.serve import refuse
-from payflux.commands.simulate import CONNECTIONS, Simulation
-from payflux.embedded import EmbeddedServer
 from payflux.errors import SettingsError
-from payflux.load import Sender
+from payflux.load.sender import Sender
+from payflux.load.simulation import CONNECTIONS, Simulation
+from payflux.load.traffic import Traffic, schedule
 from payflux.log import announce, log
-from payflux.node import load_settings
+from payflux.node.child import load_settings
+from payflux.node.supervisor import supervise
+from payflux.redis.embedded import EmbeddedServer
 from payflux.settings import environment, set_environment
-from payflux.supervisor import supervise
-from payflux.traffic import Traffic, schedule
+from payflux.terminal.operate import refuse
 
 KEY_FILE = "api-key"
 LISTEN = "127.0.0.1:8080"  # a laptop in a café is no server

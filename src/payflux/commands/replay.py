@@ -12,15 +12,23 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from payflux.commands.operate import EXIT_INTERRUPTED, Say, emit, narrator, operate, range_problems, redis_settings
-from payflux.commands.serve import refuse
 from payflux.errors import InvalidEvent, SettingsError, StreamUnavailable
-from payflux.lines import LineFilter, LineMaker
-from payflux.redis_entries import FIRST, id_after, parse_position
-from payflux.redis_history import PAGE, StreamHistory, is_own
-from payflux.redis_link import address_of
+from payflux.redis.entries import FIRST, id_after, parse_position
+from payflux.redis.history import PAGE, StreamHistory, is_own
+from payflux.redis.link import address_of
 from payflux.settings import Values
-from payflux.stream import Delivery, entry_key
+from payflux.stream.deliveries import Delivery, entry_key
+from payflux.terminal.lines import LineFilter, LineMaker
+from payflux.terminal.operate import (
+    EXIT_INTERRUPTED,
+    Say,
+    emit,
+    narrator,
+    operate,
+    range_problems,
+    redis_settings,
+    refuse,
+)
 
 MARK = b',"replayed":true}\n'
 NEWEST = b"+"

@@ -15,9 +15,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from payflux.errors import InvalidEvent
-from payflux.event import decode_event
-from payflux.load import AnswerError, Item, Sender, UrlError
-from payflux.settings import environment
+from payflux.event.decode import decode_event
+from payflux.load.sender import AnswerError, Item, Sender, UrlError
+from payflux.terminal.keys import keys_of_environment
 
 BODY_BYTES = 1_048_576
 BATCH_EVENTS = 1000
@@ -121,13 +121,6 @@ def send(
     else:
         _run(lines, tally, sender, batch)
     return tally.report()
-
-
-def keys_of_environment() -> list[str]:
-    """The first key a node would take, if the environment names one."""
-    environ = environment()
-    text = environ.get("PAYFLUX_API_KEYS", "").strip() or environ.get("PAYFLUX_API_KEY", "")
-    return [key.strip() for key in text.split(",") if key.strip()][:1]
 
 
 def read(file: str) -> tuple[str, list[Line]]:

@@ -5,10 +5,10 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from payflux.errors import SettingsError
-from payflux.log import last_words
-from payflux.node import load_settings
+from payflux.node.child import load_settings
+from payflux.node.supervisor import supervise
 from payflux.settings import Role
-from payflux.supervisor import EXIT_CONFIGURATION, supervise
+from payflux.terminal.operate import refuse
 
 
 def serve(*, role: Annotated[Role, Parameter(help="What this node does.")] = "all") -> int:
@@ -30,9 +30,3 @@ def serve(*, role: Annotated[Role, Parameter(help="What this node does.")] = "al
     except SettingsError as error:
         return refuse(error)
     return supervise(values, role)
-
-
-def refuse(error: SettingsError) -> int:
-    """Say on stderr what is wrong with the configuration, one line a problem."""
-    last_words("".join(f"payflux: {line}\n" for line in error.problems))
-    return EXIT_CONFIGURATION

@@ -11,15 +11,24 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.text import Text
 
-from payflux.commands.operate import EXIT_USAGE, Say, complain, emit, narrator, operate, printable, redis_settings
-from payflux.commands.serve import refuse
 from payflux.errors import InvalidEvent, SettingsError, StreamUnavailable
-from payflux.lines import LineFilter, LineMaker, ScoredLine
-from payflux.redis_entries import FIRST, id_after
-from payflux.redis_history import PAGE, StreamHistory
-from payflux.redis_link import address_of
+from payflux.redis.entries import FIRST, id_after
+from payflux.redis.history import PAGE, StreamHistory
+from payflux.redis.link import address_of
 from payflux.settings import Values
-from payflux.stream import Delivery, entry_key
+from payflux.stream.deliveries import Delivery, entry_key
+from payflux.terminal.lines import LineFilter, LineMaker, ScoredLine
+from payflux.terminal.operate import (
+    EXIT_USAGE,
+    Say,
+    complain,
+    emit,
+    narrator,
+    operate,
+    printable,
+    redis_settings,
+    refuse,
+)
 
 Outcome = Literal["success", "failure", "neutral"]
 Band = Literal["low", "elevated", "high", "critical"]

@@ -11,7 +11,8 @@ from typing import Literal, NamedTuple
 from payflux.errors import ExportFailed
 from payflux.exporters import Exporter
 from payflux.log import log
-from payflux.metrics import (
+from payflux.settings import Setting, choice, integer, optional
+from payflux.telemetry.metrics import (
     EXPORT_ERRORS,
     EXPORT_LAST_ERROR,
     EXPORT_LAST_SUCCESS,
@@ -21,7 +22,6 @@ from payflux.metrics import (
     EXPORTED,
     Metrics,
 )
-from payflux.settings import Setting, choice, integer, optional
 
 EXPORT_MODE = Setting(
     "PAYFLUX_EXPORT_MODE", choice("stdout", "file", "both"), "stdout", "Where event lines go: stdout, file or both."

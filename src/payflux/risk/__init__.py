@@ -9,7 +9,7 @@ from typing import Protocol, cast
 
 import msgspec
 
-from payflux.risk.outcome import Outcome
+from payflux.event.outcome import Outcome
 
 BANDS = ("low", "elevated", "high", "critical")
 """From harmless to worst; the three thresholds lie between them."""

@@ -5,8 +5,8 @@ from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator
 
+from payflux.event.outcome import Outcome
 from payflux.risk import BANDS, INSUFFICIENT_DATA, Assessment, Detector, detector_class
-from payflux.risk.outcome import Outcome
 from payflux.settings import Setting, flag, integer
 
 Thresholds = tuple[float, float, float]

@@ -3,7 +3,7 @@
 from collections import deque
 from operator import sub
 
-from payflux.risk.outcome import Outcome
+from payflux.event.outcome import Outcome
 
 BUCKET_SEC = 10
 BUCKET_MS = BUCKET_SEC * 1000

@@ -1,0 +1,57 @@
+"""`payflux check --production`: the points of the checklist beyond Redis."""
+
+import asyncio
+from dataclasses import dataclass
+
+from payflux.checks.deployment import judge_alerting, judge_node, parse_base
+from payflux.checks.export import judge_disk
+from payflux.checks.production import judge_settings
+from payflux.checks.rotation import judge_rotation, judge_stdout_rotation
+from payflux.errors import SettingsError
+from payflux.exporters.fanout import EXPORT_FILE, EXPORT_MODE
+from payflux.finding import Finding
+from payflux.http.listeners import HTTP_ADDR
+from payflux.settings import Values
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """Where the parts of a deployment are asked; `prometheus` is None when it was not named."""
+
+    node: str
+    prometheus: str | None
+
+
+def deployment_of(values: Values, node: str | None, prometheus: str | None) -> Deployment:
+    """Read the addresses given on the command line.
+
+    Args:
+        values: the node's settings, which say where it listens.
+        node: its address; None for that of the settings, on this machine.
+        prometheus: address of Prometheus, or None.
+
+    Raises:
+        SettingsError: one line for each that is none.
+    """
+    host, port = values[HTTP_ADDR]
+    local = "127.0.0.1" if host in ("", "0.0.0.0", "::") else f"[{host}]" if ":" in host else host
+    given = {"--node": node or f"http://{local}:{port}"} | ({"--prometheus": prometheus} if prometheus else {})
+    bases, problems = {}, []
+    for option, text in given.items():
+        try:
+            bases[option] = parse_base(text)
+        except ValueError as error:
+            problems.append(f"{option} {text}: expected {error}")
+    if problems:
+        raise SettingsError(problems)
+    return Deployment(bases["--node"], bases.get("--prometheus"))
+
+
+async def judge_deployment(values: Values, deployment: Deployment) -> list[Finding]:
+    """Keys, rate, node, alerting, disk and rotation."""
+    mode, path = values[EXPORT_MODE], values[EXPORT_FILE]
+    file = path if mode != "stdout" else None
+    node = await asyncio.to_thread(judge_node, deployment.node)
+    alerting = await asyncio.to_thread(judge_alerting, deployment.prometheus)
+    rotation = judge_rotation(file) if file is not None else judge_stdout_rotation()
+    return [*judge_settings(values), *node, alerting, judge_disk(file), rotation]

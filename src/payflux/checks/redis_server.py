@@ -1,0 +1,250 @@
+"""What an operator should know of the connected Redis: facts in, findings out."""
+
+import re
+
+from payflux.finding import Finding
+from payflux.redis.backlog import Durability
+from payflux.redis.inspection import KINDS, Facts
+from payflux.redis.keys import DEAD_LETTERS, GROUP, STREAM
+from payflux.stream.deliveries import Backlog
+
+OLDEST = {"Redis": (6, 2), "Valkey": (7, 2)}
+SKEW_MS = (1000, 60_000)  # to be warned of, and too much
+FULL = (0.8, 0.95)  # shares of the memory
+UNBOUNDED_FULL = (0.6, 0.85)  # without maxmemory, of the machine's: a fork to rewrite the AOF needs room too
+UNREAD = (0.5, 0.9)  # shares of the stream's length
+
+
+def judge(facts: Facts, durability: Durability, backlog: Backlog, maxlen: int, claim_idle_sec: int) -> list[Finding]:
+    """Everything about Redis.
+
+    Args:
+        facts: what it said.
+        durability: what it does with what it has acknowledged.
+        backlog: what waits in the stream.
+        maxlen: approximate length the stream is trimmed to; 0 = never.
+        claim_idle_sec: after which pending entries are taken over.
+    """
+    return [
+        _version(facts),
+        _role(facts, durability),
+        _writes(facts),
+        _aof(facts, durability),
+        _fsync(facts, durability),
+        _eviction(durability),
+        _memory(facts, backlog, maxlen),
+        _clock(facts),
+        _keys(facts),
+        _stream(facts, backlog, maxlen),
+        _group(facts, backlog, claim_idle_sec),
+        _dead_letters(facts, backlog),
+    ]
+
+
+def _product(facts: Facts) -> tuple[str, str]:
+    if "valkey_version" in facts.info:
+        return "Valkey", facts.info["valkey_version"]
+    return "Redis", facts.info.get("redis_version", "")
+
+
+def _version(facts: Facts) -> Finding:
+    name, version = _product(facts)
+    wanted = ".".join(map(str, OLDEST[name]))
+    numbers = re.match(r"(\d+)\.(\d+)", version)
+    if numbers is None:
+        return Finding("version", "warn", "it does not tell its version", f"make sure that it is {wanted} or newer")
+    if (int(numbers[1]), int(numbers[2])) < OLDEST[name]:
+        return Finding("version", "fail", f"{name} {version} is too old", f"use {name} {wanted} or newer")
+    return Finding("version", "pass", f"{name} {version}")
+
+
+def _role(facts: Facts, durability: Durability) -> Finding:
+    if durability.role == "slave":
+        primary = f"{facts.info.get('master_host', '')}:{facts.info.get('master_port', '')}"
+        fix = f"point REDIS_ADDR or REDIS_URL at the primary ({primary})"
+        return Finding("role", "fail", "it is a replica, which takes no writes", fix)
+    if facts.info.get("cluster_enabled") == "1":
+        reason = "it is a node of a Redis Cluster, and the keys of PayFlux lie in different slots"
+        return Finding("role", "fail", reason, "use a single primary, with or without replicas")
+    if durability.role != "master":
+        return Finding("role", "warn", "it does not tell its role", "make sure that it is a primary")
+    replicas = int(facts.info.get("connected_slaves", "0"))
+    return Finding("role", "pass", f"primary with {replicas} replica{'' if replicas == 1 else 's'}")
+
+
+def _writes(facts: Facts) -> Finding:
+    if facts.refusal is not None:
+        return Finding("writes", "fail", f"it refuses writes: {facts.refusal}", WRITE_FIXES.get(facts.refusal.code, ""))
+    if not facts.scripts:
+        return Finding("writes", "fail", "it refuses scripts (EVAL)", "give the user the rights +eval +evalsha")
+    return Finding("writes", "pass", "it takes writes and runs scripts")
+
+
+WRITE_FIXES = {
+    "redis_readonly": "point REDIS_ADDR or REDIS_URL at the primary",
+    "redis_oom": "raise maxmemory, or let the consumer catch up",
+    "redis_misconf": "free space on Redis's disk; its log says more",
+    "redis_auth": "give the user rights on the keys events_stream* and {events_stream}:*",
+}
+"""What to do about refused writes, by the code of the refusal."""
+
+
+def _aof(facts: Facts, durability: Durability) -> Finding:
+    if durability.aof == "unknown":
+        return Finding("aof", "warn", "it does not tell whether its append-only file is on", "ask whoever operates it")
+    if durability.aof == "off":
+        fix = "CONFIG SET appendonly yes, and appendonly yes in redis.conf"
+        return Finding("aof", "fail", "the append-only file is off: accepted events die with Redis", fix)
+    if facts.info.get("aof_last_write_status", "ok") != "ok":
+        return Finding("aof", "fail", "the last write to the append-only file failed", "free space on Redis's disk")
+    if facts.info.get("aof_last_bgrewrite_status", "ok") != "ok":
+        fix = "look at Redis's log: memory for the fork, or space on its disk"
+        return Finding("aof", "warn", "the last rewrite of the append-only file failed, so it grows", fix)
+    return Finding("aof", "pass", "the append-only file is on")
+
+
+def _fsync(facts: Facts, durability: Durability) -> Finding:
+    if durability.aof == "off":
+        return Finding("fsync", "warn", "without an append-only file nothing is synced", "see aof")
+    if durability.fsync not in ("always", "everysec", "no"):
+        return Finding("fsync", "warn", "it does not tell its fsync policy", "make sure that it is everysec or always")
+    if durability.fsync == "no":
+        return Finding(
+            "fsync", "warn", "appendfsync no: the kernel decides when", "CONFIG SET appendfsync everysec, or always"
+        )
+    if facts.config.get("no-appendfsync-on-rewrite") == "yes":
+        reason = f"appendfsync {durability.fsync}, but not while the file is rewritten"
+        return Finding("fsync", "warn", reason, "CONFIG SET no-appendfsync-on-rewrite no")
+    return Finding("fsync", "pass", f"appendfsync {durability.fsync}")
+
+
+def _eviction(durability: Durability) -> Finding:
+    policy, fix = durability.policy, "CONFIG SET maxmemory-policy noeviction, and the same in redis.conf"
+    if policy == "noeviction":
+        return Finding("eviction", "pass", "noeviction: a full Redis refuses instead of forgetting")
+    if policy.startswith("allkeys-"):
+        return Finding("eviction", "fail", f"{policy}: a full Redis deletes the stream or its marks", fix)
+    if policy.startswith("volatile-"):
+        return Finding("eviction", "warn", f"{policy}: a full Redis deletes the consumer's lease", fix)
+    return Finding("eviction", "warn", "it does not tell its eviction policy", fix)
+
+
+def _memory(facts: Facts, backlog: Backlog, maxlen: int) -> Finding:
+    used, limit = int(facts.info.get("used_memory", "0")), int(facts.info.get("maxmemory", "0"))
+    room, shares = (limit, FULL) if limit else (int(facts.info.get("total_system_memory", "0")), UNBOUNDED_FULL)
+    if not used or not room:
+        return Finding("memory", "warn", "it does not tell its memory", "watch it where Redis is operated")
+    what = "maxmemory" if limit else "the machine's memory, without maxmemory"
+    reason = f"{_size(used)} of {_size(room)} ({what}) used"
+    fix = "raise maxmemory" if limit else "give it a machine with more memory, and set maxmemory"
+    fix += ", or lower PAYFLUX_STREAM_MAXLEN"
+    if used > shares[0] * room:
+        return Finding("memory", "fail" if used > shares[1] * room else "warn", reason, fix)
+    if facts.stream_bytes and backlog.length:
+        growth = max(0, maxlen - backlog.length) * facts.stream_bytes // backlog.length
+        if used + growth > shares[1] * room:
+            reason += f", and {_size(growth)} more when the stream has {maxlen:,} entries"
+            return Finding("memory", "warn", reason, fix)
+    return Finding("memory", "pass", reason)
+
+
+def _clock(facts: Facts) -> Finding:
+    skew, doubt = facts.skew_ms, facts.round_trip_ms / 2
+    apart = max(0.0, abs(skew) - doubt)
+    reason = f"Redis's clock is {abs(skew):,.0f} ms {'ahead' if skew > 0 else 'behind'} (give or take {doubt:,.1f} ms)"
+    if apart <= SKEW_MS[0]:
+        return Finding("clock", "pass", reason)
+    fix = "run NTP (chrony, systemd-timesyncd) on both machines: risk and replay go by Redis's clock"
+    return Finding("clock", "fail" if apart > SKEW_MS[1] else "warn", reason, fix)
+
+
+def _keys(facts: Facts) -> Finding:
+    wrong = [f"{key} is a {kind}, not a {KINDS[key]}" for key, kind in facts.kinds.items() if kind != KINDS[key]]
+    if wrong:
+        fix = "another program uses these names: RENAME its keys, or give PayFlux a database of its own in REDIS_URL"
+        return Finding("keys", "fail", "; ".join(wrong), fix)
+    return Finding("keys", "pass", f"{len(facts.kinds)} of PayFlux's keys are there, each of the right type")
+
+
+def _stream(facts: Facts, backlog: Backlog, maxlen: int) -> Finding:
+    if STREAM not in facts.kinds:
+        return Finding("stream", "pass", f"there is no {STREAM} yet; the first event makes it")
+    reason = f"{backlog.length:,} entries"
+    if not maxlen:
+        return Finding(
+            "stream", "warn", f"{reason}, and never trimmed", "set PAYFLUX_STREAM_MAXLEN, or watch the memory"
+        )
+    unread = backlog.lag / maxlen
+    reason += f" of about {maxlen:,}"
+    if unread > UNREAD[0]:
+        reason += f", {backlog.lag:,} of them unread: unread entries are trimmed soon"
+        fix = "see that a consumer runs and that its export keeps up, and raise PAYFLUX_STREAM_MAXLEN"
+        return Finding("stream", "fail" if unread > UNREAD[1] else "warn", reason, fix)
+    return Finding("stream", "pass", reason)
+
+
+def _group(facts: Facts, backlog: Backlog, claim_idle_sec: int) -> Finding:
+    groups = {group.name: group for group in facts.groups}
+    others = ", ".join(f"{name} ({group.pending:,} pending)" for name, group in groups.items() if name != GROUP)
+    others = f"; other groups: {others}" if others else ""
+    if GROUP not in groups:
+        if not backlog.length:
+            return Finding("group", "pass", f"there is no {GROUP} yet; the first consumer makes it{others}")
+        return Finding("group", "warn", f"there is no {GROUP}: nobody has consumed yet{others}", "start payflux serve")
+    consumers = groups[GROUP].consumers
+    waiting = f"{backlog.pending:,} pending, {backlog.lag:,} unread"
+    if not facts.consumed and (backlog.pending or backlog.lag):
+        return Finding("group", "warn", f"{waiting}, and no consumer is at work{others}", "start payflux serve")
+    if (facts.oldest_pending_ms or 0) > 2000 * claim_idle_sec:
+        stuck = max(consumers, key=lambda name: consumers[name][0], default="")
+        reason = f"{waiting}, one for {facts.oldest_pending_ms or 0:,} ms; most of them at {stuck}{others}"
+        return Finding("group", "warn", reason, "see the log of the consumer that is at work")
+    at_work = f"consumed now (consumers known: {len(consumers):,})" if facts.consumed else "no consumer is at work"
+    return Finding("group", "pass", f"{waiting}; {at_work}{others}")
+
+
+def _dead_letters(facts: Facts, backlog: Backlog) -> Finding:
+    if DEAD_LETTERS not in facts.kinds or not backlog.dead:
+        return Finding("dead_letters", "pass", "there are none")
+    reasons = ", ".join(f"{count:,} {reason}" for reason, count in facts.dead_reasons.most_common(5))
+    return Finding("dead_letters", "warn", f"{backlog.dead:,}: {reasons}", "payflux dlq list")
+
+
+def would_lose(facts: Facts, durability: Durability, now: float) -> str:
+    """What the connected Redis would lose in a crash, in plain words.
+
+    Sources: the Redis documentation on persistence, and `flushAppendOnlyFile` in its source: with `everysec` a write
+    waits up to 2 seconds for a slow fsync.
+
+    Args:
+        facts: what it said.
+        durability: what it does with what it has acknowledged.
+        now: Unix seconds.
+    """
+    loss = _loss(facts, durability, now)
+    if facts.info.get("connected_slaves", "0") != "0":
+        loss += "; a fail-over to a replica loses what that had not received"
+    return loss
+
+
+def _loss(facts: Facts, durability: Durability, now: float) -> str:
+    if durability.aof == "off":
+        if not facts.config.get("save", "?"):
+            return "everything: it writes nothing to disk"
+        saved, changes = facts.info.get("rdb_last_save_time", ""), facts.info.get("rdb_changes_since_last_save", "?")
+        minutes = f"{(now - int(saved)) / 60:,.0f} minutes ago" if saved.isdigit() else "unknown when"
+        return f"everything since its last snapshot ({minutes}, {changes} changes since)"
+    if durability.aof == "unknown":
+        return "nobody knows: it does not tell how it persists"
+    return FSYNC_LOSSES.get(durability.fsync, "nobody knows: it does not tell its fsync policy")
+
+
+FSYNC_LOSSES = {
+    "always": "nothing it has accepted, provided that its disk keeps what it calls written",
+    "everysec": "if its process dies normally nothing, if its machine dies up to 2 seconds of accepted events",
+    "no": "if its machine dies what the kernel had not written yet, usually up to 30 seconds of accepted events",
+}
+
+
+def _size(number: int) -> str:
+    return f"{number / (1 << 30):,.1f} GiB" if number >= 1 << 30 else f"{number / (1 << 20):,.1f} MiB"

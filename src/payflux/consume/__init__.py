@@ -1,0 +1,1 @@
+"""Consumers' side: membership, follow, decide, settle, ledger, line."""

@@ -1,0 +1,1 @@
+"""What an event is: decode, rules, card-number guard, outcome."""

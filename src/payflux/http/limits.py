@@ -1,0 +1,39 @@
+"""What a connection to the HTTP server may take, and what is answered when it takes more."""
+
+from dataclasses import dataclass
+
+from payflux.http.messages import problem
+
+BAD_REQUEST = problem(400, "bad_request", "this is not a valid HTTP/1.1 request")
+HEAD_TOO_LARGE = problem(431, "head_too_large", "the request line and headers, or the trailers, are too large")
+BODY_TOO_LARGE = problem(413, "body_too_large", "the body is too large")
+TIMED_OUT = problem(408, "request_timeout", "the request did not arrive in time")
+INTERNAL_ERROR = problem(500, "internal_error", "unexpected failure; sending the same request again is safe")
+TOO_MANY_CONNECTIONS = problem(
+    503, "too_many_connections", "the server has no room for another connection", headers=[(b"Retry-After", b"1")]
+)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a connection, and all of them together, may take.
+
+    Attributes:
+        head_bytes: request line and headers.
+        body_bytes: decoded body.
+        head_seconds: from a head's first byte to its last; also how long a new connection may stay silent.
+        body_seconds: from a request's first byte to its last.
+        idle_seconds: between two requests.
+        write_seconds: how long a client may leave its answers unread.
+        connections: open at the same time.
+        pipeline: requests of one connection that are with the handler; reading pauses there.
+    """
+
+    head_bytes: int = 16_384
+    body_bytes: int = 1_048_576
+    head_seconds: float = 10
+    body_seconds: float = 30
+    idle_seconds: float = 75
+    write_seconds: float = 30
+    connections: int = 4096
+    pipeline: int = 64

@@ -1,0 +1,292 @@
+"""From the bytes of one connection to its requests.
+
+llhttp (by httptools) finds the messages and refuses nearly all smuggling, `payflux.http.head` the rest. The parser
+cannot be paused within a call, so a read is given to it in slices: that bounds what a client can make us hold.
+
+Producers send the same head again and again. A head that is, byte for byte, one that llhttp accepted before means what
+it meant then, so a read of exactly one request with a known head needs no parser: half of the cost of a request.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple, Protocol
+
+from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpRequestParser
+
+from payflux.http.head import PLAIN, BadHead, HeadReader, replay, size
+from payflux.http.limits import BAD_REQUEST, BODY_TOO_LARGE, HEAD_TOO_LARGE, INTERNAL_ERROR, Limits
+from payflux.http.messages import Lane, Request, Response
+from payflux.log import log
+
+SLICE_BYTES = 4096
+"""How much is parsed at a time; more only of a body whose length was announced."""
+KNOWN_HEADS = 1024
+"""How many heads are remembered for all connections of a server; then they are forgotten, and learnt anew."""
+FUTILE_HEADS = 64
+"""A connection whose heads were new this many times on end is one whose heads never repeat: it learns no more."""
+
+# What is read next. Phases are compared: HEAD and CHUNKS may go on without a body's progress for `head_bytes` only.
+IDLE: Final = 0
+HEAD: Final = 1
+CHUNKS: Final = 2
+BODY: Final = 3
+DEAF: Final = 4  # nothing any more
+
+
+class KnownHead(NamedTuple):
+    """What a head that was accepted before means."""
+
+    method: str
+    path: str
+    query: str
+    headers: dict[bytes, bytes]
+    length: int
+    lane: Lane | None
+
+
+class Sink(Protocol):
+    """What the requests are told to."""
+
+    def begin(self, request: Request, persistence: int, *, expects: bool) -> None:
+        """A head has been read; raises Stopped, after an answer was decided, when nothing more is to be read."""
+
+    def complete(self) -> None:
+        """The request begun last is complete; sets the reader deaf when it was the last."""
+
+    def fail(self, response: Response) -> None:
+        """What is being read cannot be accepted; sets the reader deaf."""
+
+    def crowded(self) -> bool:
+        """Whether reading has to wait."""
+
+
+class Stopped(Exception):
+    """Raised within the parser's callbacks: the answer is decided, and nothing more is read."""
+
+
+class Reader:
+    """Reads requests; the methods called `on_…` are what httptools calls.
+
+    Args:
+        sink: told of each request.
+        limits: what a request may take.
+        now: a monotonic clock.
+        known: the heads remembered by the server.
+
+    Attributes:
+        phase: what is read next.
+        since: when that began.
+        draining: the body being read is dropped.
+    """
+
+    __slots__ = (
+        "_body", "_futile", "_head", "_headers", "_known", "_learning", "_learnt", "_limits", "_memory", "_missing",
+        "_now", "_parser", "_received", "_replay", "_request", "_sink", "_slice", "_spanned", "_url", "draining",
+        "phase", "since",
+    )  # fmt: skip
+
+    def __init__(self, sink: Sink, limits: Limits, now: Callable[[], float], known: dict[bytes, KnownHead]) -> None:
+        self._sink = sink
+        self._limits = limits
+        self._now = now
+        self._known = known
+        self._slice = min(SLICE_BYTES, limits.head_bytes)
+        self._parser = HttpRequestParser(self)
+        self._head = HeadReader()
+        self._memory: dict[str, Any] = {}
+        self.phase: int = IDLE
+        self.since = now()
+        self.draining = False
+        self._url = b""
+        self._headers: dict[bytes, bytes] = {}
+        self._request: Request | None = None  # from the end of its head to the end of its body
+        self._body: bytes | bytearray = b""
+        self._received = 0  # of the body
+        self._missing = 0  # of an announced body
+        self._spanned = 0  # bytes of the slices without an end of the head, or without progress of the body
+        self._replay = b""
+        self._futile = 0  # new heads on end
+        self._learning = False
+        self._learnt: Request | None = None
+
+    def read(self, data: bytes) -> bytes:
+        """Read requests until the data, the connection or the sink's room comes to its end.
+
+        Args:
+            data: what follows everything read before.
+
+        Returns:
+            What has to be read later, because the sink is crowded.
+        """
+        learning = False
+        if self.phase == IDLE:
+            self._spanned = 0
+            if self._futile < FUTILE_HEADS:
+                if self._recall(data):
+                    return b""
+                learning = self._learning = len(data) <= self._slice
+        begin, end = 0, len(data)
+        while begin < end and self.phase != DEAF:
+            if begin and self._sink.crowded():
+                break
+            stop = begin + (self._slice if self.phase != BODY else max(self._slice, self._missing))
+            begin += self._feed(data if end <= stop and not begin else data[begin:stop])
+        if learning:
+            self._learn(data)
+        return data[begin:] if begin < end and self.phase != DEAF else b""
+
+    def close(self) -> None:
+        """Let go of the parser, which refers back to this reader, and of what has been read."""
+        self.phase = DEAF
+        self._body = b""
+        del self._parser
+
+    # heads known before
+
+    def _recall(self, data: bytes) -> bool:
+        end = data.find(b"\r\n\r\n") + 4
+        known = self._known.get(data[:end])
+        if known is None:
+            self._futile += 1
+            return False
+        method, path, query, headers, length, _ = known
+        if len(data) - end != length:
+            return False
+        self._futile = 0
+        self.since = self._now()
+        request = Request(method, path, query, headers, b"", length, self._memory)
+        self._sink.begin(request, PLAIN, expects=False)
+        if self.draining:
+            self.draining = False
+        else:
+            request.body = data[end:]
+        self._sink.complete()
+        return True
+
+    def _learn(self, data: bytes) -> None:
+        """Remember the head of data, if that was exactly one admitted request of the usual kind."""
+        self._learning = False
+        request, self._learnt = self._learnt, None
+        if request is None:
+            return
+        end = data.find(b"\r\n\r\n") + 4
+        length = request.content_length
+        if length == len(data) - end:
+            if len(self._known) >= KNOWN_HEADS:
+                self._known.clear()
+            self._known[data[:end]] = KnownHead(
+                request.method, request.path, request.query, request.headers, length, request.lane
+            )
+
+    # by the parser
+
+    def _feed(self, piece: bytes) -> int:
+        taken = len(piece)
+        try:
+            self._parser.feed_data(piece)
+        except HttpParserUpgrade as upgrade:
+            taken = upgrade.args[0]
+            self._ignore_upgrade()
+        except HttpParserError as error:
+            if self.phase != DEAF:
+                self._sink.fail(_blame(error))
+        if HEAD <= self.phase <= CHUNKS:
+            self._spanned += taken
+            if self._spanned > self._limits.head_bytes:
+                self._sink.fail(HEAD_TOO_LARGE)
+        return taken
+
+    def _ignore_upgrade(self) -> None:
+        """Go on in HTTP/1.1. llhttp has taken the body for the other protocol: make it expect that body again."""
+        self._parser = HttpRequestParser(self)
+        if self._replay:
+            phase = self.phase
+            self._parser.feed_data(self._replay)
+            self._replay = b""
+            self.phase = phase
+
+    def _stop(self, response: Response) -> None:
+        self._sink.fail(response)
+        raise Stopped
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        if self.phase == DEAF:
+            raise Stopped
+        self.phase = HEAD
+        self.since = self._now()
+        self._url = b""
+        self._headers = {}
+
+    def on_url(self, url: bytes) -> None:
+        """A piece of the request target."""
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header; or a trailer, which is dropped with the dictionary it lands in."""
+        name = name.lower()
+        value = value.rstrip(b" \t")
+        headers = self._headers
+        headers[name] = headers[name] + b", " + value if name in headers else value
+
+    def on_headers_complete(self) -> None:
+        """Tell of the request, before anything of its body is read."""
+        if self._replay:
+            return
+        headers = self._headers
+        if self._spanned > 0 and size(self._url, headers) > self._limits.head_bytes:
+            self._stop(HEAD_TOO_LARGE)
+        head = self._head
+        request = self._request = head.read(self._parser, self._url, headers, self._memory)
+        length = request.content_length
+        if length is None:
+            self.phase = CHUNKS
+            self._headers = {}
+        else:
+            self.phase = BODY
+            self._missing = length
+        if head.upgrades and length != 0:
+            self._replay = replay(length)
+        self._sink.begin(request, head.persistence, expects=head.expects)
+
+    def on_body(self, piece: bytes) -> None:
+        """A piece of the body, and nearly always the whole."""
+        self._spanned = 0
+        self._missing -= len(piece)
+        self._received += len(piece)
+        if self._received > self._limits.body_bytes:
+            self._stop(BODY_TOO_LARGE)
+        if self.draining:
+            return
+        if not self._body:
+            self._body = piece
+        elif isinstance(self._body, bytes):
+            self._body = bytearray(self._body + piece)
+        else:
+            self._body += piece
+
+    def on_message_complete(self) -> None:
+        """The request is complete."""
+        request = self._request
+        if self._replay or request is None:
+            return
+        self._request = None
+        self.phase = IDLE
+        self._spanned = -self._slice  # the next head begins somewhere in this slice
+        self._received = 0
+        if self._learning:
+            self._learning = False
+            if not self.draining and self._head.usual:
+                self._learnt = request
+        self.draining = False
+        if self._body:
+            request.body = bytes(self._body)
+            self._body = b""
+        self._sink.complete()
+
+
+def _blame(error: HttpParserError) -> Response:
+    cause = error.__context__
+    if isinstance(error, HttpParserCallbackError) and not isinstance(cause, (BadHead, Stopped)):
+        log("error", "http_reader_failed", error=type(cause).__name__)
+        return INTERNAL_ERROR
+    return BAD_REQUEST

@@ -1,0 +1,40 @@
+"""Paths and methods: a dictionary look-up for a dozen fixed paths."""
+
+from collections.abc import Mapping
+
+from payflux.http.messages import Handler, Request, Respond, Response, problem
+
+NOT_FOUND = problem(404, "not_found", "no such path")
+
+
+class Router:
+    """Sends each request to the handler of its path and method.
+
+    Args:
+        routes: by path, then method. HEAD goes to GET's handler; the server leaves the body away.
+    """
+
+    def __init__(self, routes: Mapping[str, Mapping[str, Handler]]) -> None:
+        self._routes: dict[tuple[str, str], Handler] = {}
+        self._allow: dict[str, Response] = {}
+        for path, methods in routes.items():
+            for method, handler in methods.items():
+                self._routes[path, method] = handler
+                if method == "GET":
+                    self._routes[path, "HEAD"] = handler
+            names = sorted({*methods, "HEAD"} if "GET" in methods else methods)
+            allow = ", ".join(names)
+            self._allow[path] = problem(
+                405, "method_not_allowed", f"this path takes {allow}", headers=[(b"Allow", allow.encode())]
+            )
+
+    def admit(self, request: Request) -> Response | None:
+        """Refuse unknown paths and methods, then ask the handler."""
+        handler = self._routes.get((request.path, request.method))
+        if handler is None:
+            return self._allow.get(request.path) or NOT_FOUND
+        return handler.admit(request)
+
+    def handle(self, request: Request, respond: Respond) -> None:
+        """Pass an admitted request on."""
+        self._routes[request.path, request.method].handle(request, respond)

@@ -1,0 +1,1 @@
+"""Producers' side: admission, single events, batches, answers."""

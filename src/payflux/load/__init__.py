@@ -1,0 +1,1 @@
+"""Traffic, incidents, senders, latencies: what simulates and measures."""

@@ -1,0 +1,298 @@
+"""The supervisor of a node: owns sockets, shared memory and signals, starts children and replaces the dead.
+
+It never touches an event, so it has nothing to fail at.
+"""
+
+import asyncio
+import errno
+import os
+import secrets
+import signal
+import socket
+import sys
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from payflux.http.listeners import HTTP_ADDR, listen
+from payflux.ingest.gatekeeper import BUCKETS, keys_of
+from payflux.log import count_dropped, log
+from payflux.node.child import CONSUMER_NAME, NAME_TAKEN, PANIC_MODE, WORKERS, Plan
+from payflux.operations.health import CONSUMER, SUPERVISOR
+from payflux.settings import Role, Values
+from payflux.telemetry.metrics import CHILD_DEATHS, LOG_LINES_DROPPED, Metrics, create_slab, state_slot
+
+EXIT_FAILED = 1
+EXIT_CONFIGURATION = 2
+DEATHS, DEATH_SECONDS = 5, 60.0
+BACKOFF_SECONDS = (0.1, 5.0)
+REOPEN_SECONDS = 0.1  # hang-ups that come together count as one
+HURRY_SECONDS = 1.0  # signals that come together count as one; a later one hurries
+INGEST_SECONDS, CONSUMER_SECONDS = 12.0, 14.0  # together with what follows below the 30 s of a shutdown
+HINTS = {
+    errno.EADDRINUSE: "another program listens there, perhaps another node: set HTTP_ADDR",
+    errno.EACCES: "ports below 1024 take a privilege: set HTTP_ADDR to another one",
+}
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+def default_workers() -> int:
+    """Half the CPUs this process may use, 1 to 8: the consumer and Redis need the others."""
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with suppress(OSError, ValueError, IndexError):
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()[:2]
+        cpus = min(cpus, max(1, round(int(quota) / int(period))))
+    return max(1, min(8, cpus // 2))
+
+
+class Member:
+    """One child: its plan, and the process that carries it out just now."""
+
+    def __init__(self, plan: Plan, inherits: tuple[int, ...]) -> None:
+        self.plan = plan
+        self.inherits = inherits
+        self.process: asyncio.subprocess.Process | None = None
+        self.control: socket.socket | None = None
+        self.ready = False
+
+    def tell(self, word: bytes) -> None:
+        """Say something to the process; a dead one hears nothing."""
+        if self.control is not None:
+            with suppress(OSError):
+                self.control.send(word)
+
+
+class Supervisor:
+    """A node from its start to its end.
+
+    Args:
+        values: its settings.
+        role: what its children do.
+        on_ready: called once with the address, when every child is at work.
+    """
+
+    def __init__(self, values: Values, role: Role, on_ready: Callable[[str, int], None] | None = None) -> None:
+        self._values, self._role, self._on_ready = values, role, on_ready
+        self._workers = (values[WORKERS] or default_workers()) if role != "consume" else 0
+        self._members: list[Member] = []
+        self._watching: set[asyncio.Task[None]] = set()
+        self._deaths: deque[float] = deque(maxlen=DEATHS)
+        self._done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._stopping_since: float | None = None
+        self._reopening = False
+        self._address = ("", 0)
+
+    async def run(self) -> int:
+        """Start the node and keep it until a signal ends it; returns the exit code."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._terminate)
+        try:
+            self._prepare()
+        except OSError as error:
+            address = "{}:{}".format(*self._values[HTTP_ADDR])
+            hint = HINTS.get(error.errno or 0, "set HTTP_ADDR to an address of this machine")
+            log("error", "cannot_listen", address=address, detail=str(error), hint=hint)
+            return EXIT_CONFIGURATION
+        for member in self._members:
+            await self._start(member)
+        code = await self._done
+        await self._stop()
+        return code
+
+    def _prepare(self) -> None:
+        sockets = listen(self._values[HTTP_ADDR], max(1, self._workers))
+        host, self._port = self._values[HTTP_ADDR][0], sockets[0].getsockname()[1]
+        self._address = (f"[{host}]" if ":" in host else host, self._port)
+        stdout = os.dup(1)
+        with Path(os.devnull).open("w") as null:
+            os.dup2(null.fileno(), 1)  # the consumer alone writes to it
+        consumes = self._role != "ingest"
+        names = [f"ingest-{number}" for number in range(self._workers)]
+        slab = create_slab(
+            [SUPERVISOR, *([CONSUMER] if consumes else []), *names], **{BUCKETS: 8 * len(keys_of(self._values))}
+        )
+        self._metrics = metrics = Metrics(slab, SUPERVISOR)
+        count_dropped(lambda lines: metrics.add(LOG_LINES_DROPPED, n=lines))
+        self._slab, self._sockets = slab, sockets  # kept open: a dead child's queued connections wait for the next
+        token = secrets.token_hex(16)
+        consumer = self._values[CONSUMER_NAME] or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+
+        def member(name: str, listener: int, out: int) -> Member:
+            plan = Plan(
+                child=name,
+                slab=slab.fd,
+                control=-1,
+                listener=listener,
+                stdout=out,
+                ingests=name != CONSUMER,
+                consumes=name == CONSUMER,
+                workers=self._workers,
+                node_consumes=consumes,
+                token=token,
+                consumer=consumer,
+            )
+            return Member(plan, tuple(fd for fd in (slab.fd, listener, out) if fd >= 0))
+
+        if consumes:
+            listener = sockets[0].fileno() if self._role == "consume" else -1
+            self._members.append(member(CONSUMER, listener, stdout))
+        for number, name in enumerate(names):
+            self._members.append(member(name, sockets[number % len(sockets)].fileno(), -1))
+
+    async def _start(self, member: Member) -> None:
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        member.plan.control, member.control, member.ready = theirs.fileno(), ours, False
+        command = (sys.executable, "-P", "-m", "payflux.node.child", msgspec.json.encode(member.plan).decode())
+        # Until it has its handlers, a signal must wait and not end it; the mask is inherited.
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        try:
+            member.process = await asyncio.create_subprocess_exec(
+                *command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(), *member.inherits),
+            )
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+            theirs.close()
+        asyncio.get_running_loop().add_reader(ours, self._hear, member)
+        log("info", "child_started", child=member.plan.child, pid=member.process.pid)
+        task = asyncio.create_task(self._watch(member, member.process))
+        self._watching.add(task)
+        task.add_done_callback(self._watching.discard)
+        if self._stopping_since is not None:
+            member.tell(b"t")
+
+    async def _watch(self, member: Member, process: asyncio.subprocess.Process) -> None:
+        code = await process.wait()
+        if member.control is not None:
+            asyncio.get_running_loop().remove_reader(member.control)
+            member.control.close()
+        member.process = member.control = None
+        if self._stopping_since is not None:
+            log("info", "child_ended", child=member.plan.child, code=code)
+            return
+        log("error", "child_died", child=member.plan.child, pid=process.pid, code=code)
+        self._metrics.add(CHILD_DEATHS)
+        self._deaths.append(time.monotonic())
+        if code == NAME_TAKEN:
+            log("error", "shutdown_initiated", reason="consumer name in use: set another PAYFLUX_CONSUMER_NAME")
+            self._end(EXIT_CONFIGURATION)
+        elif self._recent_deaths() >= DEATHS and self._values[PANIC_MODE] == "crash":
+            log("error", "shutdown_initiated", reason=f"{DEATHS} deaths of children in {DEATH_SECONDS:.0f} s")
+            self._end(EXIT_FAILED)
+        else:
+            await self._replace(member)
+
+    def _recent_deaths(self) -> int:
+        return sum(time.monotonic() - death < DEATH_SECONDS for death in self._deaths)
+
+    async def _replace(self, member: Member) -> None:
+        recent = self._recent_deaths()
+        unready = self._metrics.state("unready")
+        self._metrics.values[unready] = float(recent >= DEATHS)
+        await asyncio.sleep(min(BACKOFF_SECONDS[1], BACKOFF_SECONDS[0] * 2 ** (recent - 1)))
+        if self._stopping_since is None:
+            await self._start(member)
+            asyncio.get_running_loop().call_later(DEATH_SECONDS, self._look_again)
+
+    def _look_again(self) -> None:
+        self._metrics.values[state_slot("unready")] = float(self._recent_deaths() >= DEATHS)
+
+    def _hear(self, member: Member) -> None:
+        """A child passes on what it was told by a signal, or says that it is at work."""
+        if member.control is None:
+            return
+        try:
+            word = member.control.recv(64)
+        except OSError:
+            word = b""
+        if not word:
+            asyncio.get_running_loop().remove_reader(member.control)
+        if b"t" in word and self._stopping_since is None:  # a child may pass on late what all of us were told at once
+            self._terminate()
+        if b"h" in word:
+            self._hang_up()
+        if b"r" in word:
+            member.ready = True
+            self._all_ready()
+
+    def _all_ready(self) -> None:
+        if self._on_ready is not None and all(member.ready for member in self._members):
+            on_ready, self._on_ready = self._on_ready, None
+            log("info", "node_started", address="{}:{}".format(*self._address), workers=self._workers, role=self._role)
+            on_ready(self._address[0] or "localhost", self._port)
+
+    def _hang_up(self) -> None:
+        if not self._reopening and self._stopping_since is None:
+            self._reopening = True
+            asyncio.get_running_loop().call_later(REOPEN_SECONDS, self._reopen)
+
+    def _reopen(self) -> None:
+        self._reopening = False
+        for member in self._members:
+            if member.plan.consumes:
+                member.tell(b"h")
+
+    def _terminate(self) -> None:
+        if self._stopping_since is None:
+            log("info", "shutdown_initiated", reason="signal")
+            self._end(0)
+        elif time.monotonic() - self._stopping_since > HURRY_SECONDS:
+            log("warning", "shutdown_hurried")
+            self._kill()
+
+    def _end(self, code: int) -> None:
+        self._stopping_since = time.monotonic()
+        if not self._done.done():
+            self._done.set_result(code)
+
+    async def _stop(self) -> None:
+        """Ingestion ends first, so that the consumer sees what was accepted last."""
+        for sock in self._sockets:
+            sock.close()  # the children have copies; when theirs are closed too, a new connection is refused
+        ingesting = [member for member in self._members if not member.plan.consumes]
+        consuming = [member for member in self._members if member.plan.consumes]
+        for members, seconds in ((ingesting, INGEST_SECONDS), (consuming, CONSUMER_SECONDS)):
+            for member in members:
+                member.tell(b"t")
+            waiting = [member.process.wait() for member in members if member.process is not None]
+            with suppress(TimeoutError):
+                await asyncio.wait_for(asyncio.gather(*waiting), seconds)
+        self._kill()
+        await asyncio.gather(*self._watching, return_exceptions=True)
+        log("info", "shutdown_complete")
+
+    def _kill(self) -> None:
+        for member in self._members:
+            if member.process is not None and member.process.returncode is None:
+                log("warning", "child_killed", child=member.plan.child)
+                with suppress(ProcessLookupError):
+                    member.process.kill()
+
+
+def supervise(values: Values, role: Role, on_ready: Callable[[str, int], None] | None = None) -> int:
+    """Run a node until a signal ends it.
+
+    Args:
+        values: its settings.
+        role: `all`, `ingest` or `consume`.
+        on_ready: called with host and port when the node is at work.
+
+    Returns:
+        The exit code: 0 after a signal, 1 when its parts kept dying, 2 when it cannot start.
+    """
+    for warning in values.warnings:
+        log("warning", "unknown_variable", detail=warning)
+
+    async def main() -> int:
+        return await Supervisor(values, role, on_ready or (lambda _host, _port: None)).run()
+
+    return asyncio.run(main())

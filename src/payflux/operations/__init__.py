@@ -1,0 +1,1 @@
+"""What operators ask a node: health, metrics page, export health, OpenAPI; and checkout."""

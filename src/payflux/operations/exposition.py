@@ -1,0 +1,125 @@
+"""The Prometheus text of a node: every child's numbers summed, with what Redis says beside them."""
+
+import platform
+from collections.abc import Iterable, Iterator
+from itertools import product
+from math import isnan
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.core import Metric as Family
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.registry import Collector, CollectorRegistry
+
+from payflux import __version__
+from payflux.redis.backlog import Durability
+from payflux.stream.deliveries import Backlog
+from payflux.telemetry.metrics import (
+    CHILD,
+    CONSUMER_ACTIVE,
+    DURATION_BUCKETS,
+    METRICS,
+    OF_THE_ACTIVE,
+    OFFSETS,
+    Label,
+    Metric,
+)
+from payflux.telemetry.slab import Names, Slab
+
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4.encode()
+
+REDIS_GAUGES = {
+    "stream_length": "Entries in the stream.",
+    "pending_messages": "Entries read by the consumer group and not acked.",
+    "consumer_lag_messages": "Entries the consumer group has not read yet.",
+    "dlq_depth": "Entries in the dead-letter stream.",
+}
+"""Asked of Redis at each scrape; absent while it does not answer."""
+
+INFO = {
+    "redis_up": "1 while Redis answers.",
+    "redis_durability_info": "What Redis does with what it has acknowledged, in labels aof, fsync, policy and role.",
+    "build_info": "Version of PayFlux and of Python, in labels.",
+}
+
+
+class Exposition(Collector):
+    """One answer for all processes of the node."""
+
+    def __init__(self, slab: Slab) -> None:
+        self._children = [slab.doubles(name) for name in slab.names() if name.startswith(CHILD)]
+        self._names = {
+            label.table: Names(slab, label.table) for metric in METRICS for label in metric.labels if label.table
+        }
+        self._backlog: Backlog | None = None
+        self._durability: Durability | None = None
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(self)
+
+    def text(self, backlog: Backlog | None, durability: Durability | None) -> bytes:
+        """The text, with what Redis said; None when it did not answer."""
+        self._backlog, self._durability = backlog, durability
+        return generate_latest(self._registry)
+
+    def collect(self) -> Iterator[Family]:
+        """prometheus_client: every family."""
+        for metric in METRICS:
+            yield self._histogram(metric) if metric.kind == "histogram" else self._family(metric)
+        yield from self._redis()
+
+    def _family(self, metric: Metric) -> Family:
+        kind = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
+        family = kind(f"payflux_{metric.name}", metric.help, labels=[label.name for label in metric.labels])
+        # A counter over names exists once it has counted; a gauge of 0 was set to it.
+        sparse = metric.kind == "counter" and any(label.table for label in metric.labels)
+        if metric in OF_THE_ACTIVE and self._sum(OFFSETS[CONSUMER_ACTIVE]) != 1:
+            return family
+        for labels in product(*(self._values(label) for label in metric.labels)):
+            value = self._sum(OFFSETS[metric] + _position(metric, labels))
+            if value is not None and (value or not sparse):
+                family.add_metric([text for _, text in labels], value)
+        return family
+
+    def _values(self, label: Label) -> list[tuple[int, str]]:
+        names = label.values or self._names[label.table].all()
+        numbered = list(enumerate(names))
+        if label.table:
+            numbered[-1] = (label.capacity, numbered[-1][1])
+        return numbered
+
+    def _sum(self, slot: int) -> float | None:
+        """The sum over the children; None for a gauge none of them has set."""
+        found = [value for child in self._children if not isnan(value := child[slot])]
+        return sum(found) if found else None
+
+    def _histogram(self, metric: Metric) -> Family:
+        start, total = OFFSETS[metric], 0.0
+        buckets = []
+        for at, bound in enumerate([*map(str, DURATION_BUCKETS), "+Inf"]):
+            total += self._sum(start + at) or 0.0
+            buckets.append((bound, total))
+        family = HistogramMetricFamily(f"payflux_{metric.name}", metric.help)
+        family.add_metric([], buckets, self._sum(start + len(buckets)) or 0.0)
+        return family
+
+    def _redis(self) -> Iterator[Family]:
+        up = GaugeMetricFamily("payflux_redis_up", INFO["redis_up"], value=float(self._backlog is not None))
+        yield up
+        if self._backlog is not None:
+            for (name, text), value in zip(REDIS_GAUGES.items(), self._backlog, strict=True):
+                yield GaugeMetricFamily(f"payflux_{name}", text, value=value)
+        if self._durability is not None:
+            info = GaugeMetricFamily(
+                "payflux_redis_durability_info", INFO["redis_durability_info"], labels=Durability._fields
+            )
+            info.add_metric(list(self._durability), 1)
+            yield info
+        build = GaugeMetricFamily("payflux_build_info", INFO["build_info"], labels=["version", "python"])
+        build.add_metric([__version__, platform.python_version()], 1)
+        yield build
+
+
+def _position(metric: Metric, labels: Iterable[tuple[int, str]]) -> int:
+    position = 0
+    for label, (number, _) in zip(metric.labels, labels, strict=True):
+        position = position * label.cardinality + number
+    return position

@@ -1,0 +1,325 @@
+"""`/openapi.json`: OpenAPI 3.1 of the paths this process serves, built from the declarations and answers in use.
+
+Errors are documented by the very answers that are sent: a path's statuses, codes, headers and examples are read from
+them. The document is built once, when the process starts.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from payflux import __version__
+from payflux.errors import InvalidEvent, StreamUnavailable
+from payflux.event.decode import decode_event
+from payflux.http.limits import (
+    BAD_REQUEST,
+    BODY_TOO_LARGE,
+    HEAD_TOO_LARGE,
+    INTERNAL_ERROR,
+    TIMED_OUT,
+    TOO_MANY_CONNECTIONS,
+)
+from payflux.http.messages import JSON, PROBLEM, REASONS, TEXT, Handler, Response
+from payflux.ingest.batch import BATCH_EVENTS, BATCH_TOO_LARGE, INVALID_BATCH, NDJSON_TYPES
+from payflux.ingest.single import BAD_ENCODING, JSON_TYPES, UNAUTHORIZED, bad_type, invalid, too_fast, unavailable
+from payflux.operations.checkout import STRIPE_ERROR, STRIPE_UNREACHABLE, email_of
+from payflux.operations.exposition import CONTENT_TYPE
+from payflux.operations.health import Answer, unready
+from payflux.operations.schemas import record, ref, schemas
+
+Json = dict[str, Any]
+PATH = "/openapi.json"
+EVENT = {
+    "event_type": "payment_failed",
+    "event_timestamp": "2026-01-09T12:00:00Z",
+    "event_id": "550e8400-e29b-41d4-a716-446655440000",
+    "merchant_id_hash": "abc123",
+    "payment_intent_id_hash": "xyz456",
+    "processor": "stripe",
+    "failure_category": "processor_timeout",
+    "retry_count": 0,
+    "geo_bucket": "US",
+    "amount_bucket": "50-200",
+    "system_source": "checkout_api",
+    "payment_method_bucket": "credit_card",
+    "channel": "web",
+    "retry_result": "failed",
+    "failure_origin": "processor",
+}
+SHORTEST = {
+    "event_type": "payment_succeeded",
+    "event_timestamp": "2026-01-09T13:00:01.5+01:00",
+    "event_id": "6fa459ea-ee8a-4ca4-894e-db77e160355e",
+    "processor": "adyen",
+}
+LONGEST = EVENT | {
+    "event_id": "16fd2706-8baf-433b-82eb-8c7fada847da",
+    "payment_method_fingerprint_hash": "fp789",
+    "card_network": "visa",
+    "network_response_code": "51",
+    "network_advice_code": "02",
+    "currency": "USD",
+    "amount_minor": 12900,
+    "initiator": "mit",
+    "latency_ms": 840,
+    "issuer_country": "US",
+    "processor_event_id": "evt_1",
+}
+UNCONFIRMED = (
+    *("redis_down", "redis_timeout", "redis_readonly", "redis_oom", "redis_loading"),
+    *("redis_misconf", "redis_wrong_type", "redis_auth", "redis_error", "overloaded"),
+)
+"""Every code of an answer that says that Redis did not confirm."""
+REPORT = {
+    "accepted": 1,
+    "duplicates": 0,
+    "rejected": 1,
+    "results": [
+        {"index": 0, "event_id": EVENT["event_id"], "status": "accepted"},
+        {
+            "index": 1,
+            "event_id": None,
+            "status": "rejected",
+            "code": "invalid_event",
+            "errors": [{"field": "event_id", "code": "required", "message": "event_id is required"}],
+        },
+    ],
+}
+EXPORT = {
+    "enabled": True,
+    "export_mode": "stdout",
+    "destinations": {
+        "stdout": {
+            "enabled": True,
+            "last_success_ts": 1767960000,
+            "last_success_rfc3339": "2026-01-09T12:00:00Z",
+            "last_error_ts": None,
+            "last_error_rfc3339": None,
+            "last_error_reason": None,
+        }
+    },
+}
+DESCRIPTION = (
+    "A payment-traffic observability buffer: events in over HTTP, ordered and de-duplicated in a Redis Stream, scored, "
+    "one JSON line out. Checked in this order: path and method (404, 405 with `Allow`), key, size, content type and "
+    "encoding, rate, JSON, event. Every error is `application/problem+json` with a stable `code`. HEAD works where GET "
+    "does."
+)
+
+
+def _refusal(judge: Callable[[bytes], object], body: bytes) -> Response:
+    """What is answered to a body that is refused."""
+    try:
+        judge(body)
+    except InvalidEvent as error:
+        return invalid(error)
+    raise ValueError(body)
+
+
+def _event(**members: object) -> bytes:
+    return msgspec.json.encode(EVENT | members)
+
+
+_EVERYWHERE = (BAD_REQUEST, TIMED_OUT, BODY_TOO_LARGE, HEAD_TOO_LARGE, INTERNAL_ERROR, TOO_MANY_CONNECTIONS)
+_WITH_KEY = (*_EVERYWHERE, UNAUTHORIZED, BAD_ENCODING, too_fast(1.0))
+_NO_EVENTS = (
+    b"{",
+    b'{"channel":"web","channel":"app"}',
+    _event(event_id="not-a-uuid"),
+    _event(channel="4111 1111 1111 1111"),
+)
+_NO_CHECKOUTS = (b"{", b'{"email":"a@example.com","email":"b@example.com"}', b'{"email":"nobody"}')
+
+
+def _event_path() -> Json:
+    return {
+        "post": _operation(
+            "storeEvent",
+            "Store one event",
+            "202 means: one atomic step in Redis appended the event together with its de-duplication mark, or found an "
+            "earlier append of the same `event_id`. A 4xx stored nothing. After a 5xx, a time-out or a cut connection "
+            "send the same event again; that is always safe.",
+            _problems(
+                *_WITH_KEY,
+                bad_type(*JSON_TYPES),
+                *(_refusal(decode_event, body) for body in _NO_EVENTS),
+                *(unavailable(StreamUnavailable(code, "")) for code in UNCONFIRMED),
+            )
+            | _ok("Stored, or stored before.", ref("Stored"), {"status": "accepted"}, status=202),
+            body=_contents(JSON_TYPES, ref("PaymentEvent"), ordinary=EVENT, shortest=SHORTEST, longest=LONGEST),
+        )
+    }
+
+
+def _batch_path() -> Json:
+    lines = "\n".join(msgspec.json.encode(event).decode() for event in (EVENT, SHORTEST, LONGEST))
+    items = {
+        "anyOf": [ref("PaymentEvent"), {"description": "Anything else is answered as `rejected`, and only it."}],
+    }
+    array = {"type": "array", "items": items, "minItems": 1, "maxItems": BATCH_EVENTS}
+    text = {
+        "type": "string",
+        "pattern": "[^\\u0009-\\u000d ]",
+        "description": f"1 to {BATCH_EVENTS} events, one a line.",
+    }
+    results = {
+        "name": "results",
+        "in": "query",
+        "description": "`errors`: only the rejected items are in `results`; anything else: all are.",
+        "schema": {"type": "string"},
+    }
+    return {
+        "post": _operation(
+            "storeEvents",
+            f"Store up to {BATCH_EVENTS} events",
+            "Each event is stored or refused on its own. The answer is 503 only when nothing was stored; an item that "
+            "may not be stored for want of Redis has the status `rejected` and a code a 503 has.",
+            _problems(
+                *_WITH_KEY,
+                bad_type(*JSON_TYPES, *NDJSON_TYPES),
+                INVALID_BATCH,
+                BATCH_TOO_LARGE,
+                *(unavailable(StreamUnavailable(code, "")) for code in UNCONFIRMED),
+            )
+            | _ok("What became of each item.", ref("BatchReport"), REPORT),
+            body=_contents(JSON_TYPES, array, several=[EVENT, SHORTEST], one=[LONGEST])
+            | _contents(NDJSON_TYPES, text, several=lines),
+            parameters=[results],
+        )
+    }
+
+
+def _checkout_path() -> Json:
+    address = record("Where the buyer pays.", url={"type": "string", "format": "uri"})
+    return {
+        "post": _operation(
+            "openCheckout",
+            "Open a Stripe Checkout session",
+            "For one piece of the configured product. Without a body no `Content-Type` is needed.",
+            _problems(
+                *_WITH_KEY,
+                bad_type(*JSON_TYPES),
+                *(_refusal(email_of, body) for body in _NO_CHECKOUTS),
+                STRIPE_ERROR,
+                STRIPE_UNREACHABLE,
+            )
+            | _ok("A session was opened.", address, {"url": "https://checkout.stripe.com/c/pay/cs_test_1"}),
+            body=_contents(JSON_TYPES, ref("CheckoutRequest"), known={"email": "buyer@example.com"}, unknown={}),
+            body_required=False,
+        )
+    }
+
+
+def _question(name: str, summary: str, ok: Json, *codes: str) -> Json:
+    """A path that operators ask with GET; `codes` are those of its 503."""
+    return {"get": _operation(name, summary, "", _problems(*_EVERYWHERE, *map(unready, codes)) | ok)}
+
+
+def _paths() -> dict[str, Json]:
+    ready = ("part_failing", *UNCONFIRMED)
+    fine = _ok("ok", {"type": "string"}, "ok\n", kind=TEXT)
+    scraped = _ok("Prometheus text.", {"type": "string"}, "payflux_redis_up 1.0\n", kind=CONTENT_TYPE)
+    export = _ok("Each destination.", ref("ExportHealth"), EXPORT)
+    return {
+        "/v1/events/payment_exhaust": _event_path(),
+        "/v1/events/payment_exhaust/batch": _batch_path(),
+        "/checkout": _checkout_path(),
+        "/health": _question("health", "Whether the node can do its work", fine, "consumer_stuck", *ready),
+        "/livez": _question("live", "Whether the process is alive", fine),
+        "/readyz": _question("ready", "Whether the write path to Redis works", fine, *ready),
+        "/metrics": _question("metrics", "Metrics of all processes of the node", scraped),
+        "/export/health": _question("exportHealth", "How the export does", export),
+        PATH: _question("openapi", "This document", _ok("OpenAPI 3.1.", {"type": "object"})),
+    }
+
+
+def _operation(  # noqa: PLR0917 - read like a page
+    name: str,
+    summary: str,
+    description: str,
+    responses: Json,
+    body: Json | None = None,
+    parameters: Sequence[Json] = (),
+    *,
+    body_required: bool = True,
+) -> Json:
+    operation: Json = {"operationId": name, "summary": summary}
+    if description:
+        operation["description"] = description
+    if parameters:
+        operation["parameters"] = parameters
+    if body is not None:  # what takes a body takes a key
+        operation |= {"requestBody": {"required": body_required, "content": body}, "security": [{"bearer": []}]}
+    return operation | {"responses": dict(sorted(responses.items()))}
+
+
+def _contents(kinds: Iterable[bytes], schema: Json, **examples: object) -> Json:
+    content = {"schema": schema, "examples": {name: {"value": value} for name, value in examples.items()}}
+    return {kind.decode(): content for kind in kinds}
+
+
+def _ok(description: str, schema: Json, *examples: object, status: int = 200, kind: bytes = JSON) -> Json:
+    content = {"schema": schema} | ({"example": examples[0]} if examples else {})
+    return {str(status): {"description": description, "content": {kind.decode(): content}}}
+
+
+def _problems(*answers: Response) -> Json:
+    """The errors of a path, by status, from the answers it gives."""
+    statuses = sorted({answer.status for answer in answers})
+    return {str(status): _problem(status, [a for a in answers if a.status == status]) for status in statuses}
+
+
+def _problem(status: int, answers: Sequence[Response]) -> Json:
+    bodies = [msgspec.json.decode(answer.body) for answer in answers]
+    codes = list(dict.fromkeys(body["code"] for body in bodies))
+    told: dict[str, Json] = {}  # each thing once, though several codes may say it
+    for body in bodies:
+        told.setdefault(body["detail"], body)
+    members = {"status": {"const": status}, "code": {"enum": codes}}
+    content = {
+        "schema": {"allOf": [ref("Problem"), {"properties": members}]},
+        "examples": {body["code"]: {"value": body} for body in told.values()},
+    }
+    described: Json = {"description": f"{REASONS[status].decode()}: " + "; ".join(told)}
+    headers = _headers(answers)
+    return described | ({"headers": headers} if headers else {}) | {"content": {PROBLEM.decode(): content}}
+
+
+def _headers(answers: Sequence[Response]) -> Json:
+    """The further headers of answers with one status; required where all have it."""
+    sent = [{line.partition(b":")[0].decode() for line in answer.head.splitlines()[1:]} for answer in answers]
+    names = sorted(name for name in set[str]().union(*sent) if not name.startswith("Content-"))
+    return {name: {"required": all(name in one for one in sent), "schema": _header(name)} for name in names}
+
+
+def _header(name: str) -> Json:
+    return {"type": "integer", "minimum": 1} if name == "Retry-After" else {"type": "string"}
+
+
+def document(paths: Collection[str]) -> Json:
+    """The OpenAPI document of a process.
+
+    Args:
+        paths: those it serves; one that is not described here is left out.
+    """
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "PayFlux", "version": __version__, "description": DESCRIPTION},
+        "servers": [{"url": "/"}],
+        "paths": {path: item for path, item in _paths().items() if path in paths},
+        "components": {
+            "schemas": schemas(),
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "description": "A configured key."}},
+        },
+    }
+
+
+def route(routes: Collection[str]) -> dict[str, dict[str, Handler]]:
+    """The path of the document, beside the `routes` it describes."""
+    response = Response(200, msgspec.json.encode(document([*routes, PATH])))
+
+    async def answer() -> Response:
+        return response
+
+    return {PATH: {"GET": Answer(answer)}}

@@ -1,0 +1,81 @@
+"""What is read from the stream, how far its consumer got, and what waits in it."""
+
+from typing import NamedTuple
+
+import msgspec
+
+
+class Delivery(msgspec.Struct, frozen=True, gc=False):
+    """One reading of one event.
+
+    Attributes:
+        id: the entry's id in the stream, `<milliseconds>-<counter>`.
+        seq: its number, without gaps; 0 when the entry has none.
+        data: the canonical JSON; None when the entry has none.
+        attempts: how often it has been delivered.
+        lost_to: above 0, the stream had lost events before this entry, the last of them numbered so.
+        gone: it is pending, but was deleted from the stream.
+    """
+
+    id: bytes
+    seq: int
+    data: bytes | None
+    attempts: int = 1
+    lost_to: int = 0
+    gone: bool = False
+
+    def tried(self) -> "Delivery":
+        """The same, delivered once more."""
+        return msgspec.structs.replace(self, attempts=self.attempts + 1)
+
+    @property
+    def at_ms(self) -> int:
+        """When it was appended by the clock of the stream, milliseconds."""
+        return at_ms(self.id)
+
+
+def entry_key(entry_id: bytes) -> tuple[int, int]:
+    """An entry id as it is ordered: milliseconds and counter."""
+    milliseconds, _, counter = entry_id.partition(b"-")
+    return int(milliseconds), int(counter or 0)
+
+
+def at_ms(entry_id: bytes) -> int:
+    """When an entry was appended by the clock of the stream, milliseconds."""
+    return int(entry_id[: entry_id.index(b"-")])
+
+
+class Ledger(msgspec.Struct):
+    """How far the consumer of a stream got; survives it in the stream's own store.
+
+    Attributes:
+        owner: who wrote it.
+        acked: events it acked so far.
+        settled: of those, how many are exported or counted as not exported.
+        last_id: the newest entry acked or dead-lettered.
+        last_seq: its number.
+        left: older entries that are not acked yet, in order.
+    """
+
+    owner: str = ""
+    acked: int = 0
+    settled: int = 0
+    last_id: bytes = b"0-0"
+    last_seq: int = 0
+    left: tuple[bytes, ...] = ()
+
+
+class Backlog(NamedTuple):
+    """What waits in the stream.
+
+    Attributes:
+        length: entries in the stream.
+        pending: entries read and not acked.
+        lag: entries not yet read.
+        dead: entries in the dead-letter stream.
+    """
+
+    length: int
+    pending: int
+    lag: int
+    dead: int

@@ -1,0 +1,323 @@
+"""The stream in memory, for tests of what is built on PayFlux."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import msgspec
+
+from payflux.errors import StreamUnavailable
+from payflux.event.decode import StoredEvent
+from payflux.stream.deliveries import Backlog, Delivery, Ledger
+from payflux.stream.protocol import APPENDED, DUPLICATE, GroupMissing, LeaseLost, Settle
+
+LEASE_SECONDS = 5.0
+NAME_SECONDS = 10.0
+SLICE = 200
+
+_Id = tuple[int, int]
+
+
+class _Pending(NamedTuple):
+    since: float
+    attempts: int
+
+
+@dataclass
+class _Group:
+    last: _Id
+    pending: dict[_Id, _Pending] = field(default_factory=dict)
+
+
+@dataclass
+class _Store:
+    """What a server would hold; shared by all members of a stream."""
+
+    entries: dict[_Id, tuple[int, bytes]] | None = None
+    group: _Group | None = None
+    newest: _Id = (0, 0)
+    seq: int = 0
+    marks: set[bytes] = field(default_factory=set)
+    dead: list[tuple[Delivery, str]] = field(default_factory=list)
+    lease: tuple[str, float] = ("", float("-inf"))
+    names: dict[str, tuple[str, float]] = field(default_factory=dict)
+    ledger: Ledger = field(default_factory=Ledger)
+    appended: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class MemoryStream:
+    """The stream in memory, both sides of it: an `AppendStream` and a `ReadStream` for one process and one event loop.
+
+    Ids, idle times and leases follow the given clock; event ids are remembered for ever.
+
+    Args:
+        consumer: the name in the group.
+        token: what tells this member's node from every other one.
+        maxlen: length of the stream, exact; 0 for no trimming.
+        now: the clock, Unix seconds.
+
+    Attributes:
+        failure: while set, nothing works and this is why.
+    """
+
+    def __init__(
+        self,
+        consumer: str = "one",
+        token: str = "one",  # noqa: S107 - a name, no secret
+        *,
+        maxlen: int = 0,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self.consumer = consumer
+        self.failure: StreamUnavailable | None = None
+        self._token, self._maxlen, self._now = token, maxlen, now
+        self._store = _Store()
+
+    def member(self, consumer: str, token: str) -> "MemoryStream":
+        """Another member on the same stream, as another node would be."""
+        other = MemoryStream(consumer, token, maxlen=self._maxlen, now=self._now)
+        other._store = self._store
+        return other
+
+    def entries(self) -> list[Delivery]:
+        """What is in the stream, in order; `attempts` is 0."""
+        return [Delivery(_text(at), seq, data, 0) for at, (seq, data) in (self._store.entries or {}).items()]
+
+    def dead_letters(self) -> list[tuple[Delivery, str]]:
+        """What was dead-lettered, with the reasons."""
+        return list(self._store.dead)
+
+    def backlog(self) -> Backlog:
+        """What waits in the stream."""
+        store = self._store
+        entries, group = store.entries or {}, store.group
+        unread = sum(group is None or at > group.last for at in entries)
+        return Backlog(len(entries), len(group.pending) if group else 0, unread, len(store.dead))
+
+    def trim(self, length: int) -> None:
+        """Delete the oldest entries, read or not, until so many are left; 0 is all."""
+        entries = self._store.entries or {}
+        for at in list(entries)[: max(0, len(entries) - length)]:
+            del entries[at]
+
+    def delete(self) -> None:
+        """Delete the stream and its group, as an operator might; ids and numbers given stay known."""
+        self._store.entries = self._store.group = None
+        self._store.newest = (0, 0)
+
+    def append(self, events: Sequence[StoredEvent], settle: Settle) -> None:
+        """Store events; see AppendStream."""
+        loop = asyncio.get_running_loop()
+        if self.failure is not None:
+            loop.call_soon(settle, b"", self.failure)
+            return
+        results = bytes(self._append(event) for event in events)
+        if self._maxlen:
+            self.trim(self._maxlen)
+        self._store.appended.set()
+        loop.call_soon(settle, results, None)
+
+    async def probe(self) -> None:
+        """Prove that appending works; see AppendStream."""
+        self._check()
+
+    async def connect(self) -> None:
+        """Nothing to connect; see ReadStream."""
+        self._check()
+
+    async def claim_name(self) -> bool:
+        """Take or keep the consumer name; see ReadStream."""
+        self._check()
+        names, now = self._store.names, self._now()
+        holder, until = names.get(self.consumer, ("", now))
+        if holder != self._token and now < until:
+            return False
+        names[self.consumer] = (self._token, now + NAME_SECONDS)
+        return True
+
+    async def take_lease(self, ledger: Ledger, *, fresh: bool) -> Ledger | None:
+        """Take or keep the lease; see ReadStream."""
+        self._check()
+        store, now = self._store, self._now()
+        holder, until = store.lease
+        if holder != self._token and now < until:
+            return None
+        store.lease = (self._token, now + LEASE_SECONDS)
+        if store.ledger.owner == self._token and not fresh:
+            store.ledger.settled = ledger.settled
+            return ledger
+        before = msgspec.structs.replace(store.ledger)
+        store.ledger.owner, store.ledger.acked, store.ledger.settled = self._token, 0, 0
+        return before
+
+    async def ensure_group(self, ledger: Ledger) -> bool:
+        """Make the group if it is missing; see ReadStream."""
+        self._check()
+        store = self._store
+        if store.group is not None:
+            if store.newest < _id(ledger.last_id):
+                ledger.last_id = _text(store.newest)
+            return False
+        if store.entries is None or store.newest < _id(ledger.last_id):
+            ledger.last_id, ledger.left = b"0-0", ()
+        if store.entries is None:
+            store.entries = {}
+        milliseconds, counter = _id(ledger.left[0] if ledger.left else ledger.last_id)
+        store.group = _Group((milliseconds, counter - 1) if ledger.left else (milliseconds, counter))
+        return True
+
+    async def position(self) -> bytes:
+        """The newest entry the group was given; see ReadStream."""
+        return _text(self._group().last)
+
+    async def read(self, count: int, block_seconds: float) -> list[Delivery]:
+        """Read new entries; see ReadStream."""
+        return await self._wait(lambda: self._unread(count), block_seconds)
+
+    async def follow(self, after: bytes, count: int, block_seconds: float) -> list[Delivery]:
+        """Entries after an id; see ReadStream."""
+        self._check()
+        return await self._wait(lambda: self._after(_id(after), count), block_seconds)
+
+    async def _wait(self, found: Callable[[], list[Delivery]], seconds: float) -> list[Delivery]:
+        if not (deliveries := found()):
+            self._store.appended.clear()
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._store.appended.wait()
+            except TimeoutError:
+                return []
+            deliveries = found()
+        return deliveries
+
+    async def commit(
+        self, ledger: Ledger, after: bytes, entries: int, trimmed: int, undone: Sequence[bytes]
+    ) -> Sequence[bytes]:
+        """Note that what was followed is done; see ReadStream. The other numbers serve the lag a server tells."""
+        del after, trimmed
+        self._hold()
+        group = self._group()
+        group.last = _id(ledger.last_id)
+        alive = self._store.entries or {}
+        group.pending |= {_id(entry): _Pending(self._now(), 1) for entry in undone if _id(entry) in alive}
+        self._note(ledger, entries - len(undone))
+        return [entry for entry in undone if _id(entry) not in alive]
+
+    async def noted(self) -> Ledger:
+        """The ledger as it was noted last; see ReadStream."""
+        self._check()
+        return msgspec.structs.replace(self._store.ledger)
+
+    async def pending(self, after: bytes, idle_seconds: float) -> list[Delivery]:
+        """Take over pending entries; see ReadStream."""
+        group, now = self._group(), self._now()
+        idle = [at for at in sorted(group.pending) if at > _id(after) and now - group.pending[at].since >= idle_seconds]
+        deliveries = []
+        for at in idle[:SLICE]:
+            attempts = group.pending[at].attempts
+            entry = (self._store.entries or {}).get(at)
+            if entry is None:
+                deliveries.append(Delivery(_text(at), 0, None, attempts, gone=True))
+            else:
+                group.pending[at] = _Pending(now, attempts)
+                deliveries.append(Delivery(_text(at), *entry, attempts))
+        return deliveries
+
+    async def attempt(self, ids: Sequence[bytes]) -> None:
+        """Count one more delivery; see ReadStream."""
+        pending = self._group().pending
+        for at in map(_id, ids):
+            pending[at] = _Pending(self._now(), pending[at].attempts + 1)
+
+    async def ack(self, ids: Sequence[bytes], ledger: Ledger, expected: int) -> bytes:
+        """Ack entries and note the ledger; see ReadStream. `expected` only spares a server work."""
+        del expected
+        self._hold()
+        flags = b""
+        if ids:
+            pending = self._group().pending
+            flags = b"".join(b"0" if pending.pop(_id(entry), None) is None else b"1" for entry in ids)
+        self._note(ledger, flags.count(b"1"))
+        return flags
+
+    def _note(self, ledger: Ledger, acked: int) -> None:
+        store = self._store
+        store.ledger = msgspec.structs.replace(ledger, owner=self._token, acked=store.ledger.acked + acked)
+        store.lease = (self._token, self._now() + LEASE_SECONDS)
+
+    async def dead_letter(self, delivery: Delivery, reason: str, ledger: Ledger) -> bool:
+        """Copy an entry to the dead letters, then ack it; see ReadStream."""
+        self._hold()
+        if self._group().pending.pop(_id(delivery.id), None) is None:
+            return False
+        self._store.dead.append((delivery, reason))
+        noted = self._store.ledger
+        noted.owner, noted.last_id, noted.last_seq = self._token, ledger.last_id, ledger.last_seq
+        return True
+
+    async def unread_tail(self, ledger: Ledger) -> int | None:
+        """The last number given when nothing follows; see ReadStream."""
+        self._check()
+        last = _id(ledger.last_id)
+        return None if any(at > last for at in self._store.entries or {}) else self._store.seq
+
+    async def leave(self) -> None:
+        """Give up lease and name; see ReadStream."""
+        store = self._store
+        if store.lease[0] == self._token:
+            store.lease = ("", float("-inf"))
+        if store.names.get(self.consumer, ("", 0.0))[0] == self._token:
+            del store.names[self.consumer]
+
+    def _check(self) -> None:
+        if self.failure is not None:
+            raise self.failure
+
+    def _hold(self) -> None:
+        self._check()
+        holder, until = self._store.lease
+        if holder != self._token or self._now() >= until:
+            raise LeaseLost("another consumer may hold the stream")
+
+    def _group(self) -> _Group:
+        self._check()
+        if self._store.group is None:
+            raise GroupMissing("the group does not exist")
+        return self._store.group
+
+    def _append(self, event: StoredEvent) -> int:
+        store = self._store
+        if event.uid in store.marks:
+            return DUPLICATE
+        if store.entries is None:
+            store.entries = {}
+        milliseconds = int(self._now() * 1000)
+        last, counter = store.newest
+        store.newest = (milliseconds, 0) if milliseconds > last else (last, counter + 1)
+        store.seq += 1
+        store.entries[store.newest] = (store.seq, event.data)
+        store.marks.add(event.uid)
+        return APPENDED
+
+    def _unread(self, count: int) -> list[Delivery]:
+        group, now = self._group(), self._now()
+        found = self._after(group.last, count)
+        for delivery in found:
+            group.last = _id(delivery.id)
+            group.pending[group.last] = _Pending(now, 1)
+        return found
+
+    def _after(self, last: _Id, count: int) -> list[Delivery]:
+        entries = self._store.entries or {}
+        return [Delivery(_text(at), *entries[at]) for at in entries if at > last][:count]
+
+
+def _id(text: bytes) -> _Id:
+    milliseconds, _, counter = text.partition(b"-")
+    return int(milliseconds), int(counter or 0)
+
+
+def _text(entry: _Id) -> bytes:
+    return b"%d-%d" % entry

@@ -1,0 +1,238 @@
+"""Every metric of PayFlux, declared once, and where its numbers lie in the shared slab."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import accumulate
+from math import nan, prod
+from typing import Literal
+
+from payflux.telemetry.slab import Names, Slab
+
+PROCESSORS = 100
+CATEGORIES = 50
+BANDS = ("low", "elevated", "high", "critical")
+DESTINATIONS = ("stdout", "file")
+REJECT_REASONS = {
+    "unauthorized": "no key or a wrong one",
+    "body_too_large": "a body over 1 MiB",
+    "request_timeout": "a body that did not arrive in time",
+    "unsupported_media_type": "a Content-Type that is not JSON or NDJSON",
+    "unsupported_encoding": "a Content-Encoding",
+    "rate_limited": "over the key's rate",
+    "invalid_json": "not one JSON object",
+    "duplicate_member": "a member that stands twice",
+    "invalid_event": "a field that breaks its rule",
+    "pan_detected": "a card number or track data",
+    "invalid_batch": "not readable as a batch",
+    "batch_too_large": "more than 1,000 events in a batch",
+    "unavailable": "Redis did not confirm",
+}
+EXPORT_REASONS = {
+    "write": "the destination refused the write",
+    "closed": "the reader of stdout is gone",
+    "disk_full": "no space left",
+    "open": "the file could not be opened",
+    "marshal": "the line could not be built",
+    "flush": "what was written could not be flushed",
+    "queue_full": "the destination stalled and its queue was full",
+    "shutdown": "the destination stalled until the node had to end",
+}
+DLQ_REASONS = {
+    "invalid_json": "`data` is not a JSON object",
+    "invalid_event": "`data` lacks a member or has one of the wrong type",
+    "missing_data": "the entry has no `data` and `seq`",
+    "max_deliveries": "delivered `PAYFLUX_MAX_DELIVERIES` times without success",
+}
+LOST_REASONS = {
+    "trimmed": "deleted from the stream before it was read or while it was pending",
+    "reset": "gone with the data of Redis (flushed, or rolled back by a restart)",
+    "crash": "acked, and not written when the consumer died",
+}
+DENIED_REASONS = {"missing": "no bearer key", "invalid": "a key that is not configured"}
+OUTCOMES = ("success", "failure", "neutral")
+DURATION_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+Kind = Literal["counter", "gauge", "histogram"]
+
+
+@dataclass(frozen=True)
+class Label:
+    """A label: its fixed values, or the table of names (section of the slab) they come from."""
+
+    name: str
+    values: tuple[str, ...] = ()
+    table: str = ""
+    capacity: int = 0
+
+    @property
+    def cardinality(self) -> int:
+        """How many values it can take, `other` included."""
+        return len(self.values) or self.capacity + 1
+
+
+@dataclass(frozen=True, eq=False)
+class Metric:
+    """One metric family; `name` without the prefix `payflux_`."""
+
+    name: str
+    kind: Kind
+    help: str
+    labels: tuple[Label, ...] = ()
+
+    @property
+    def slots(self) -> int:
+        """How many numbers it takes in a child's section."""
+        if self.kind == "histogram":
+            return len(DURATION_BUCKETS) + 2  # one for +Inf, one for the sum
+        return prod(label.cardinality for label in self.labels)
+
+
+def _fixed(name: str, values: Iterable[str]) -> Label:
+    return Label(name, tuple(values))
+
+
+PROCESSOR = Label("processor", table="names:processor", capacity=PROCESSORS)
+CATEGORY = Label("category", table="names:category", capacity=CATEGORIES)
+DESTINATION = _fixed("destination", DESTINATIONS)
+
+INGEST_ACCEPTED = Metric("ingest_accepted_total", "counter", "Events appended to the stream.")
+INGEST_REJECTED = Metric(
+    "ingest_rejected_total", "counter", "Events and requests refused.", (_fixed("reason", REJECT_REASONS),)
+)
+INGEST_DUPLICATE = Metric("ingest_duplicate_total", "counter", "Events whose event_id was stored already.")
+INGEST_DURATION = Metric(
+    "ingest_duration_seconds",
+    "histogram",
+    "From a complete request, single event or batch, to the answer about what was stored.",
+)
+BY_PROCESSOR = Metric("events_by_processor_total", "counter", "Events accepted, by payment processor.", (PROCESSOR,))
+AUTH_DENIED = Metric(
+    "auth_denied_total", "counter", "Requests without a valid key.", (_fixed("reason", DENIED_REASONS),)
+)
+HTTP_CONNECTIONS = Metric("http_connections", "gauge", "Open HTTP connections.")
+
+PROCESSED = Metric("consumer_processed_total", "counter", "Events acked by the consumer.")
+REDELIVERED = Metric("consumer_redelivered_total", "counter", "Pending entries taken up again after a fault.")
+DEAD_LETTERED = Metric(
+    "consumer_dlq_total", "counter", "Entries moved to the dead-letter stream.", (_fixed("reason", DLQ_REASONS),)
+)
+GROUP_RECREATED = Metric("consumer_group_recreated_total", "counter", "Times the consumer group had vanished.")
+CONSUMER_ACTIVE = Metric("consumer_active", "gauge", "1 while this node's consumer holds the stream's lease.")
+CONSUMER_HALTED = Metric(
+    "consumer_halted", "gauge", "1 while the consumer refuses to dead-letter nearly everything it reads."
+)
+STREAM_LOST = Metric(
+    "stream_lost_total", "counter", "Accepted events that were never exported.", (_fixed("reason", LOST_REASONS),)
+)
+BY_OUTCOME = Metric(
+    "events_by_outcome_total", "counter", "Events by outcome.", (PROCESSOR, _fixed("outcome", OUTCOMES))
+)
+FAILURES = Metric("failures_total", "counter", "Failed payments by failure category.", (PROCESSOR, CATEGORY))
+RETRIES = Metric("retries_total", "counter", "Events whose retry_count is above 0.", (PROCESSOR,))
+RISK_EVENTS = Metric(
+    "processor_risk_events_total", "counter", "Scored events by risk band.", (PROCESSOR, _fixed("band", BANDS))
+)
+RISK_SCORE = Metric(
+    "processor_risk_score_last", "gauge", "Latest risk score, 0 to 1; decays to 0 without traffic.", (PROCESSOR,)
+)
+
+EXPORTED = Metric("events_exported_total", "counter", "Lines a destination took.", (DESTINATION,))
+EXPORT_ERRORS = Metric(
+    "export_errors_total",
+    "counter",
+    "Lines a destination did not take; the event is lost to it. With export_then_ack: failed tries, and none is lost.",
+    (DESTINATION, _fixed("reason", EXPORT_REASONS)),
+)
+EXPORT_LAST_SUCCESS = Metric(
+    "exports_last_success_timestamp_seconds", "gauge", "When a destination last took a line, Unix time.", (DESTINATION,)
+)
+EXPORT_LAST_ERROR = Metric(
+    "exports_last_error_timestamp_seconds", "gauge", "When a destination last failed, Unix time.", (DESTINATION,)
+)
+EXPORT_QUEUE = Metric("export_queue_bytes", "gauge", "Bytes waiting for a destination.", (DESTINATION,))
+EXPORT_REOPENED = Metric("export_reopened_total", "counter", "Times the export file was reopened by SIGHUP.")
+
+CHILD_DEATHS = Metric("child_deaths_total", "counter", "Child processes of the node that died and were replaced.")
+
+LOG_LINES_DROPPED = Metric("log_lines_dropped_total", "counter", "Log lines that stderr's reader did not take.")
+
+METRICS = (
+    *(INGEST_ACCEPTED, INGEST_REJECTED, INGEST_DUPLICATE, INGEST_DURATION, BY_PROCESSOR, AUTH_DENIED),
+    *(HTTP_CONNECTIONS, PROCESSED, REDELIVERED, DEAD_LETTERED, GROUP_RECREATED, CONSUMER_ACTIVE, CONSUMER_HALTED),
+    *(STREAM_LOST, BY_OUTCOME, FAILURES, RETRIES, RISK_EVENTS, RISK_SCORE),
+    *(EXPORTED, EXPORT_ERRORS, EXPORT_LAST_SUCCESS, EXPORT_LAST_ERROR, EXPORT_QUEUE, EXPORT_REOPENED),
+    *(CHILD_DEATHS, LOG_LINES_DROPPED),
+)
+"""Every metric kept in the slab, in the order of their slots."""
+
+OF_THE_ACTIVE = (RISK_SCORE, CONSUMER_HALTED)
+"""Gauges of a consumer that hold only while it is active: on standby it does not see what would change them."""
+
+STATE = (
+    *("unready", "heartbeat", "highest_seq", "base"),
+    *(f"{state}:{name}" for name in DESTINATIONS for state in ("settled", "refused", "writing", "error")),
+)
+"""Numbers the node's processes tell each other that are not metrics; they follow the metrics in a child's section."""
+
+_ENDS = list(accumulate(metric.slots for metric in METRICS))
+OFFSETS = {metric: end - metric.slots for metric, end in zip(METRICS, _ENDS, strict=True)}
+SLOTS = _ENDS[-1] + len(STATE)
+CHILD = "child:"
+
+
+def create_slab(children: Iterable[str], **further: int) -> Slab:
+    """The shared memory of a new node: a section for each child, the tables of names, and `further` ones by size."""
+    sections = {CHILD + name: SLOTS * 8 for name in children}
+    sections |= {label.table: Names.size(label.capacity) for label in (PROCESSOR, CATEGORY)}
+    slab = Slab.create(sections | further)
+    for name in slab.names():
+        if name.startswith(CHILD):
+            _blank_gauges(slab.doubles(name))
+    return slab
+
+
+def _blank_gauges(values: "memoryview[float]") -> None:
+    """A gauge nobody has set is not a number, so that it is not exposed as 0."""
+    for metric, offset in OFFSETS.items():
+        if metric.kind == "gauge":
+            for slot in range(offset, offset + metric.slots):
+                values[slot] = nan
+
+
+class Metrics:
+    """One child's numbers. Hot paths keep `values` and the slots they need, and add to them directly."""
+
+    def __init__(self, slab: Slab, child: str) -> None:
+        self.slab = slab
+        self.values = slab.doubles(CHILD + child)
+        self.processors = Names(slab, PROCESSOR.table)
+        self.categories = Names(slab, CATEGORY.table)
+
+    def slot(self, metric: Metric, *labels: str | int) -> int:
+        """The slot of a series: a fixed label is given by its value, one from a table by its number."""
+        at = 0
+        for label, value in zip(metric.labels, labels, strict=True):
+            at = at * label.cardinality + (value if isinstance(value, int) else label.values.index(value))
+        return OFFSETS[metric] + at
+
+    def add(self, metric: Metric, *labels: str | int, n: float = 1) -> None:
+        """Count n more."""
+        self.values[self.slot(metric, *labels)] += n
+
+    def set(self, metric: Metric, *labels: str | int, to: float) -> None:
+        """Set a gauge."""
+        self.values[self.slot(metric, *labels)] = to
+
+    def blank(self, metric: Metric) -> None:
+        """Unset every series of a gauge: it is not exposed until it is set again."""
+        for slot in range(OFFSETS[metric], OFFSETS[metric] + metric.slots):
+            self.values[slot] = nan
+
+    def state(self, name: str) -> int:
+        """The slot of one of `STATE`."""
+        return state_slot(name)
+
+
+def state_slot(name: str) -> int:
+    """The slot of one of `STATE`, the same in every child's section."""
+    return SLOTS - len(STATE) + STATE.index(name)

@@ -1,0 +1,388 @@
+"""`payflux check --production`: each point of the checklist passes on a sound deployment, and fails on another."""
+
+import http.server
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+from collections import namedtuple
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploying import DEPLOY, tool
+from nodes import KEY, Node, event
+from operator_commands import environ, payflux
+from payflux.checks.deployment import RULES, Answer, judge_alerting, judge_links, judge_node, parse_base
+from payflux.checks.export import judge_disk
+from payflux.checks.production import judge_keys, judge_redis
+from payflux.checks.rotation import judge_rotation
+from payflux.finding import Finding
+from payflux.redis.backlog import RedisAdmin
+from payflux.redis.inspection import inspect
+from payflux.redis.link import parse_url
+from real_parts import MakeNode
+from servers import Server, until
+
+STRONG = "3f9a2c7e51b8d04613f9a2c7e51b8d046e1b7c90a4d2f658"
+SHIPPED = DEPLOY / "logrotate" / "payflux"
+ROTATE = DEPLOY / "rotate.sh"
+
+
+def report(found: subprocess.CompletedProcess[bytes]) -> tuple[int, dict[str, dict[str, Any]]]:
+    """Exit code, and the findings by name."""
+    findings = json.loads(found.stdout)["findings"]
+    return found.returncode, {finding["check"]: finding for finding in findings}
+
+
+def free_port() -> int:
+    """A port that nobody listens on just now."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+class Prometheus:
+    """A real one, which scrapes one address every 100 ms."""
+
+    def __init__(self, directory: Path, target: int) -> None:
+        directory.mkdir()
+        alerts = [{"alert": name, "expr": "payflux_processor_risk_score_last > 0.6"} for name in RULES]
+        (directory / "rules.yml").write_text(json.dumps({"groups": [{"name": "payflux", "rules": alerts}]}))
+        config = {
+            "global": {"scrape_interval": "100ms", "scrape_timeout": "100ms"},
+            "rule_files": ["rules.yml"],
+            "scrape_configs": [{"job_name": "payflux", "static_configs": [{"targets": [f"127.0.0.1:{target}"]}]}],
+            "alerting": {"alertmanagers": [{"static_configs": [{"targets": ["127.0.0.1:1"]}]}]},
+        }
+        (directory / "prometheus.yml").write_text(json.dumps(config))
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        with (directory / "log").open("wb") as log:
+            self.process = subprocess.Popen(
+                [
+                    *(tool("prometheus"), "--config.file=prometheus.yml", "--storage.tsdb.path=data"),
+                    f"--web.listen-address=127.0.0.1:{port}",
+                ],
+                cwd=directory,
+                stdout=log,
+                stderr=log,
+            )
+
+    def end(self) -> None:
+        """End it."""
+        self.process.kill()
+        self.process.wait(10)
+
+
+@contextmanager
+def prometheus(directory: Path, target: int) -> Iterator[str]:
+    """A running Prometheus; its address."""
+    running = Prometheus(directory, target)
+    try:
+        yield running.url
+    finally:
+        running.end()
+
+
+@pytest.mark.process
+def test_a_sound_deployment_passes(server: Server, make_node: MakeNode, directory: Path) -> None:
+    """Real node, Redis and Prometheus: every point passes, strictly, and the exit code is 0."""
+    server.client.config_set("save", "3600 1")
+    node = make_node({"PAYFLUX_API_KEY": STRONG})
+    shell = environ(server.url, PAYFLUX_API_KEY=STRONG, PAYFLUX_CHECKOUT_ENABLED="false")
+    with prometheus(directory / "prometheus", node.port) as url:
+        assert judge_alerting(url).verdict == "fail"
+        until(lambda: judge_alerting(url).verdict == "pass", "Prometheus to scrape the node")
+        arguments = ("--production", "--node", f"http://127.0.0.1:{node.port}/", "--prometheus", url)
+        code, found = report(payflux(shell, "check", "--strict", "--json", *arguments))
+    assert code == 0, found
+    assert {finding["verdict"] for finding in found.values()} == {"pass"}
+    points = {"auth", "rate_limit", "durability", "persistence", "node", "node_auth", "losses", "export", "alerting"}
+    assert points | {"clock", "disk", "rotation"} <= set(found)
+    assert f"127.0.0.1:{node.port} is scraped" in found["alerting"]["reason"]
+
+
+@pytest.mark.process
+def test_a_careless_deployment_fails(server: Server, directory: Path) -> None:
+    """No node, weak key, no limit, no AOF, a file nobody rotates: each point fails with its fix."""
+    server.client.config_set("appendonly", "no")
+    shell = environ(
+        server.url,
+        HTTP_ADDR=f"127.0.0.1:{free_port()}",
+        PAYFLUX_API_KEYS=f"changeme,{STRONG}",
+        PAYFLUX_RATELIMIT_RPS="1000000",
+        PAYFLUX_CHECKOUT_ENABLED="false",
+        PAYFLUX_EXPORT_MODE="file",
+        PAYFLUX_EXPORT_FILE=str(directory / "events.jsonl"),
+    )
+    code, found = report(payflux(shell, "check", "--production", "--json"))
+    assert code == 1
+    failed = {name for name, finding in found.items() if finding["verdict"] == "fail"}
+    assert {"auth", "rate_limit", "durability", "node", "rotation"} <= failed
+    assert all(found[name]["fix"] for name in failed)
+    assert found["auth"]["reason"].startswith("1 of 2 keys")
+    assert "changeme" not in json.dumps(found)
+    assert found["persistence"]["verdict"] == found["alerting"]["verdict"] == "warn"
+    assert "--prometheus" in found["alerting"]["fix"]
+
+
+@pytest.mark.process
+def test_a_node_on_another_redis_is_noticed(make_node: MakeNode, directory: Path) -> None:
+    """A healthy node beside a Redis that does not answer: this is not the node's environment."""
+    node = make_node()
+    shell = environ(f"unix://{directory}/none", PAYFLUX_API_KEY=STRONG, PAYFLUX_CHECKOUT_ENABLED="false")
+    arguments = ("check", "--production", "--json", "--node")
+    code, found = report(payflux(shell, *arguments, f"http://127.0.0.1:{node.port}"))
+    assert (code, found["redis"]["verdict"], found["node"]["verdict"]) == (1, "fail", "pass")
+    assert found["node_redis"]["verdict"] == "warn"
+    assert "another Redis" in found["node_redis"]["reason"]
+    assert "node_redis" not in report(payflux(shell, *arguments, f"http://127.0.0.1:{free_port()}"))[1]
+
+
+@pytest.mark.process
+def test_without_production_nothing_of_it_is_asked(server: Server) -> None:
+    """The ordinary check stays as it was; addresses without --production, or that are none, are wrong usage."""
+    shell = environ(server.url, PAYFLUX_API_KEY=KEY, PAYFLUX_CHECKOUT_ENABLED="false")
+    code, found = report(payflux(shell, "check", "--json"))
+    assert code == 0
+    assert not {"auth", "node", "alerting", "rotation", "durability"} & set(found)
+    stray = payflux(shell, "check", "--node", "http://localhost:8080")
+    assert (stray.returncode, stray.stdout) == (2, b"")
+    assert b"--production" in stray.stderr
+    wrong = payflux(shell, "check", "--production", "--node", "localhost:8080", "--prometheus", "ftp://x")
+    assert wrong.returncode == 2
+    assert wrong.stdout.count(b"fail  configuration: --") == 2
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["tiny-0A", "a" * 60, "abababababababababababababab", "test-key-0123456789-abcdef", "Replace-me-0123456789abcdef"],
+)
+def test_a_key_that_can_be_guessed_fails(key: str) -> None:
+    """Short, regular, a placeholder; it is not shown."""
+    finding = judge_keys([STRONG, key])
+    assert finding.verdict == "fail"
+    assert key not in finding.reason
+    assert judge_keys([STRONG]).verdict == "pass"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "localhost:8080", "ftp://host", "http://", "http://host/?a=b", "http://ho st", "http://me:pw@host"]
+)
+def test_what_is_no_address_is_refused(text: str) -> None:
+    """An address has a scheme and a host."""
+    with pytest.raises(ValueError, match="an address such as"):
+        parse_base(text)
+
+
+REDIS_TROUBLES: dict[str, tuple[dict[str, str], str, str]] = {
+    "AOF off": ({"appendonly": "no"}, "durability", "fail"),
+    "fsync no": ({"appendfsync": "no"}, "durability", "fail"),
+    "no fsync on rewrite": ({"no-appendfsync-on-rewrite": "yes"}, "durability", "fail"),
+    "eviction": ({"maxmemory-policy": "allkeys-lru"}, "durability", "fail"),
+    "no snapshots": ({"save": ""}, "persistence", "warn"),
+}
+
+
+@pytest.mark.parametrize("trouble", REDIS_TROUBLES)
+async def test_a_redis_that_would_lose_events_fails(trouble: str, server: Server) -> None:
+    """Durability is stricter than in the ordinary check; snapshots are the second line."""
+    config, check, verdict = REDIS_TROUBLES[trouble]
+    server.client.config_set("save", "3600 1")
+    assert await _redis(server) == {"durability": "pass", "persistence": "pass"}
+    for parameter, value in config.items():
+        server.client.config_set(parameter, value)
+    assert (await _redis(server))[check] == verdict
+
+
+async def _redis(server: Server, now: float | None = None) -> dict[str, str]:
+    address = parse_url(server.url)
+    admin = RedisAdmin(address)
+    try:
+        found = judge_redis(await inspect(address), await admin.durability(), now)
+    finally:
+        admin.close()
+    return {finding.check: finding.verdict for finding in found}
+
+
+async def test_an_old_snapshot_is_a_warning(server: Server) -> None:
+    """Snapshots that stopped are noticed, provided that there is something to save."""
+    server.client.config_set("save", "3600 1")
+    server.client.set("x", "y")
+    saved = int(server.client.info("persistence")["rdb_last_save_time"])
+    assert (await _redis(server, saved + 80_000))["persistence"] == "pass"
+    assert (await _redis(server, saved + 90_000))["persistence"] == "warn"
+
+
+@pytest.mark.process
+def test_what_a_node_lost_and_refused_is_told(make_node: MakeNode, directory: Path) -> None:
+    """A full disk fails the export, and requests over the rate are counted."""
+    node = make_node(
+        {
+            "PAYFLUX_EXPORT_MODE": "file",
+            "PAYFLUX_EXPORT_FILE": "/dev/full",
+            "PAYFLUX_RATELIMIT_RPS": "1",
+            "PAYFLUX_RATELIMIT_BURST": "1",
+        }
+    )
+    statuses = [node.post(event()) for _ in range(3)]
+    assert statuses[0] == 202
+    assert 429 in statuses
+    until(lambda: "fail" in _node(node).values(), "the export to fail")
+    found = _node(node)
+    assert found["export"] == "fail"
+    assert found["losses"] == found["rate_limited"] == "warn"
+    assert found["node"] == found["node_auth"] == "pass"
+
+
+def _node(node: Node) -> dict[str, str]:
+    return {finding.check: finding.verdict for finding in judge_node(f"http://127.0.0.1:{node.port}")}
+
+
+@contextmanager
+def answering(answer: Answer) -> Iterator[str]:
+    """Some other HTTP server, which says the same to everything."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(answer.status)
+            self.send_header("Content-Length", str(len(answer.body)))
+            self.end_headers()
+            self.wfile.write(answer.body)
+
+        do_POST = do_GET  # noqa: N815 - the name is the protocol's
+
+        def log_message(self, *_: object) -> None:
+            """Nothing."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@pytest.mark.parametrize("answer", [Answer(200, b"hello"), Answer(500, b""), Answer(200, b"[1]"), Answer(202, b"{}")])
+def test_another_server_is_not_taken_for_a_node(answer: Answer) -> None:
+    """A server that takes events without a key, or tells no export, is none of ours, and none of Prometheus's."""
+    with answering(answer) as url:
+        found = {finding.check: finding.verdict for finding in judge_node(url)}
+        assert found["node_auth"] == found["export"] == "fail"
+        assert judge_alerting(url).verdict == "fail"
+
+
+def test_a_server_that_does_not_speak_http_fails() -> None:
+    """Its answer is told, without a traceback."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def greet() -> None:
+            for _ in range(2):
+                connection, _ = listener.accept()
+                with connection:
+                    connection.sendall(b"-ERR unknown command\r\n")
+                    connection.recv(65536)
+
+        thread = threading.Thread(target=greet)
+        thread.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        assert [(f.check, f.verdict) for f in judge_node(url)] == [("node", "fail")]
+        assert judge_alerting(url).verdict == "fail"
+        thread.join()
+
+
+LINKS: dict[str, tuple[tuple[str, ...], tuple[str, ...], bool]] = {
+    "has scraped no PayFlux": ((), RULES, True),
+    "ProcessorRiskCritical is not loaded": (("node:8080",), RULES[:1], True),
+    "alerts go to nobody": (("node:8080",), RULES, False),
+}
+
+
+@pytest.mark.parametrize("reason", LINKS)
+def test_alerting_fails_where_a_link_is_missing(reason: str) -> None:
+    """Nothing scraped, rules not loaded, nobody told: each is named, with a fix."""
+    scraped, rules, told = LINKS[reason]
+    finding = judge_links(scraped, rules, told=told)
+    assert finding.verdict == "fail"
+    assert reason in finding.reason
+    assert finding.fix
+
+
+def _rotation(directory: Path, text: str) -> Finding:
+    place = directory / "logrotate.d"
+    place.mkdir(exist_ok=True)
+    (place / "payflux").write_text(text)
+    return judge_rotation("/var/log/payflux/events.jsonl", [directory / "missing.conf", place])
+
+
+def test_the_shipped_rotation_passes(directory: Path) -> None:
+    """The stanza that ships is found by its glob, among others."""
+    others = "weekly\ninclude /etc/logrotate.d\n/var/log/*.log\n/var/log/dpkg.log {\n  monthly\n}\n"
+    assert _rotation(directory, others + SHIPPED.read_text()).verdict == "pass"
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "verdict", "word"),
+    [
+        ("delaycompress", "", "warn", "delaycompress"),
+        ("    compress", "    copytruncate", "fail", "copytruncate"),
+        ("--signal=HUP", "--signal=USR1", "fail", "SIGHUP"),
+        ("postrotate", "prerotate", "fail", "SIGHUP"),
+        ("/var/log/payflux/*.jsonl", "/var/log/other/*.jsonl", "fail", "nothing rotates"),
+    ],
+)
+def test_a_rotation_that_loses_lines_fails(good: str, bad: str, verdict: str, word: str, directory: Path) -> None:
+    """Each mistake that people make with logrotate is found in a copy of the shipped stanza."""
+    finding = _rotation(directory, SHIPPED.read_text().replace(good, bad))
+    assert finding.verdict == verdict
+    assert word in finding.reason + finding.fix
+
+
+def test_rotation_by_something_else_is_seen_by_its_files(directory: Path) -> None:
+    """Where logrotate is not used, a rotated file beside the live one tells."""
+    file = directory / "events.jsonl"
+    file.touch()
+    assert judge_rotation(str(file), []).verdict == "fail"
+    (directory / "events.jsonl.1").touch()
+    assert judge_rotation(str(file), []).verdict == "pass"
+
+
+@pytest.mark.process
+def test_the_rotation_of_the_image_is_seen_at_work(directory: Path) -> None:
+    """While `payflux-rotate` runs for the file, it is rotated; for another file it is not."""
+    program = directory / "payflux-rotate"
+    shutil.copy(ROTATE, program)
+    file = directory / "events.jsonl"
+    running = subprocess.Popen([program, file, str(os.getpid())], start_new_session=True)
+    try:
+        until(lambda: judge_rotation(str(file), []).verdict == "pass", "the rotation to be seen")
+        assert judge_rotation(str(directory / "other.jsonl"), []).verdict == "fail"
+    finally:
+        os.killpg(running.pid, signal.SIGKILL)
+        running.wait(10)
+    until(lambda: judge_rotation(str(file), []).verdict == "fail", "its processes to be gone")
+
+
+@pytest.mark.parametrize(("free", "verdict"), [(50, "pass"), (9, "warn"), (2, "fail")])
+@pytest.mark.parametrize("what", ["f_bavail", "f_favail"])
+def test_a_disk_that_fills_is_found(what: str, free: int, verdict: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Space and inodes count alike."""
+    sizes = {"f_blocks": 100, "f_bavail": 50, "f_files": 100, "f_favail": 50} | {what: free}
+    monkeypatch.setattr(os, "statvfs", lambda _: namedtuple("Sizes", sizes)(**sizes))  # noqa: PYI024
+    assert judge_disk("/var/log/payflux/events.jsonl").verdict == verdict
+
+
+def test_a_directory_that_is_not_there_fails() -> None:
+    """The export file needs its directory."""
+    assert judge_disk("/nowhere/events.jsonl").verdict == "fail"

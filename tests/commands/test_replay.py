@@ -1,0 +1,241 @@
+"""`payflux replay`: the same events once more, marked, scored as they were, and nothing else changed."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nodes import event
+from operator_commands import START_MS, add, canonical, environ, on_a_terminal, payflux, stream, traffic
+from payflux.cli import app
+from payflux.redis.entries import COUNTER_MAX, id_after, parse_position
+from payflux.stream.deliveries import entry_key
+from real_parts import MakeNode
+from servers import Server, until
+
+Run = Callable[..., tuple[int, list[dict[str, Any]], str]]
+START = datetime.fromtimestamp(START_MS / 1000, UTC)
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes], server: Server) -> Run:
+    """Runs `payflux replay …` in this process: exit code, lines and stderr."""
+
+    def run(*arguments: str) -> tuple[int, list[dict[str, Any]], str]:
+        monkeypatch.delenv("REDIS_ADDR", raising=False)
+        monkeypatch.setenv("REDIS_URL", server.url)
+        code = app(["replay", *arguments], result_action="return_value")
+        shown = capsysbinary.readouterr()
+        return code, [json.loads(line) for line in shown.out.splitlines()], shown.err.decode()
+
+    return run
+
+
+def seqs(lines: list[dict[str, Any]]) -> list[int]:
+    return [line["seq"] for line in lines]
+
+
+@pytest.mark.process
+def test_lines_are_those_of_the_node_and_marked(run: Run, server: Server, make_node: MakeNode) -> None:
+    """From the middle on too: the window before --from was scored first. The group has seen nothing of it."""
+    node = make_node()
+    for _ in range(3):
+        batch = [event(retry_count=number % 4, geo_bucket=f"G{number}") for number in range(10)]
+        assert node.post_batch(batch)[0] == 200
+    until(lambda: node.line_count() == 30 and node.drained(), "the node's lines")
+    groups = server.client.xinfo_groups("events_stream")
+    middle = node.lines()[17]["stream_message_id"]
+    for arguments, expected in ((), node.lines()), (("--from", middle), node.lines()[17:]):
+        code, lines, _ = run("--to-stdout", *arguments)
+        assert code == 0
+        assert len(lines) == len(expected)
+        for line, original in zip(lines, expected, strict=True):
+            assert line.pop("replayed") is True
+            assert line.pop("consumer_name") == "payflux-replay"
+            del line["processed_at"], original["processed_at"], original["consumer_name"]
+            assert line == original
+    assert server.client.xinfo_groups("events_stream") == groups
+
+
+def time_of(seq: int, **further: float) -> str:
+    return (START + timedelta(seconds=seq, **further)).isoformat()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        ((), range(1, 31)),
+        (("--from", f"{START_MS + 10_000}-0"), range(10, 31)),
+        (("--from", f"{START_MS + 10_000}-1"), range(11, 31)),
+        (("--from", time_of(10), "--to", time_of(12)), range(10, 13)),
+        (("--from", time_of(10, milliseconds=1), "--to", time_of(13, milliseconds=-1)), range(11, 13)),
+        (("--to", f"{START_MS + 5_000}"), range(1, 6)),
+        (("--from", "2030-01-01T00:00:00Z"), ()),
+        (("--limit", "7"), range(1, 8)),
+        (("--processor", "adyen"), range(3, 31, 3)),
+        (("--processor", "adyen", "--limit", "2", "--from", time_of(10)), (12, 15)),
+        (("--processor", "adyen", "--processor", "stripe"), range(1, 31)),
+        (("--processor", "nobody"), ()),
+    ],
+)
+def test_range_filter_and_limit(arguments: tuple[str, ...], wanted: Any, run: Run, server: Server) -> None:
+    """Both ends are included; what a page holds beyond the limit is left."""
+    traffic(server, 30)
+    code, lines, err = run("--to-stdout", *arguments)
+    assert (code, seqs(lines)) == (0, list(wanted))
+    summary = json.loads(err.splitlines()[-1])
+    assert (summary["msg"], summary["replayed"]) == ("replay_ended", len(lines))
+
+
+def test_to_another_stream(run: Run, server: Server) -> None:
+    """Data byte by byte, number and mark; over several pages, without what is no event, and nothing on stdout."""
+    traffic(server, 1500)
+    server.client.xadd("events_stream", {"data": "junk", "seq": 1501})
+    originals = stream(server, "events_stream")[:1500]
+    code, lines, err = run("--to-stream", "again")
+    assert (code, lines) == (0, [])
+    assert stream(server, "again") == [
+        {b"data": one[b"data"], b"seq": one[b"seq"], b"replayed": b"1"} for one in originals
+    ]
+    summary = json.loads(err)
+    assert (summary["read"], summary["replayed"], summary["invalid"]) == (1501, 1500, 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ((), "--to-stdout, --to-stream NAME: expected one of the two"),
+        (("--to-stdout", "--to-stream", "x"), "expected one of the two"),
+        (("--to-stream", "events_stream"), "--to-stream events_stream"),
+        (("--to-stream", "events_stream_dlq"), "PayFlux's own"),
+        (("--to-stream", "{events_stream}:state"), "PayFlux's own"),
+        (("--to-stream", " "), "--to-stream"),
+        (("--to-stdout", "--limit", "0"), "--limit 0"),
+        (("--to-stdout", "--from", "noon"), "--from noon: expected a time such as"),
+        (("--to-stdout", "--from", "2-0", "--to", "1-0"), "the beginning before the end"),
+    ],
+)
+def test_wrong_usage_is_named(arguments: tuple[str, ...], problem: str, run: Run, server: Server) -> None:
+    """Exit code 2, and nothing was written anywhere."""
+    code, lines, err = run(*arguments)
+    assert (code, lines) == (2, [])
+    assert problem in err
+    assert server.client.dbsize() == 0
+
+
+def test_a_start_that_was_trimmed_is_said(run: Run, server: Server) -> None:
+    """Where older entries than the first are gone, a replay from before them warns."""
+    traffic(server, 10)
+    server.client.xtrim("events_stream", maxlen=4, approximate=False)
+    code, lines, err = run("--to-stdout", "--from", time_of(2))
+    assert (code, seqs(lines)) == (0, [7, 8, 9, 10])
+    assert json.loads(err.splitlines()[0])["msg"] == "older_entries_trimmed"
+    assert "trimmed" not in run("--to-stdout", "--from", time_of(8))[2]
+
+
+def test_a_target_of_another_type_is_one_line(run: Run, server: Server) -> None:
+    """Exit code 1, with what may have been copied; and the same for a server that is down."""
+    traffic(server, 3)
+    server.client.set("again", "x")
+    code, _, err = run("--to-stream", "again")
+    assert code == 1
+    report, last = err.splitlines()
+    assert json.loads(report)["perhaps_written_too"] == 3
+    assert "redis_wrong_type" in last
+    server.kill()
+    code, _, err = run("--to-stdout")
+    assert (code, err.count("\n")) == (1, 1)
+
+
+@pytest.mark.process
+def test_a_replay_cut_short_says_how_to_continue(run: Run, server: Server, directory: Path) -> None:
+    """A file that may grow no further stops it; continued from where it says, nothing is missing."""
+    traffic(server, 2500)
+    out = directory / "again.jsonl"
+    command = f"ulimit -f 2000; exec {sys.executable} -m payflux replay --to-stdout > {out}"
+    stopped = subprocess.run(["sh", "-c", command], env=environ(server.url), capture_output=True, timeout=60)
+    report, last = stopped.stderr.decode().splitlines()
+    assert stopped.returncode == 1
+    assert "cannot write: File too large" in last
+    told = json.loads(report)
+    written = [json.loads(line)["seq"] for line in out.read_bytes().split(b"\n")[:-1]]
+    assert 0 < told["replayed"] < 2500
+    assert written[: told["replayed"]] == list(range(1, told["replayed"] + 1))
+    assert len(written) <= told["replayed"] + told["perhaps_written_too"]
+    code, lines, _ = run("--to-stdout", *told["continue_with"].split())
+    assert code == 0
+    assert seqs(lines) == list(range(told["replayed"] + 1, 2501))
+
+
+@pytest.mark.process
+def test_a_terminal_gets_progress_and_a_pipe_none(server: Server) -> None:
+    """The real command: a bar and a sentence on a terminal, one JSON line on stderr in a pipe."""
+    traffic(server, 20)
+    code, shown = on_a_terminal(environ(server.url), "replay", "--to-stream", "again")
+    assert code == 0
+    assert "20/20" in shown
+    assert "replay ended: read 20, replayed 20" in shown
+    piped = payflux(environ(server.url), "replay", "--to-stdout")
+    assert piped.returncode == 0
+    assert piped.stdout.count(b'"replayed":true}\n') == 20
+    assert json.loads(piped.stderr)["msg"] == "replay_ended"
+
+
+@given(
+    st.datetimes(datetime(1970, 1, 2), datetime(2200, 1, 1)),  # noqa: DTZ001 - made aware below
+    st.integers(-23 * 60, 23 * 60),
+)
+def test_a_time_is_the_same_moment_in_any_offset(naive: datetime, minutes: int) -> None:
+    """To the millisecond, rounded down; the end of a range takes in the whole of it."""
+    moment = naive.replace(tzinfo=UTC)
+    ms = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+    text = moment.astimezone(timezone(timedelta(minutes=minutes))).isoformat()
+    assert parse_position(text, end=False) == b"%d-0" % ms
+    assert parse_position(text, end=True) == b"%d-%d" % (ms, COUNTER_MAX)
+
+
+@given(st.integers(0, COUNTER_MAX), st.integers(0, COUNTER_MAX))
+def test_ids_are_taken_as_they_are(milliseconds: int, counter: int) -> None:
+    """An id is its own position at both ends, and the one after it is the next."""
+    text = f"{milliseconds}-{counter}"
+    assert parse_position(text, end=False) == parse_position(text, end=True) == text.encode()
+    assert entry_key(id_after(text.encode())) == (
+        (milliseconds, counter + 1) if counter < COUNTER_MAX else (milliseconds + 1, 0)
+    )
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("-30s", 30), ("-15m", 900), ("-2h", 7200), ("-1d", 86_400)])
+def test_a_time_may_be_told_from_now(text: str, seconds: int) -> None:
+    """How long ago, in one unit; what lies before 1970 is the beginning."""
+    before = time.time_ns() // 1_000_000
+    position, _ = entry_key(parse_position(text, end=False))
+    assert before <= position + seconds * 1000 <= time.time_ns() // 1_000_000
+    assert parse_position("-99999999d", end=False) == b"0-0"
+
+
+def test_from_so_long_ago(run: Run, server: Server) -> None:
+    """`--from -15m` is taken for what it is, not for an option; so is `--to`."""
+    for seq, age in ((1, 1_200_000), (2, 600_000), (3, 0)):
+        add(server, seq, canonical(), time.time_ns() // 1_000_000 - age - START_MS)
+    assert seqs(run("--to-stdout", "--from", "-15m")[1]) == [2, 3]
+    assert seqs(run("--to-stdout", "--from", "-15m", "--to", "-5m")[1]) == [2]
+
+
+@given(st.text(max_size=40))
+def test_anything_else_is_refused(text: str) -> None:
+    """A text is a position Redis can read, or refused with what was expected."""
+    try:
+        position = parse_position(text, end=False)
+    except ValueError:
+        with pytest.raises(ValueError, match="a time such as"):
+            parse_position(text, end=True)
+    else:
+        assert max(entry_key(position)) <= COUNTER_MAX

@@ -1,0 +1,143 @@
+"""From a payment incident to a message at somebody's door: real node, Prometheus, Alertmanager and receiver."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from deploying import tool
+from monitoring import Monitor, Prometheus
+from nodes import Node
+from payflux.load.traffic import Incident, Traffic
+from queries import ROOT, RULES
+from real_parts import MakeNode
+from servers import until
+
+ALERTMANAGER = ROOT / "deploy" / "alertmanager" / "alertmanager.yml"
+SECONDS = 20.0
+INCIDENT_SECONDS = 60.0
+INCIDENTS = tuple(Incident(kind, "stripe", 0, INCIDENT_SECONDS) for kind in ("outage", "retry_storm", "geo_spread"))
+"""Stripe fails, its payments are tried again and again, and stolen cards are tested on it, all at once."""
+
+pytestmark = pytest.mark.process
+
+
+class Receiver:
+    """A webhook receiver: keeps the alerts it is told of."""
+
+    def __init__(self) -> None:
+        received: list[dict[str, Any]] = []
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                received.extend(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["alerts"])
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        self._received = received
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}/payflux"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def alert(self, name: str, status: str = "firing") -> dict[str, Any]:
+        """Wait for the alert of this name; fails when none comes in time."""
+        until(lambda: self._told(name, status), f"{name} to be {status}", SECONDS)
+        return self._told(name, status)[0]
+
+    def _told(self, name: str, status: str) -> list[dict[str, Any]]:
+        return [one for one in self._received if (one["labels"]["alertname"], one["status"]) == (name, status)]
+
+    def stop(self) -> None:
+        """Close it."""
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def hurried_rules(directory: Path) -> Path:
+    """The rules that ship, but with little waiting and looked at often."""
+    rules = yaml.safe_load(RULES.read_text())
+    for group in rules["groups"]:
+        group["interval"] = "500ms"
+        group["rules"] = [rule | ({"for": "1s"} if "for" in rule else {}) for rule in group["rules"]]
+    path = directory / RULES.name
+    path.write_text(yaml.safe_dump(rules))
+    return path
+
+
+def hurried_routes(directory: Path, receiver: str) -> Path:
+    """The routes that ship, but with little waiting and to our own receiver."""
+    routes = yaml.safe_load(ALERTMANAGER.read_text())
+    routes["route"] |= {"group_wait": "100ms", "group_interval": "500ms"}
+    routes["receivers"][0]["webhook_configs"][0]["url"] = receiver
+    path = directory / ALERTMANAGER.name
+    path.write_text(yaml.safe_dump(routes))
+    return path
+
+
+def configuration(directory: Path, node: Node, alertmanager: Monitor) -> Path:
+    """The configuration that ships, with our addresses and short intervals."""
+    shipped = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text())
+    shipped["global"] = {"scrape_interval": "500ms", "scrape_timeout": "400ms", "evaluation_interval": "500ms"}
+    shipped["rule_files"] = [str(hurried_rules(directory))]
+    for part, url in (
+        (shipped["scrape_configs"][0], f"127.0.0.1:{node.port}"),
+        (shipped["alerting"]["alertmanagers"][0], alertmanager.url.removeprefix("http://")),
+    ):
+        part["static_configs"][0]["targets"] = [url]
+    path = directory / "prometheus.yml"
+    path.write_text(yaml.safe_dump(shipped))
+    return path
+
+
+def send_incident(node: Node) -> None:
+    """What `payflux simulate` sends in a minute of an incident, all at once."""
+    start = 1_767_957_855.0
+    traffic = Traffic(7, start, INCIDENTS).arrivals(rate=10)
+    events = [event for _, event in takewhile(lambda arrival: arrival[0] < start + INCIDENT_SECONDS, traffic)]
+    for first in range(0, len(events), 1000):
+        status, answer = node.post_batch(events[first : first + 1000])
+        assert (status, answer["rejected"]) == (200, 0), answer
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """A receiver, closed with the test."""
+    receiver = Receiver()
+    yield receiver
+    receiver.stop()
+
+
+def test_an_incident_reaches_the_receiver(make_node: MakeNode, directory: Path, receiver: Receiver) -> None:
+    """The alert of the failing processor arrives, and so does that of a dead node; what is over is told as resolved."""
+    node = make_node()
+    with ExitStack() as running:
+        command = (tool("prometheus-alertmanager"), f"--config.file={hurried_routes(directory, receiver.url)}")
+        flags = ("--storage.path=data", "--web.listen-address=127.0.0.1:{port}", "--cluster.listen-address=")
+        alertmanager = Monitor(directory / "alertmanager", (*command, *flags))
+        running.callback(alertmanager.stop)
+        tool("prometheus")
+        prometheus = Prometheus(directory / "prometheus", configuration(directory, node, alertmanager))
+        running.callback(prometheus.stop)
+        send_incident(node)
+
+        risky = receiver.alert("ProcessorRiskHigh")
+        assert (risky["labels"]["processor"], risky["labels"]["severity"]) == ("stripe", "warning")
+        assert risky["annotations"]["summary"] == "Processor stripe risk is elevated"
+        assert node.metrics()['processor_risk_score_last{processor="stripe"}'] > 0.6
+        at_risk = prometheus.instant('ALERTS{alertname=~"ProcessorRisk.*",alertstate="firing"}')
+        assert {alert["metric"]["processor"] for alert in at_risk} == {"stripe"}
+
+        node.kill_all()
+        dead = receiver.alert("PayFluxNodeDown")
+        assert (dead["labels"]["instance"], dead["labels"]["severity"]) == (f"127.0.0.1:{node.port}", "critical")
+        assert receiver.alert("ProcessorRiskHigh", "resolved")["labels"]["processor"] == "stripe"

@@ -1,0 +1,152 @@
+"""The Grafana dashboard: fresh, well-formed, and asking only for what a node exposes."""
+
+import json
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import pytest
+import yaml
+
+import dashboard_images
+from dashboard import WIDTH, dashboard, text
+from dashboard_panels import CUTS, ROWS, Panel
+from deploying import tool
+from monitoring import Prometheus
+from nodes import event
+from payflux.operations.exposition import INFO, REDIS_GAUGES
+from payflux.telemetry.metrics import METRICS
+from queries import ROOT, objections
+from real_parts import MakeNode
+from servers import until
+from svg_chart import Chart, scaled, ticks
+
+GRAFANA = ROOT / "deploy" / "grafana"
+FILE = GRAFANA / "dashboards" / "payflux.json"
+UNSHOWN = {"export_reopened_total", "build_info"}
+"""Metrics without a panel: nothing an operator follows over time."""
+PANELS = [panel for row in ROWS.values() for panel in row]
+
+
+def words(path: Path) -> set[str | None]:
+    """Every text of a picture, which must be well-formed."""
+    return {element.text for element in ET.fromstring(path.read_text()).iter()}  # noqa: S314 - drawn by us
+
+
+def overlaps(one: dict[str, int], other: dict[str, int]) -> bool:
+    """Whether two places of the grid have something in common."""
+    across = one["x"] < other["x"] + other["w"] and other["x"] < one["x"] + one["w"]
+    return across and one["y"] < other["y"] + other["h"] and other["y"] < one["y"] + one["h"]
+
+
+def test_the_file_is_fresh() -> None:
+    """It is what the code says today; `make dashboard` writes it."""
+    assert FILE.read_text() == text(), "stale: run `make dashboard`"
+
+
+@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel.title)
+def test_each_query_asks_for_what_exists(panel: Panel) -> None:
+    """Metrics, labels and their values are those of a node, and names of series use labels the query keeps."""
+    assert panel.queries
+    assert panel.about
+    for query in panel.queries:
+        assert list(objections(query.expr)) == []
+
+
+def test_every_metric_is_shown() -> None:
+    """A new metric gets a panel, or a reason why not."""
+    asked = " ".join(query.expr for panel in PANELS for query in panel.queries)
+    missing = {name for name in (*(metric.name for metric in METRICS), *REDIS_GAUGES, *INFO) if name not in asked}
+    assert missing == UNSHOWN
+
+
+def test_the_bands_are_those_of_the_score() -> None:
+    """Thresholds of the panel of risk come from the setting's default."""
+    made: dict[str, Any] = next(one for one in dashboard()["panels"] if one["title"] == "Risk score, by processor")
+    steps = made["fieldConfig"]["defaults"]["thresholds"]["steps"]
+    assert [step["value"] for step in steps] == [None, *CUTS] == [None, 0.3, 0.6, 0.8]
+
+
+def test_the_layout_holds() -> None:
+    """Identifiers and places are each panel's own, inside the grid, and every data source is the chosen one."""
+    made = dashboard()["panels"]
+    places = [one["gridPos"] for one in made]
+    assert len({one["id"] for one in made}) == len(made) > 25
+    assert all(place["x"] + place["w"] <= WIDTH for place in places)
+    assert not any(overlaps(one, other) for number, one in enumerate(places) for other in places[:number])
+    sources = [one["datasource"]["uid"] for one in made if one["type"] != "row"]
+    assert set(sources) == {"${datasource}"}
+
+
+def test_provisioning_finds_the_dashboard_and_prometheus() -> None:
+    """Grafana's files name where Compose mounts the dashboards, and a source of data."""
+    provider = yaml.safe_load((GRAFANA / "provisioning" / "dashboards" / "payflux.yml").read_text())["providers"][0]
+    assert provider["options"]["path"] == "/var/lib/grafana/dashboards"
+    source = yaml.safe_load((GRAFANA / "provisioning" / "datasources" / "prometheus.yml").read_text())["datasources"][0]
+    assert (source["type"], source["url"]) == ("prometheus", "http://prometheus:9090")
+
+
+@pytest.mark.process
+def test_a_real_prometheus_answers_every_query(make_node: MakeNode, directory: Path) -> None:
+    """None of them is refused, those of a busy node give series, and both pictures come out of them."""
+    node = make_node()
+    configuration = directory / "prometheus.yml"
+    target = {"job_name": "payflux", "static_configs": [{"targets": [f"127.0.0.1:{node.port}"]}]}
+    configuration.write_text(json.dumps({"global": {"scrape_interval": "300ms"}, "scrape_configs": [target]}))
+    tool("prometheus")
+    with ExitStack() as running:
+        prometheus = Prometheus(directory / "prometheus", configuration)
+        running.callback(prometheus.stop)
+        until(lambda: prometheus.instant("payflux_ingest_accepted_total"), "a scrape")
+        for sent in (50, 100):  # a counter must be seen twice to have a rate
+            node.post_batch([event(retry_count=number % 3) for number in range(50)])
+            until(partial(prometheus.instant, f"payflux_consumer_processed_total == {sent}"), "a scrape")
+        end = prometheus.instant("timestamp(payflux_ingest_accepted_total)")[0]["value"][0]
+        silent = {
+            panel.title
+            for panel in PANELS
+            if not any(prometheus.instant(dashboard_images.asked(query.expr), time=str(end)) for query in panel.queries)
+        }
+        assert silent == {"Lines not exported"}
+        dashboard_images.write(directory / "img", prometheus, end)
+        assert {panel.title for panel in PANELS} <= words(directory / "img" / "dashboard.svg")
+        assert "Risk score, by processor" in words(directory / "img" / "risk.svg")
+
+
+def test_the_pictures_show_every_panel() -> None:
+    """Those in the documentation have today's panels; `scripts/dashboard_images.py docs/img` draws them anew."""
+    assert {panel.title for panel in PANELS} <= words(ROOT / "docs" / "img" / "dashboard.svg")
+    assert "Risk score, by processor" in words(ROOT / "docs" / "img" / "risk.svg")
+
+
+@pytest.mark.parametrize(
+    ("highest", "last"), [(0.0, 1.0), (1.0, 1.0), (0.31, 0.4), (83.2, 100.0), (5.0, 6.0), (1e-3, 1e-3)]
+)
+def test_scales_end_at_round_numbers_above_the_data(highest: float, last: float) -> None:
+    """Nothing is drawn beyond the last tick."""
+    assert ticks(highest)[-1] == pytest.approx(last)
+    assert highest <= ticks(highest)[-1] + 1e-12
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "shown"),
+    [
+        (0.5, "percentunit", "50 %"),
+        (0.0021, "s", "2.1 ms"),
+        (2.5, "s", "2.5 s"),
+        (20_000, "short", "20 k"),
+        (1, "bytes", "1 B"),
+    ],
+)
+def test_numbers_carry_their_units(value: float, unit: str, shown: str) -> None:
+    """As a person would write them."""
+    assert scaled(value, unit) == shown
+
+
+def test_stacked_series_lie_on_each_other() -> None:
+    """The scale has room for their sum."""
+    series = {"a": [(0.0, 1.0), (60.0, 2.0)], "b": [(0.0, 3.0), (60.0, 4.0)]}
+    assert Chart(series, 0, 60, stacked=True)._top() == 6.0
+    assert Chart(series, 0, 60)._top() == 4.0

@@ -1,0 +1,173 @@
+"""Documentation cannot drift: everything declared is documented, tables are fresh, and nothing else is promised."""
+
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import docs
+from payflux.event.decode import ADDITIVE_FIELDS, EVENT_FIELDS
+from payflux.event.rules import CODES
+from payflux.http.messages import Request, problem
+from payflux.http.router import Router
+from payflux.node.child import SETTINGS
+from payflux.operations.exposition import INFO, REDIS_GAUGES
+from payflux.operations.health import UNREADY, Answer, alive
+from payflux.operations.openapi import UNCONFIRMED
+from payflux.risk.score_v1 import LIMITS
+from payflux.telemetry.metrics import (
+    BANDS,
+    DENIED_REASONS,
+    DLQ_REASONS,
+    EXPORT_REASONS,
+    LOST_REASONS,
+    METRICS,
+    REJECT_REASONS,
+)
+from payflux.terminal.operate import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
+
+TEXTS = {page: page.read_text() for page in docs.PAGES}
+EVERYTHING = "\n".join(TEXTS.values())
+CODE = re.compile(r"```\w*\n(.*?)```|`([^`\n]+)`", re.DOTALL)
+VARIABLE = re.compile(r"\bPAYFLUX_[A-Z_]*[A-Z]\b")
+METRIC = re.compile(r"\bpayflux_[a-z_]*[a-z]\b")
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+MISSPELT = {"PAYFLUX_STREAM_MAXLENGTH"}
+"""Wrong on purpose, to show what is said about it."""
+
+
+def page(name: str) -> str:
+    """The text of a page of docs/."""
+    return TEXTS[docs.ROOT / "docs" / name]
+
+
+def spans() -> Iterator[str]:
+    """Everything set as code, in all pages."""
+    for text in TEXTS.values():
+        for block, span in CODE.findall(text):
+            yield block or span
+
+
+@pytest.mark.parametrize("path", docs.PAGES, ids=lambda path: str(path.relative_to(docs.ROOT)))
+def test_tables_are_fresh(path: Path) -> None:
+    """Each generated table is what the declarations say today; `make docs` writes it."""
+    assert docs.rendered(TEXTS[path]) == TEXTS[path], "stale: run `make docs`"
+
+
+def test_every_table_is_in_a_page() -> None:
+    """No table is generated for nobody, and no marker is left half."""
+    assert set(re.findall(r"<!-- begin: (\S+) -->", EVERYTHING)) == set(docs.TABLES)
+    assert EVERYTHING.count("<!-- begin: ") == EVERYTHING.count("<!-- end: ") == len(docs.BLOCK.findall(EVERYTHING))
+
+
+DECLARED = {
+    "configuration.md": [s.name for s in SETTINGS],
+    "metrics.md": [
+        *(f"payflux_{name}" for name in [*(m.name for m in METRICS), *REDIS_GAUGES, *INFO]),
+        *(*REJECT_REASONS, *DENIED_REASONS, *EXPORT_REASONS, *LOST_REASONS, *DLQ_REASONS),
+    ],
+    "errors.md": [*CODES, *UNCONFIRMED, *UNREADY, "not_found", "method_not_allowed", "too_many_connections"],
+    "events.md": [*(f"{method} {path}" for method, path, _ in docs._operations()), *EVENT_FIELDS, *ADDITIVE_FIELDS],
+    "commands.md": [f"payflux {words}" for words in docs.every_command()],
+    "operations.md": [*DLQ_REASONS],
+    "risk.md": [*LIMITS, *BANDS, "nominal_behavior", "insufficient_data"],
+}
+
+
+@pytest.mark.parametrize("name", DECLARED)
+def test_everything_declared_is_documented(name: str) -> None:
+    """Variables, metrics, reasons, codes, endpoints, members, commands and drivers stand in their page, as code."""
+    missing = [word for word in DECLARED[name] if f"`{word}`" not in page(name)]
+    assert missing == []
+
+
+def test_every_status_and_code_of_the_api_is_documented() -> None:
+    """Each pair that the OpenAPI document knows is a row of the page of errors."""
+    for status, code, _, _ in docs._problems():
+        assert f"| `{status}` | `{code}` |" in page("errors.md")
+
+
+def test_what_is_said_of_unknown_paths_and_methods_is_what_is_answered() -> None:
+    """The two errors that belong to no path of the OpenAPI document."""
+    router = Router({"/here": {"GET": Answer(alive)}})
+    for (status, code, _), request in zip(docs.UNROUTED, (Request("GET", "/x"), Request("PUT", "/here")), strict=True):
+        answer = router.admit(request)
+        assert answer is not None
+        assert (answer.status, json.loads(answer.body)["code"]) == (status, code)
+        assert status == problem(status, code, "").status
+
+
+def test_exit_codes_are_documented() -> None:
+    """Every command says what its codes mean, 0 and 2 among them, and all codes there are have a meaning."""
+    known = {words: docs.exit_codes_of(command) for words, command in docs.every_command().items()}
+    assert all({0, EXIT_USAGE} <= set(codes) for codes in known.values()), known
+    numbers = {number for codes in known.values() for number in codes}
+    assert numbers == {0, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED}
+    for words in known:
+        assert re.search(rf"^\| `{words}` \| \w", page("commands.md"), re.MULTILINE)
+
+
+def test_every_option_is_documented() -> None:
+    """In the section of its command, with a word about it."""
+    for words, command in docs.every_command().items():
+        _, _, section = page("commands.md").partition(f"### `payflux {words}`\n")
+        section = section.partition("\n### ")[0]
+        assert docs.about(command).partition("\n")[0] in section
+        for option in docs.options(command):
+            assert re.search(rf"^\| `{re.escape(option.names[0])}[` ].* \| \w", section, re.MULTILINE), option.names
+
+
+def test_no_variable_is_invented() -> None:
+    """Every variable a page names exists."""
+    assert set(VARIABLE.findall(EVERYTHING)) - MISSPELT <= {s.name for s in SETTINGS}
+
+
+def test_no_metric_is_invented() -> None:
+    """Every metric a page names exists; `_bucket`, `_sum` and `_count` belong to the histogram."""
+    known = {word for word in DECLARED["metrics.md"] if word.startswith("payflux_")}
+    known |= {f"payflux_ingest_duration_seconds_{end}" for end in ("bucket", "sum", "count")}
+    assert set(METRIC.findall(EVERYTHING)) <= known
+
+
+def invocations() -> Iterator[list[str]]:
+    """The words of every `payflux …` in code, up to the end of the command."""
+    for span in spans():
+        for found in re.findall(r"(?:^|[\s|/(])payflux ((?:(?!\s#|[|>;&\n]).|\\\n)+)", span):
+            with_quotes_closed = (
+                found if found.count("'") % 2 == 0 and found.count('"') % 2 == 0 else found.split("'")[0]
+            )
+            yield shlex.split(with_quotes_closed.replace("\\\n", " "))
+
+
+def test_no_command_and_no_option_is_invented() -> None:
+    """Every command that a page names exists, and takes the options it is shown with."""
+    known = docs.every_command()
+    groups = {words.split()[0] for words in known}
+    asked = 0
+    for words in invocations():
+        if words[0].startswith("-") or words[0] == "…":
+            assert words[0] in {"--help", "--version", "…"}
+            continue
+        name = " ".join(words[:2]) if " ".join(words[:2]) in known else words[0].rstrip(",")
+        assert name in known or name in groups, words
+        given = {word.partition("=")[0] for word in words if word.startswith("--")}
+        takes = {option.names[0] for option in docs.options(known[name])} if name in known else set()
+        assert given <= takes | {"--help", "--yes", "--all"}, words
+        asked += 1
+    assert asked > 40
+
+
+@pytest.mark.parametrize("path", docs.PAGES, ids=lambda path: str(path.relative_to(docs.ROOT)))
+def test_links_lead_somewhere(path: Path) -> None:
+    """To files that exist, and to headings that they have."""
+    for target in LINK.findall(TEXTS[path]):
+        if target.startswith("http"):
+            continue
+        name, _, anchor = target.partition("#")
+        other = (path.parent / name).resolve() if name else path
+        assert other.exists(), target
+        headings = re.findall(r"^#+ (.+)$", other.read_text(), re.MULTILINE) if anchor else []
+        assert not anchor or anchor in {re.sub(r"[^\w -]", "", one.lower()).replace(" ", "-") for one in headings}

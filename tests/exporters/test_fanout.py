@@ -1,0 +1,359 @@
+"""Fan-out: bounded queues that count exactly, and destinations that harm nobody but themselves."""
+
+import errno
+import os
+import stat
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from payflux.errors import ExportFailed
+from payflux.exporters import Exporter
+from payflux.exporters.fanout import FanOut, Lane, fan_out, former_settled
+from payflux.exporters.file import FileExporter
+from payflux.exporters.stdout import StdoutExporter
+from payflux.telemetry.metrics import (
+    EXPORT_ERRORS,
+    EXPORT_LAST_ERROR,
+    EXPORT_LAST_SUCCESS,
+    EXPORT_QUEUE,
+    EXPORT_REASONS,
+    EXPORT_REOPENED,
+    EXPORTED,
+    Metric,
+    Metrics,
+    create_slab,
+)
+from servers import until
+
+ENOUGH = 10**9
+LINE = b"x" * 999 + b"\n"
+
+
+@pytest.fixture
+def metrics() -> Iterator[Metrics]:
+    """The consumer's numbers."""
+    slab = create_slab(["supervisor", "consumer"])
+    yield Metrics(slab, "consumer")
+    os.close(slab.fd)
+
+
+class Stalled:
+    """A pipe nobody reads until `drain`."""
+
+    def __init__(self) -> None:
+        self.read, self.write = os.pipe()
+        self.exporter = StdoutExporter(fd=self.write)
+
+    def drain(self, size: int) -> bytes:
+        """Read so many bytes."""
+        data = bytearray()
+        while len(data) < size:
+            data += os.read(self.read, size - len(data))
+        return bytes(data)
+
+
+@pytest.fixture
+def stalled() -> Iterator[Stalled]:
+    """A destination that stalls."""
+    pipe = Stalled()
+    yield pipe
+    os.close(pipe.read)
+    os.close(pipe.write)
+
+
+class Scripted:
+    """An exporter that raises what it is told to, once for each write, and keeps the rest."""
+
+    def __init__(self, *errors: Exception | None) -> None:
+        self.errors = list(errors)
+        self.data = b""
+
+    def write(self, data: bytes) -> None:
+        """Keep it, or raise."""
+        error = self.errors.pop(0) if self.errors else None
+        if error is not None:
+            raise error
+        self.data += data
+
+    def sync(self) -> None:
+        """It is kept."""
+
+    def reopen(self) -> bool:
+        """There is nothing to reopen."""
+        return False
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
+def value(metrics: Metrics, metric: Metric, *labels: str) -> float:
+    """What a series of the consumer counts."""
+    return metrics.values[metrics.slot(metric, *labels)]
+
+
+def errors(metrics: Metrics, destination: str) -> dict[str, float]:
+    """The lines not exported, by reason, where there are any."""
+    found = {reason: value(metrics, EXPORT_ERRORS, destination, reason) for reason in EXPORT_REASONS}
+    return {reason: lines for reason, lines in found.items() if lines}
+
+
+def settled(*lanes: Lane) -> None:
+    """Wait until everything is done."""
+    until(lambda: all(lane.idle for lane in lanes), "the lanes to be done")
+
+
+@pytest.mark.parametrize("batches", [1, 7, 500])
+def test_everything_put_is_exported_in_order(batches: int, metrics: Metrics, tmp_path: Path) -> None:
+    """Lines are counted when they are written, and `end` waits for the last."""
+    path = tmp_path / "out"
+    lane = Lane("file", FileExporter(str(path)), metrics, ENOUGH, now=lambda: 1234.5)
+    for number in range(batches):
+        lane.put(b"%d a\n%d b\n" % (number, number), 2)
+    lane.end(20)
+    assert path.read_bytes() == b"".join(b"%d a\n%d b\n" % (number, number) for number in range(batches))
+    assert (lane.taken, lane.done, lane.idle) == (2 * batches, 2 * batches, True)
+    assert value(metrics, EXPORTED, "file") == 2 * batches
+    assert value(metrics, EXPORT_LAST_SUCCESS, "file") == 1234.5
+    assert value(metrics, EXPORT_QUEUE, "file") == 0
+    assert errors(metrics, "file") == {}
+    assert former_settled(metrics, ["file"]) == 2 * batches
+
+
+def test_a_full_queue_refuses_and_counts(metrics: Metrics, stalled: Stalled) -> None:
+    """While the destination stalls, what does not fit is counted line by line; what was taken arrives later."""
+    lane = Lane("stdout", stalled.exporter, metrics, 300_000)
+    letters = [bytes([letter]) * 999 + b"\n" for letter in b"abcdefghij"]
+    for letter in letters:
+        lane.put(letter * 100, 100)  # 100 kB each, none of which is done before somebody reads
+    assert errors(metrics, "stdout") == {"queue_full": 700}
+    assert (lane.taken, lane.done, lane.idle) == (1000, 700, False)
+    assert value(metrics, EXPORT_QUEUE, "stdout") == 300_000
+    assert stalled.drain(300_000) == b"".join(letter * 100 for letter in letters[:3])
+    settled(lane)
+    assert (lane.done, value(metrics, EXPORTED, "stdout"), value(metrics, EXPORT_QUEUE, "stdout")) == (1000, 300, 0)
+    lane.put(LINE, 1)
+    assert stalled.drain(len(LINE)) == LINE
+    lane.end(10)
+    assert (lane.taken, lane.done, errors(metrics, "stdout")) == (1001, 1001, {"queue_full": 700})
+
+
+def test_a_batch_larger_than_the_queue_passes_an_empty_one(metrics: Metrics, stalled: Stalled) -> None:
+    """Nothing is refused for ever because of its size."""
+    lane = Lane("stdout", stalled.exporter, metrics, 10)
+    lane.put(LINE * 200, 200)
+    lane.put(b"\n", 1)
+    assert errors(metrics, "stdout") == {"queue_full": 1}
+    assert stalled.drain(200_000) == LINE * 200
+    settled(lane)
+    lane.end(10)
+    assert value(metrics, EXPORTED, "stdout") == 200
+
+
+def test_the_end_counts_what_is_left(metrics: Metrics, stalled: Stalled) -> None:
+    """A destination that stalls until the end has lost what waited for it, and that is said, to the line."""
+    lane = Lane("stdout", stalled.exporter, metrics, ENOUGH)
+    for _ in range(5):
+        lane.put(LINE * 100, 100)
+    lane.end(0.05)
+    assert errors(metrics, "stdout") == {"shutdown": 500}
+    assert (lane.taken, lane.done, lane.idle) == (500, 500, True)
+    assert former_settled(metrics, ["stdout"]) == 500
+    stalled.drain(500_000)
+    lane._thread.join(10)
+    assert not lane._thread.is_alive()
+
+
+def test_a_reopen_waits_for_what_was_queued_before_it(metrics: Metrics, tmp_path: Path) -> None:
+    """Lines put before a SIGHUP go to the old file, later ones to the new, however slow the old one is."""
+    path, rotated = tmp_path / "events.jsonl", tmp_path / "events.jsonl.1"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDWR)
+    lane = Lane("file", FileExporter(str(path)), metrics, ENOUGH)
+    lane.put(LINE * 300, 300)  # more than a pipe holds
+    first = os.read(reader, 1)  # so it has been opened
+    path.rename(rotated)
+    lane.reopen()
+    lane.put(b"new\n", 1)
+    assert not path.exists()
+    old = bytearray(first)
+    while len(old) < 300_000:
+        old += os.read(reader, 300_000 - len(old))
+    settled(lane)
+    lane.end(10)
+    os.close(reader)
+    assert bytes(old) == LINE * 300
+    assert path.read_bytes() == b"new\n"
+    assert value(metrics, EXPORT_REOPENED) == 1
+    assert errors(metrics, "file") == {}
+
+
+def test_lines_that_a_destination_took_before_it_failed_are_exported(metrics: Metrics) -> None:
+    """Of a batch that failed half-way the whole lines count as exported, the others by the reason."""
+    exporter = Scripted(ExportFailed("disk_full", "no space", written=len(b"1\n2\n3")), None)
+    lane = Lane("file", exporter, metrics, ENOUGH, now=lambda: 77.0)
+    lane.put(b"1\n2\n3\n4\n", 4)
+    lane.put(b"5\n", 1)
+    lane.end(10)
+    assert (value(metrics, EXPORTED, "file"), errors(metrics, "file")) == (3, {"disk_full": 2})
+    assert value(metrics, EXPORT_LAST_ERROR, "file") == 77
+    assert list(EXPORT_REASONS)[int(metrics.values[metrics.state("error:file")])] == "disk_full"
+    assert lane.done == 5
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a defect"), OSError(5, "I/O error"), MemoryError()])
+def test_a_defect_of_an_exporter_costs_its_batch(error: Exception, metrics: Metrics) -> None:
+    """Whatever an exporter raises, its lines are counted and the next ones are written."""
+    exporter = Scripted(error)
+    lane = Lane("file", exporter, metrics, ENOUGH)
+    lane.put(b"1\n2\n", 2)
+    lane.put(b"3\n", 1)
+    lane.end(10)
+    assert exporter.data == b"3\n"
+    assert (sum(errors(metrics, "file").values()), lane.done) == (2, 3)
+
+
+def test_a_stalled_destination_harms_no_other_one(metrics: Metrics, stalled: Stalled, tmp_path: Path) -> None:
+    """The file gets everything while stdout stalls; `settled` is what both are done with."""
+    path = tmp_path / "out"
+    exporters: dict[str, Exporter] = {"stdout": stalled.exporter, "file": FileExporter(str(path))}
+    both = fan_out(exporters, metrics, ENOUGH)
+    for _ in range(10):
+        both.publish([LINE] * 100)
+    until(lambda: value(metrics, EXPORTED, "file") == 1000, "the file")
+    assert path.read_bytes() == LINE * 1000
+    assert (both.published, both.settled) == (1000, 0)
+    assert stalled.drain(1_000_000) == LINE * 1000
+    until(lambda: both.settled == 1000, "stdout")
+    both.end(10)
+    assert former_settled(metrics, ["stdout", "file"]) == 1000
+
+
+def test_all_destinations_share_the_time_of_the_end(metrics: Metrics, tmp_path: Path) -> None:
+    """Several stalled destinations do not each take the whole time; all that is left is counted."""
+    pipes = [Stalled(), Stalled()]
+    lanes = [Lane(name, p.exporter, metrics, ENOUGH) for name, p in zip(("stdout", "file"), pipes, strict=True)]
+    both = FanOut(lanes)
+    both.publish([LINE] * 100)
+    both.end(0.05)
+    assert (errors(metrics, "stdout"), errors(metrics, "file")) == ({"shutdown": 100}, {"shutdown": 100})
+    assert both.settled == both.published == 100
+    for pipe, lane in zip(pipes, lanes, strict=True):
+        pipe.drain(100_000)
+        lane._thread.join(10)
+        os.close(pipe.read)
+        os.close(pipe.write)
+
+
+def test_a_sighup_reopens_files_and_nothing_else(metrics: Metrics, stalled: Stalled, tmp_path: Path) -> None:
+    """Stdout has nothing to reopen, so it counts nothing."""
+    path = tmp_path / "out"
+    exporters: dict[str, Exporter] = {"stdout": stalled.exporter, "file": FileExporter(str(path))}
+    both = fan_out(exporters, metrics, ENOUGH)
+    both.publish([b"1\n"])
+    both.reopen()
+    both.end(10)
+    assert value(metrics, EXPORT_REOPENED) == 1
+
+
+def test_a_file_that_cannot_be_reopened_is_counted_and_tried_again(metrics: Metrics, tmp_path: Path) -> None:
+    """A failed reopen is an error without lines; the next write opens the path when it can."""
+    path, away = tmp_path / "logs" / "out", tmp_path / "moved"
+    path.parent.mkdir()
+    lane = Lane("file", FileExporter(str(path)), metrics, ENOUGH, now=lambda: 5.0)
+    steps: list[Callable[[], object]] = [
+        lambda: lane.put(b"1\n", 1),
+        lambda: path.parent.rename(away),
+        lane.reopen,
+        lambda: until(lambda: value(metrics, EXPORT_LAST_ERROR, "file") == 5, "the failed reopen"),
+        lambda: lane.put(b"2\n", 1),
+        path.parent.mkdir,
+        lambda: lane.put(b"3\n", 1),
+    ]
+    for step in steps:
+        step()
+        settled(lane)
+    lane.end(10)
+    assert (away / "out").read_bytes() == b"1\n"
+    assert path.read_bytes() == b"3\n"
+    assert errors(metrics, "file") == {"open": 1}
+    assert value(metrics, EXPORTED, "file") == 2
+
+
+def test_lines_that_must_be_safe_are_tried_until_they_are(metrics: Metrics) -> None:
+    """What was written goes not again, failed tries are counted, and no line is given up."""
+    exporter = Scripted(ExportFailed("disk_full", "no space", written=len(b"1\n2\n")), ExportFailed("open", "gone"))
+    lane = Lane("file", exporter, metrics, ENOUGH)
+    confirmed = lane.confirm(b"1\n2\n3\n", 3)
+    assert confirmed.result(10) is None
+    assert exporter.data == b"3\n"
+    lane.end(10)
+    assert (value(metrics, EXPORTED, "file"), errors(metrics, "file")) == (3, {"disk_full": 1, "open": 1})
+    assert lane.done == 3
+
+
+def test_what_was_written_and_never_flushed_is_written_again(
+    metrics: Metrics, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk takes one line, and the flush of that line fails: nobody knows where it is, so it is no progress."""
+    file, write, sync = tmp_path / "file.jsonl", os.write, os.fsync
+    failures = [OSError(errno.ENOSPC, "full"), OSError(errno.EIO, "lost")]
+
+    def full(fd: int, data: memoryview) -> int:
+        if len(failures) == 2 and bytes(data[:1]) != b"1":
+            raise failures.pop(0)
+        return write(fd, data[:2] if len(failures) == 2 else data)
+
+    def lose(fd: int) -> None:
+        if len(failures) == 1 and stat.S_ISREG(os.fstat(fd).st_mode):
+            os.ftruncate(fd, 0)  # what a failed write-back does to pages that were not on the disk
+            raise failures.pop()
+        sync(fd)
+
+    lane = Lane("file", FileExporter(str(file)), metrics, ENOUGH)
+    monkeypatch.setattr(os, "write", full)
+    monkeypatch.setattr(os, "fsync", lose)
+    lane.confirm(b"1\n2\n3\n", 3).result(10)
+    assert not failures
+    assert file.read_bytes() == b"1\n2\n3\n"
+    lane.end(10)
+
+
+def test_giving_up_ends_the_tries(metrics: Metrics) -> None:
+    """A cancelled confirmation is tried no more, and what follows is written."""
+    tried = threading.Event()
+
+    class Never(Scripted):
+        """Refuses the first lines for ever."""
+
+        def write(self, data: bytes) -> None:
+            """Refuse them."""
+            if data == b"1\n":
+                tried.set()
+                raise ExportFailed("open", "no")
+            super().write(data)
+
+    exporter = Never()
+    lane = Lane("file", exporter, metrics, ENOUGH)
+    confirmed = lane.confirm(b"1\n", 1)
+    assert tried.wait(10)
+    assert confirmed.cancel()
+    assert lane.confirm(b"2\n", 1).result(10) is None
+    lane.end(10)
+    assert exporter.data == b"2\n"
+    assert lane.done == 2
+
+
+def test_a_hang_up_ends_the_wait_between_two_tries(metrics: Metrics, tmp_path: Path) -> None:
+    """SIGHUP reopens the file at once, also while its lines are being tried."""
+    path = tmp_path / "there" / "out"
+    lane = Lane("file", FileExporter(str(path)), metrics, ENOUGH)
+    confirmed = lane.confirm(b"1\n", 1)
+    until(lambda: errors(metrics, "file"), "the first try")
+    path.parent.mkdir()
+    lane.reopen()
+    assert confirmed.result(10) is None
+    lane.end(10)
+    assert path.read_bytes() == b"1\n"

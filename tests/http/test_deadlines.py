@@ -1,0 +1,135 @@
+"""The HTTP server over real sockets: how long it waits for silent, slow and deaf clients."""
+
+import asyncio
+import socket
+
+import pytest
+
+from http_client import GET, LATER, connected, on_both_loops, post, serving, until
+from payflux.http.connection import LINGER_SECONDS
+from payflux.http.messages import Response
+from payflux.http.reader import BODY, CHUNKS, HEAD
+
+
+@on_both_loops
+async def test_a_silent_connection_is_closed_without_a_word() -> None:
+    """One that never sent a byte ends after `head_seconds`, and not before."""
+    async with serving() as node, connected(node) as client:
+        node.pass_time(9.9)
+        assert node.server.connections == 1
+        node.pass_time(0.1)
+        assert await client.ended() == b""
+
+
+@on_both_loops
+async def test_an_idle_connection_is_closed_without_a_word() -> None:
+    """After a request `idle_seconds` hold; blank lines sent meanwhile do not count."""
+    async with serving() as node, connected(node) as client:
+        await client.ask(GET)
+        node.pass_time(74)
+        client.writer.write(b"\r\n")
+        assert (await client.ask(GET)).status == 200
+        node.pass_time(74.9)
+        assert node.server.connections == 1
+        node.pass_time(0.1)
+        assert await client.ended() == b""
+
+
+@pytest.mark.parametrize("start", [b"G", b"GET /ec", b"GET /echo HTTP/1.1\r\nHost: a\r\nX-Half"])
+@on_both_loops
+async def test_an_unfinished_head_is_timed_out(start: bytes) -> None:
+    """408 after `head_seconds`, however many bytes drip in meanwhile."""
+    async with serving() as node, connected(node) as client:
+        client.writer.write(GET + start)
+        await client.answer()
+        await until(lambda: node.reading(HEAD))
+        for _ in range(9):
+            node.pass_time(1.1)
+            client.writer.write(b"x")
+        assert node.server.connections == 1
+        node.pass_time(0.2)
+        answer = await client.answer()
+        assert (answer.status, answer.code, answer.headers["connection"]) == (408, "request_timeout", "close")
+
+
+@pytest.mark.parametrize(
+    ("data", "phase"),
+    [
+        (post("/echo", b"x" * 100)[:-1], BODY),
+        (b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab", CHUNKS),
+    ],
+)
+@on_both_loops
+async def test_an_unfinished_body_is_timed_out(data: bytes, phase: int) -> None:
+    """408 after `body_seconds` since the request's first byte."""
+    async with serving() as node, connected(node) as client:
+        client.writer.write(data)
+        await until(lambda: node.reading(phase))
+        node.pass_time(29.9)
+        assert node.reading(phase)
+        node.pass_time(0.1)
+        assert (await client.answer()).status == 408
+        assert node.app.seen == []
+
+
+@on_both_loops
+async def test_waiting_for_the_handler_is_not_idleness() -> None:
+    """A slow handler costs the client neither its answer nor its idle time afterwards."""
+    async with serving() as node, connected(node) as client:
+        client.writer.write(LATER)
+        await until(lambda: node.app.later)
+        node.pass_time(500)
+        node.app.later[0][1](Response(202))
+        assert (await client.answer()).status == 202
+        node.pass_time(74.9)
+        assert (await client.ask(GET)).status == 200
+
+
+@on_both_loops
+async def test_a_time_out_waits_for_earlier_answers() -> None:
+    """The 408 of a pipelined half request follows the answer still owed."""
+    async with serving() as node, connected(node) as client:
+        client.writer.write(LATER + b"GET /ec")
+        await until(lambda: node.app.later and node.reading(HEAD))
+        node.pass_time(10)
+        node.app.later[0][1](Response(202))
+        assert [(await client.answer()).status for _ in range(2)] == [202, 408]
+
+
+@on_both_loops
+async def test_a_client_that_does_not_read_is_cut_off() -> None:
+    """Answers pile up to a bound, reading stops, and after `write_seconds` the connection is aborted."""
+    async with serving() as node:
+        with socket.create_connection(("127.0.0.1", node.port)) as sock:
+            sock.setblocking(False)
+            await until(lambda: node.server.connections)
+            await asyncio.get_running_loop().sock_sendall(sock, b"GET /big HTTP/1.1\r\nHost: a\r\n\r\n" * 2000)
+            (connection,) = node.server._connections
+            await until(lambda: connection._blocked_since is not None)
+            assert connection._paused
+            assert len(node.app.seen) < 200
+            node.pass_time(29.9)
+            assert node.server.connections == 1
+            node.pass_time(0.1)
+            await until(lambda: node.server.connections == 0)
+
+
+@on_both_loops
+async def test_a_client_that_reads_late_gets_everything() -> None:
+    """Reading goes on where it stopped when the client takes its answers."""
+    async with serving() as node, connected(node) as client:
+        client.writer.write(b"GET /big HTTP/1.1\r\nHost: a\r\n\r\n" * 300)
+        (connection,) = node.server._connections
+        await until(lambda: connection._blocked_since is not None)
+        for _ in range(300):
+            assert len((await client.answer()).body) == 200_000
+
+
+@on_both_loops
+async def test_a_refused_client_is_not_waited_for_longer_than_a_moment() -> None:
+    """After the refusal the server hangs up even when the client does not."""
+    async with serving() as node, connected(node) as client:
+        assert (await client.ask(b"nonsense\r\n\r\n")).status == 400
+        assert node.server.connections == 1
+        node.pass_time(LINGER_SECONDS)
+        await until(lambda: node.server.connections == 0)

@@ -1,0 +1,147 @@
+"""Where Redis is: the forms of an address, and what is refused."""
+
+import pytest
+
+from payflux.errors import SettingsError
+from payflux.redis.link import (
+    REDIS_ADDR,
+    REDIS_URL,
+    RedisAddress,
+    address_of,
+    check_address,
+    parse_addr,
+    parse_url,
+)
+from payflux.settings import load
+
+PASSWORD = "s3cret/:@#%"
+QUOTED = "s3cret%2F%3A%40%23%25"
+
+
+# addresses
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "port"),
+    [
+        ("localhost:6379", "localhost", 6379),
+        ("10.0.0.1:1", "10.0.0.1", 1),
+        ("redis.prod.svc.cluster.local:65535", "redis.prod.svc.cluster.local", 65535),
+        ("my_redis-1:6379", "my_redis-1", 6379),
+        ("[::1]:6379", "::1", 6379),
+    ],
+)
+def test_an_address_is_host_and_port(text: str, host: str, port: int) -> None:
+    """What people write into REDIS_ADDR."""
+    assert parse_addr(text) == RedisAddress(host, port)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "localhost",
+            ":6379",
+            "localhost:",
+            "localhost:0",
+            "localhost:65536",
+            "localhost:x",
+            "a:1\n",
+            "a:" + "1" * 5000,
+        ),
+        *("redis://localhost:6379", "user@host:6379", "::1:6379", "a b:6379", "host/0:6379", "[]:1", "[x]:1", "h:٣"),
+    ],
+)
+def test_other_addresses_are_refused(text: str) -> None:
+    """A URL, a missing port, an IPv6 address without brackets: said at the start, not by a resolver later."""
+    with pytest.raises(ValueError, match=r"^host:port$"):
+        parse_addr(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("redis://h", RedisAddress("h")),
+        ("redis://h/", RedisAddress("h")),
+        ("redis://h:1234/5", RedisAddress("h", 1234, database=5)),
+        ("rediss://h", RedisAddress("h", tls=True)),
+        ("redis://[::1]:7/15", RedisAddress("::1", 7, database=15)),
+        (f"redis://:{QUOTED}@h", RedisAddress("h", password=PASSWORD)),
+        (f"rediss://us%40er:{QUOTED}@h:1/2", RedisAddress("h", 1, "", True, "us@er", PASSWORD, 2)),
+        ("redis://user@h", RedisAddress("h", user="user")),
+        ("unix:///run/r.sock", RedisAddress(path="/run/r.sock")),
+        ("unix:///run/a%20b.sock?db=3", RedisAddress(path="/run/a b.sock", database=3)),
+        (f"unix://user:{QUOTED}@/r.sock", RedisAddress(path="/r.sock", user="user", password=PASSWORD)),
+    ],
+)
+def test_a_url_says_everything(text: str, address: RedisAddress) -> None:
+    """Every part a URL may have."""
+    assert parse_url(text) == address
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "localhost:6379", "http://h", "redis://", "redis:///0", "redis://h:0", "redis://h:x", "redis://h:70000"),
+        *(
+            "redis://h/x",
+            "redis://h/-1",
+            "redis://h/²",
+            "redis://h/0/1",
+            "redis://h?db=1",
+            "redis://h/0#x",
+            "redis://[h",
+        ),
+        *("unix://", "unix://run/r.sock", "unix:///r.sock?db=x", "unix:///r.sock?5", "unix:///r.sock?db=1&x=2"),
+        *("redis://:a#b@h", "redis://h/" + "1" * 5000),
+    ],
+)
+def test_other_urls_are_refused(text: str) -> None:
+    """What would be misread is refused, with what is wanted and nothing of what was given."""
+    with pytest.raises(ValueError, match=r"^redis://\[user:password@\]host") as raised:
+        parse_url(text)
+    assert str(raised.value).endswith("[?db=n]")
+
+
+@pytest.mark.parametrize("scheme", ["redis", "rediss", "unix"])
+def test_no_secret_is_shown(scheme: str) -> None:
+    """Neither user nor password stands in an address as text, nor in its debugging form."""
+    address = parse_url(f"{scheme}://name:topsecret@{'' if scheme == 'unix' else 'h'}/1")
+    assert (address.user, address.password) == ("name", "topsecret")
+    for shown in (str(address), repr(address), f"{[address]}"):
+        assert "topsecret" not in shown
+        assert "name" not in shown
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://host:6380/2", "redis://host:6380/2"),
+        ("redis://name:pass@word@host:6380/2", "redis://****@host:6380/2"),
+        ("rediss://:password@host", "rediss://****@host"),
+        ("unix:///run/redis.sock?db=1", "unix:///run/redis.sock?db=1"),
+        ("unix://name:password@/run/redis.sock", "unix://****@/run/redis.sock"),
+        ("unix://:12/34@/run/redis.sock", "unix://****@/run/redis.sock"),  # a slash that was not escaped
+        ("redis://:pass/word@host/1", "****/1"),
+        ("redis:/name:password@host", "****st"),
+    ],
+)
+def test_a_url_is_shown_without_its_login(url: str, shown: str) -> None:
+    """Where Redis is may be seen, who we are there may not; what cannot be read is masked whole."""
+    assert REDIS_URL.show(url) == shown
+
+
+def test_settings_give_the_address() -> None:
+    """REDIS_URL wins over the default of REDIS_ADDR; both set are refused, a secret in it is masked."""
+    declared = (REDIS_ADDR, REDIS_URL)
+    assert address_of(load(declared, {}, [check_address])) == RedisAddress()
+    assert address_of(load(declared, {"REDIS_ADDR": "h:1"}, [check_address])) == RedisAddress("h", 1)
+    assert address_of(load(declared, {"REDIS_URL": "redis://h:2/3"}, [check_address])) == RedisAddress(
+        "h", 2, database=3
+    )
+    with pytest.raises(SettingsError) as raised:
+        load(declared, {"REDIS_ADDR": "h:1", "REDIS_URL": "redis://h"}, [check_address])
+    assert raised.value.problems == ("REDIS_URL and REDIS_ADDR: expected one of the two, both are set",)
+    with pytest.raises(SettingsError) as raised:
+        load(declared, {"REDIS_URL": "redis://:topsecretword@h/x"}, [check_address])
+    assert "topsecretword" not in str(raised.value)

@@ -1,0 +1,69 @@
+"""Servers and nodes, made for each test and ended with it."""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from nodes import Node
+from servers import Server, binaries
+
+MakeServer = Callable[..., Server]
+MakeNode = Callable[..., Node]
+
+
+def binary_or_skip(name: str) -> str:
+    """The server of this name; where it is missing the test is skipped, and fails in CI."""
+    found = binaries()[name]
+    if found is None:
+        missing = f"{name} is not installed"
+        if os.environ.get("CI"):
+            pytest.fail(missing)
+        pytest.skip(missing)
+    return found
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    """A directory with a name short enough for unix sockets in it."""
+    with tempfile.TemporaryDirectory(prefix="pf-") as path:
+        yield Path(path)
+
+
+@pytest.fixture(params=["redis-6.2", "redis-7", "valkey-9"])
+def every_server(request: pytest.FixtureRequest, directory: Path) -> Iterator[Server]:
+    """A server, of every supported kind in turn."""
+    server = Server(binary_or_skip(request.param), directory)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def server(directory: Path) -> Iterator[Server]:
+    """A server: the embedded one, which is everywhere."""
+    server = Server(binary_or_skip("valkey-9"), directory)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def make_node(server: Server, directory: Path) -> Iterator[MakeNode]:
+    """Makes nodes on the test's server: `make_node(environ, arguments, stdout)`; ends them with the test."""
+    with ExitStack() as stack:
+        made = 0
+
+        def make(
+            environ: dict[str, str] | None = None,
+            arguments: tuple[str, ...] = ("serve",),
+            stdout: int | None = None,
+        ) -> Node:
+            nonlocal made
+            made += 1
+            node = Node(directory / f"node-{made}", server.url, environ, arguments, stdout)
+            stack.callback(node.stop)
+            return node
+
+        yield make
