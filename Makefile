@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 $(shell $(BIN)/payflux --version >/dev/null 2>&1 || rm -f $(VENV)/.run $(VENV)/.dev)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check docs smoke bench bench-full dashboard site lock clean
+.PHONY: help run test check docs smoke bench bench-full dashboard site wheel lock clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -16,7 +16,7 @@ run: $(VENV)/.run  ## run PayFlux with an embedded Valkey and simulated traffic
 	@$(BIN)/payflux dev --simulate
 
 test: check  ## check and test everything
-	$(BIN)/pytest -n 2 --dist worksteal
+	$(BIN)/pytest -n 2 --dist worksteal $(TESTS)
 
 check: $(VENV)/.dev  ## formatting, lint, types, layers
 	$(BIN)/ruff format --check src tests scripts benchmarks examples
@@ -42,11 +42,14 @@ dashboard: $(VENV)/.dev  ## write the Grafana dashboard anew
 site: $(VENV)/.dev  ## build the documentation site into build/site
 	$(BIN)/mkdocs build --strict
 
+wheel: $(VENV)/.dev  ## build the wheel that is installed on servers, into dist
+	$(BIN)/python -m build --no-isolation --wheel --outdir dist
+
 lock:  ## compile the lock files anew; needs uv
 	scripts/lock.sh
 
 clean:  ## forget the environment and everything made
-	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(VENV)/.run: requirements.lock pyproject.toml scripts/install.sh
 	@scripts/install.sh "$(PYTHON)" $(VENV) requirements.lock

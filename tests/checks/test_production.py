@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from deploying import DEPLOY, tool
+from deploying import DEPLOY
+from needs import program
 from nodes import KEY, Node, event
 from operator_commands import environ, payflux
 from payflux.checks.deployment import RULES, Answer, judge_alerting, judge_links, judge_node, parse_base
@@ -68,7 +69,7 @@ class Prometheus:
         with (directory / "log").open("wb") as log:
             self.process = subprocess.Popen(
                 [
-                    *(tool("prometheus"), "--config.file=prometheus.yml", "--storage.tsdb.path=data"),
+                    *(program("prometheus"), "--config.file=prometheus.yml", "--storage.tsdb.path=data"),
                     f"--web.listen-address=127.0.0.1:{port}",
                 ],
                 cwd=directory,

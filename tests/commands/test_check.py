@@ -172,14 +172,20 @@ def test_keys_of_another_type_fail(checker: Checker, server: Server) -> None:
 
 def test_wrong_configuration_is_listed_whole(checker: Checker) -> None:
     """Every problem is a finding, and the exit code is 2."""
-    code, text = checker.text(PAYFLUX_WORKERS="many", PAYFLUX_API_KEY="", HTTP_ADDR="nowhere")
+    code, text = checker.text(PAYFLUX_WORKERS="many", PAYFLUX_API_KEY="a b", HTTP_ADDR="nowhere")
     assert code == 2
     assert all(f"fail  configuration: {name}" in text for name in ("PAYFLUX_WORKERS", "HTTP_ADDR", "PAYFLUX_API_KEY"))
 
 
+def test_no_key_is_needed_to_look(checker: Checker) -> None:
+    """Keys, and that of Stripe, are needed by who serves; an operator's shell has none."""
+    code, report = checker(PAYFLUX_API_KEY="", PAYFLUX_CHECKOUT_ENABLED="true", STRIPE_API_KEY="")
+    assert (code, report["found"]["configuration"]["verdict"]) == (0, "pass")
+
+
 def test_wrong_configuration_hides_nothing_of_redis(checker: Checker) -> None:
-    """Without keys Redis is looked at all the same, unless it is its address that is wrong; the hint comes once."""
-    code, report = checker(PAYFLUX_API_KEY="", PAYFLUX_STREAM_MAXLEN="many", PAYFLUX_CLAIM_IDLE="5")
+    """Redis is looked at all the same, unless it is its address that is wrong; the hint comes once."""
+    code, report = checker(PAYFLUX_API_KEY="a b", PAYFLUX_STREAM_MAXLEN="many", PAYFLUX_CLAIM_IDLE="5")
     assert code == 2
     assert [finding["check"] for finding in report["findings"]].count("configuration") == 3
     assert report["found"]["redis"]["verdict"] == report["found"]["aof"]["verdict"] == "pass"

@@ -1,12 +1,11 @@
 """`payflux completion`: scripts that shells accept and that know the commands."""
 
-import os
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from needs import program
 from payflux.cli import COMMANDS, app
 from payflux.commands.completion import Shell, completion_of
 
@@ -32,13 +31,10 @@ def test_a_shell_accepts_its_script(shell: Shell, tmp_path: Path, capsys: pytest
     """`-n` reads without running; every command is in it."""
     script = written(shell, capsys)
     assert all(name in script for name in (*COMMANDS, "completion"))
-    program = shutil.which(shell)
-    if program is None and shell != "bash" and not os.environ.get("CI"):
-        pytest.skip(f"{shell} is not installed")
-    assert program is not None
+    found = program(shell)
     file = tmp_path / "completion"
     file.write_text(script)
-    done = subprocess.run([program, "-n", str(file)], capture_output=True, text=True, timeout=20)
+    done = subprocess.run([found, "-n", str(file)], capture_output=True, text=True, timeout=20)
     assert (done.returncode, done.stderr) == (0, "")
 
 

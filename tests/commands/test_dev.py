@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from needs import program
 from real_parts import binary_or_skip
 from servers import until
 
@@ -23,6 +24,7 @@ pytestmark = pytest.mark.process
 
 def curl_in(banner: str) -> str:
     """The command that the banner tells users to run."""
+    program("curl")
     found = re.search(r"^  (curl -s -X POST .*?)\n\n", banner, re.DOTALL | re.MULTILINE)
     assert found
     return found[1]

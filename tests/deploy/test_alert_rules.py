@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from deploying import tool
+from needs import program
 from queries import ROOT, RULES, alerts, objections
 
 PROMETHEUS = ROOT / "deploy" / "prometheus"
@@ -37,14 +37,14 @@ def copies(directory: Path, **changes: Any) -> list[Path]:
 
 def test_the_rules_are_well_formed() -> None:
     """`promtool check rules` finds nothing wrong, and nothing doubled."""
-    code, said = ran(tool("promtool"), "check", "rules", "--lint=all", "--lint-fatal", RULES)
+    code, said = ran(program("promtool"), "check", "rules", "--lint=all", "--lint-fatal", RULES)
     assert code == 0, said
     assert f"{len(alerts())} rules found" in said
 
 
 def test_the_rules_do_what_their_tests_say() -> None:
     """`promtool test rules`: each alert fires where it should, with its texts, and where it should not it does not."""
-    code, said = ran(tool("promtool"), "test", "rules", *UNIT_TESTS)
+    code, said = ran(program("promtool"), "test", "rules", *UNIT_TESTS)
     assert code == 0, said
     assert said.count("SUCCESS") == len(UNIT_TESTS) == 4
 
@@ -64,7 +64,7 @@ def test_each_alert_is_seen_to_fire_and_not_to_fire() -> None:
 )
 def test_no_unit_test_passes_by_looking_away(changes: dict[str, str], tmp_path: Path) -> None:
     """An alert that never fires, always does, or does not wait as long as it should, fails a test of its own."""
-    code, said = ran(tool("promtool"), "test", "rules", *copies(tmp_path, **changes))
+    code, said = ran(program("promtool"), "test", "rules", *copies(tmp_path, **changes))
     wrong = set(re.findall(r"alertname: (\w+)", said))
     assert (code, wrong) == (1, {name for name, rule in alerts().items() if changes.keys() <= rule.keys()})
 
@@ -73,7 +73,7 @@ def test_a_broken_rule_is_noticed(tmp_path: Path) -> None:
     """The checker of the rules fails on a copy with half an expression."""
     broken = tmp_path / "broken.rules.yml"
     broken.write_text(RULES.read_text().replace("payflux_processor_risk_score_last > 0.6", "sum(payflux_x"))
-    code, said = ran(tool("promtool"), "check", "rules", broken)
+    code, said = ran(program("promtool"), "check", "rules", broken)
     assert (code, "could not parse expression" in said) == (1, True), said
 
 
@@ -120,20 +120,20 @@ def test_queries_for_what_does_not_exist_are_found() -> None:
 
 def test_the_configuration_of_prometheus_holds(tmp_path: Path) -> None:
     """`promtool check config` finds the rules by it, and fails on a copy that names none."""
-    code, said = ran(tool("promtool"), "check", "config", PROMETHEUS / "prometheus.yml")
+    code, said = ran(program("promtool"), "check", "config", PROMETHEUS / "prometheus.yml")
     assert (code, "1 rule files found" in said) == (0, True), said
     broken = tmp_path / "prometheus.yml"
     broken.write_text((PROMETHEUS / "prometheus.yml").read_text().replace("scrape_configs", "scrape_config"))
-    assert ran(tool("promtool"), "check", "config", broken)[0] == 1
+    assert ran(program("promtool"), "check", "config", broken)[0] == 1
 
 
 def test_the_configuration_of_alertmanager_holds(tmp_path: Path) -> None:
     """`amtool check-config` accepts it, and fails on a copy whose route leads nowhere."""
-    code, said = ran(tool("amtool"), "check-config", ALERTMANAGER)
+    code, said = ran(program("amtool"), "check-config", ALERTMANAGER)
     assert (code, "SUCCESS" in said) == (0, True), said
     broken = tmp_path / "alertmanager.yml"
     broken.write_text(ALERTMANAGER.read_text().replace("- name: payments", "- name: nobody"))
-    assert ran(tool("amtool"), "check-config", broken)[0] == 1
+    assert ran(program("amtool"), "check-config", broken)[0] == 1
 
 
 def test_what_alertmanager_names_are_alerts_that_ship() -> None:
@@ -151,7 +151,7 @@ def test_what_alertmanager_names_are_alerts_that_ship() -> None:
 def test_every_alert_reaches_somebody(severity: str, repeat: str) -> None:
     """`amtool config routes test` says who: critical ones again and again."""
     command = (
-        tool("amtool"),
+        program("amtool"),
         "config",
         "routes",
         "test",

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from deploying import tool
 from monitoring import Monitor, Prometheus
+from needs import program
 from nodes import Node
 from payflux.load.traffic import Incident, Traffic
 from queries import ROOT, RULES
@@ -121,11 +121,11 @@ def test_an_incident_reaches_the_receiver(make_node: MakeNode, directory: Path, 
     """The alert of the failing processor arrives, and so does that of a dead node; what is over is told as resolved."""
     node = make_node()
     with ExitStack() as running:
-        command = (tool("prometheus-alertmanager"), f"--config.file={hurried_routes(directory, receiver.url)}")
+        command = (program("prometheus-alertmanager"), f"--config.file={hurried_routes(directory, receiver.url)}")
         flags = ("--storage.path=data", "--web.listen-address=127.0.0.1:{port}", "--cluster.listen-address=")
         alertmanager = Monitor(directory / "alertmanager", (*command, *flags))
         running.callback(alertmanager.stop)
-        tool("prometheus")
+        program("prometheus")
         prometheus = Prometheus(directory / "prometheus", configuration(directory, node, alertmanager))
         running.callback(prometheus.stop)
         send_incident(node)

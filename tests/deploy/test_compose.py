@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from deploying import DEPLOY, broken, documents, run, tool
+from deploying import DEPLOY, broken, documents, run
+from needs import program
 from payflux import __version__
 from payflux.node.child import SETTINGS
 from real_parts import binary_or_skip
@@ -20,7 +21,7 @@ COMPOSE = DEPLOY / "docker-compose.yml"
 
 def compose(path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """What Compose makes of a file, every profile included."""
-    return run([tool("docker-compose"), "-f", path, "--profile", "*", "config", *arguments])
+    return run([program("docker-compose"), "-f", path, "--profile", "*", "config", *arguments])
 
 
 @cache

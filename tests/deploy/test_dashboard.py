@@ -13,8 +13,8 @@ import yaml
 import dashboard_images
 from dashboard import WIDTH, dashboard, text
 from dashboard_panels import CUTS, ROWS, Panel
-from deploying import tool
 from monitoring import Prometheus
+from needs import program
 from nodes import event
 from payflux.operations.exposition import INFO, REDIS_GAUGES
 from payflux.telemetry.metrics import METRICS
@@ -95,7 +95,7 @@ def test_a_real_prometheus_answers_every_query(make_node: MakeNode, directory: P
     configuration = directory / "prometheus.yml"
     target = {"job_name": "payflux", "static_configs": [{"targets": [f"127.0.0.1:{node.port}"]}]}
     configuration.write_text(json.dumps({"global": {"scrape_interval": "300ms"}, "scrape_configs": [target]}))
-    tool("prometheus")
+    program("prometheus")
     with ExitStack() as running:
         prometheus = Prometheus(directory / "prometheus", configuration)
         running.callback(prometheus.stop)

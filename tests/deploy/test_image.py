@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 import pytest
 
-from deploying import DEPLOY, ROOT, broken, run, tool
+from deploying import DEPLOY, ROOT, broken, run
+from needs import program
 from nodes import event
 from real_parts import MakeNode
 from servers import until
@@ -52,7 +53,7 @@ def stages(path: Path) -> list[list[Step]]:
 
 def test_hadolint_is_silent() -> None:
     """The linter of Dockerfiles has nothing to say."""
-    found = run([tool("hadolint"), DOCKERFILE])
+    found = run([program("hadolint"), DOCKERFILE])
     assert (found.returncode, found.stdout) == (0, "")
 
 
@@ -67,7 +68,7 @@ def test_hadolint_is_silent() -> None:
 )
 def test_hadolint_finds_what_is_wrong(good: str, bad: str, directory: Path) -> None:
     """A broken copy does not pass."""
-    assert run([tool("hadolint"), broken(DOCKERFILE, directory, good, bad)]).returncode == 1
+    assert run([program("hadolint"), broken(DOCKERFILE, directory, good, bad)]).returncode == 1
 
 
 def _refused(path: Path) -> list[str]:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from deploying import DEPLOY, broken, documents, run, tool
+from deploying import DEPLOY, broken, documents, run
+from needs import program
 from payflux import __version__
 from payflux.node.child import SETTINGS, load_settings
 
@@ -16,7 +17,7 @@ PROBED = {"startupProbe": "/livez", "livenessProbe": "/livez", "readinessProbe":
 
 def valid(path: Path) -> bool:
     """Whether the schemas take every object, unknown members refused; an unknown kind is only told of."""
-    found = run([tool("kubernetes-validate"), "--strict", path])
+    found = run([program("kubernetes-validate"), "--strict", path])
     said = found.stdout + found.stderr
     return found.returncode == 0 and said.count(" passed for resource ") == len(documents(path))
 

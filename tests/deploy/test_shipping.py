@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from deploying import DEPLOY, documents, run, tool, vector_language
+from deploying import DEPLOY, documents, run, vector_language
+from needs import program
 from nodes import Node, event
 from real_parts import MakeNode
 from servers import until
@@ -72,7 +73,7 @@ def test_logrotate_loses_no_line(make_node: MakeNode, directory: Path) -> None:
     systemctl.chmod(0o755)
 
     def turn() -> None:
-        command = [tool("logrotate"), "--force", "--state", str(directory / "state"), str(stanza)]
+        command = [program("logrotate"), "--force", "--state", str(directory / "state"), str(stanza)]
         done = run(command, env={"PATH": f"{directory}:/usr/sbin:/usr/bin:/sbin:/bin"})
         assert (done.returncode, done.stderr) == (0, "")
 
@@ -86,7 +87,7 @@ def test_logrotate_finds_what_is_wrong(directory: Path) -> None:
     stanza = directory / "payflux"
     stanza.write_text(LOGROTATE.read_text().replace("endscript", ""))
     stanza.chmod(0o644)
-    assert run([tool("logrotate"), "--debug", "--state", directory / "state", stanza]).returncode != 0
+    assert run([program("logrotate"), "--debug", "--state", directory / "state", stanza]).returncode != 0
 
 
 @pytest.mark.process

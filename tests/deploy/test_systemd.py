@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from deploying import DEPLOY, broken, run, tool
+from deploying import DEPLOY, broken, run
+from needs import program
 from nodes import event
 from payflux.checks.production import judge_keys
 from payflux.node.child import SETTINGS
@@ -25,12 +26,12 @@ def _verify(unit: Path, directory: Path) -> str:
     copy = directory / "verified" / unit.name
     copy.parent.mkdir(exist_ok=True)
     copy.write_text(unit.read_text().replace("/opt/payflux/bin/payflux", sys.executable))
-    found = run([tool("systemd-analyze"), "verify", copy])
+    found = run([program("systemd-analyze"), "verify", copy])
     return found.stdout + found.stderr + ("" if found.returncode == 0 else f"exit code {found.returncode}")
 
 
 def _score(unit: Path) -> float:
-    found = run([tool("systemd-analyze"), "security", "--offline=true", "--no-pager", unit])
+    found = run([program("systemd-analyze"), "security", "--offline=true", "--no-pager", unit])
     overall = re.search(r"Overall exposure level for payflux.service: ([\d.]+)", found.stdout)
     assert overall, found.stderr
     return float(overall[1])
@@ -98,7 +99,7 @@ def test_the_example_environment_is_right() -> None:
 
 def _system_calls(group: str) -> set[str]:
     """The system calls of a group of systemd's, those of the groups in it included."""
-    listed = run([tool("systemd-analyze"), "syscall-filter", group]).stdout.splitlines()[1:]
+    listed = run([program("systemd-analyze"), "syscall-filter", group]).stdout.splitlines()[1:]
     names = [line.strip() for line in listed if line.strip() and not line.strip().startswith("#")]
     nested = [_system_calls(name) if name.startswith("@") else {name} for name in names]
     return set().union(*nested)
@@ -109,7 +110,7 @@ def test_a_node_stays_within_the_filter(directory: Path, make_node: MakeNode, mo
     """Whatever a node does from start to end, a reopened file and a replaced child included, the unit allows."""
     trace = directory / "trace"
     tracer = directory / "traced"
-    tracer.write_text(f'#!/bin/sh\nexec {tool("strace")} -f -qq -o {trace} {sys.executable} "$@"\n')
+    tracer.write_text(f'#!/bin/sh\nexec {program("strace")} -f -qq -o {trace} {sys.executable} "$@"\n')
     tracer.chmod(0o755)
     real = sys.executable
     monkeypatch.setattr(sys, "executable", str(tracer))

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from deploying import ROOT, run
+from needs import program
 from payflux import __version__
 from servers import until
 
@@ -24,7 +25,7 @@ pytestmark = pytest.mark.process
 
 def _sources() -> list[str]:
     """What a clean checkout holds: the files that git knows, or would."""
-    listed = run(["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT)
+    listed = run([program("git"), "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT)
     assert listed.returncode == 0, listed.stderr
     return [name for name in listed.stdout.splitlines() if (ROOT / name).is_file()]
 
@@ -74,6 +75,7 @@ def test_the_wheel_does_the_main_job(directory: Path, dev: subprocess.Popen[byte
     """An event goes in by the command that `payflux dev` prints, and its line comes out; Ctrl-C ends it well."""
     log = directory / "log"
     until(lambda: b"Ctrl-C ends it" in log.read_bytes() or dev.poll() is not None, "the banner", 40)
+    program("curl")
     command = re.search(r"^  (curl -s -X POST .*?)\n\n", log.read_text(), re.DOTALL | re.MULTILINE)
     assert command, log.read_text()
     answer = run(["sh", "-c", command[1]])

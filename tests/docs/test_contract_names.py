@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from docs import INFO_LABELS, every_command, exit_codes_of, options
+from needs import program
 from nodes import KEY, Node, event
 from operator_commands import environ, payflux
 from payflux.node.child import SETTINGS
@@ -150,6 +151,7 @@ def test_every_path_and_status_is_served_and_described(node: Node) -> None:
 @pytest.mark.process
 def test_the_quick_checks_work_as_written(make_node: MakeNode, server: Server, directory: Path) -> None:
     """Each command, typed as it stands, shows what it should; the repeated event is one entry of the stream."""
+    program("curl")
     node = make_node()
     # The commands name port 8080, the node has one of its own: curl is told, the commands stay as they are.
     (directory / ".curlrc").write_text(f'connect-to = "localhost:8080:127.0.0.1:{node.port}"\n')

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import pytest
 
 import docs
+from needs import program
 from nodes import KEY
 from real_parts import MakeNode
 
@@ -94,6 +95,7 @@ def run(script: str, directory: Path, environ: dict[str, str]) -> str:
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(docs.ROOT)))
 def test_every_runnable_block_runs_and_shows_what_it_says(path: Path, make_node: MakeNode, directory: Path) -> None:
     """No command of the page fails, and each one's output holds what stands behind its arrow."""
+    program("curl")
     commands = list(commands_of(path.read_text()))
     assert any(one.shows for one in commands)
     environ = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(directory)}

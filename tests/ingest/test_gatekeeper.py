@@ -13,7 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from payflux.errors import SettingsError
-from payflux.ingest.gatekeeper import API_KEY, API_KEYS, BUCKETS, Gatekeeper, TokenBucket, check_keys, keys_of
+from payflux.ingest.gatekeeper import (
+    API_KEY,
+    API_KEYS,
+    BUCKETS,
+    Gatekeeper,
+    TokenBucket,
+    check_a_key,
+    check_keys,
+    keys_of,
+)
 from payflux.settings import load
 from payflux.telemetry.slab import Slab
 
@@ -175,7 +184,7 @@ def test_several_keys_take_precedence_over_the_one() -> None:
 def test_keys_that_cannot_be_used_stop_the_start(environ: dict[str, str], named: str) -> None:
     """The problem names the variable and shows no key."""
     with pytest.raises(SettingsError) as caught:
-        load((API_KEYS, API_KEY), environ, [check_keys])
+        load((API_KEYS, API_KEY), environ, [check_a_key, check_keys])
     (problem,) = caught.value.problems
     assert problem.startswith(named)
     assert "expected" in problem

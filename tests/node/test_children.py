@@ -45,6 +45,8 @@ def test_ingest_worker_killed(server: Server, make_node: MakeNode) -> None:
         load.more()
         counted = node.metrics()["ingest_accepted_total"]
         former = node.child_pid("ingest-0")
+        os.kill(former, signal.SIGSTOP)  # so that each of its connections has a request under way when it dies
+        load.more(500)
         assert node.kill_child("ingest-0") != former
         assert node.metrics()["ingest_accepted_total"] >= counted
         load.more()

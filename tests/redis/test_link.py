@@ -1,7 +1,6 @@
 """One connection to Redis: addresses, order of replies, what ends it and what an error reply means."""
 
 import asyncio
-import shutil
 import signal
 import socket
 import subprocess
@@ -16,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from needs import program
 from payflux.errors import StreamUnavailable
 from payflux.redis.link import (
     CODES,
@@ -159,12 +159,19 @@ async def test_a_server_that_hangs_up_is_down() -> None:
 @pytest.fixture
 def certificate(directory: Path) -> Path:
     """A self-signed certificate of localhost, with its key beside it."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("openssl is not installed")
+    openssl = program("openssl")
     subprocess.run(
         [
-            *(openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
+            *(
+                openssl,
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:prime256v1",
+                "-nodes",
+            ),
             *("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-days", "2"),
             *("-keyout", str(directory / "key.pem"), "-out", str(directory / "cert.pem")),
         ],
@@ -179,8 +186,7 @@ def tls_server(directory: Path, certificate: Path, port: int) -> Server:
     binary = binary_or_skip("redis-7")
     options = ("--tls-port", str(port), "--tls-cert-file", str(certificate), "--tls-auth-clients", "no")
     key = ("--tls-key-file", str(certificate.with_name("key.pem")))
-    ldd = shutil.which("ldd")
-    if ldd is None or b"libssl" not in subprocess.run([ldd, binary], capture_output=True).stdout:
+    if b"libssl" not in subprocess.run([program("ldd"), binary], capture_output=True).stdout:
         pytest.skip("this redis-server has no TLS")
     return Server(binary, directory, *options, *key)
 

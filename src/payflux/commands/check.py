@@ -58,7 +58,7 @@ def check(
     Exit codes: 0 nothing failed; 1 something did, or with --strict there are warnings; 2 the configuration is wrong.
     """
     try:
-        values = load_settings()
+        values = load_settings(serves=False)
         deployment = deployment_of(values, node, prometheus) if production else None
     except SettingsError as error:
         problems = error.problems

@@ -28,7 +28,7 @@ def config(*, json: Annotated[bool, Parameter(help="One JSON object instead of a
     Exit codes: 0 it is a valid configuration, 2 it is not, and stderr says why.
     """
     try:
-        values = load_settings()
+        values = load_settings(serves=False)
     except SettingsError as error:
         return refuse(error)
     rows = [(s.name, values.text(s), "environment" if values.is_set(s) else "default", s.help) for s in SETTINGS]

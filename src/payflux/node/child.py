@@ -36,6 +36,7 @@ from payflux.ingest.gatekeeper import (
     RATELIMIT_RPS,
     Gatekeeper,
     TokenBucket,
+    check_a_key,
     check_keys,
     keys_of,
 )
@@ -125,9 +126,17 @@ def _writable(path: str) -> bool:
     return os.access(file, os.W_OK) if file.exists() else os.access(file.parent, os.W_OK)
 
 
-def load_settings() -> Values:
-    """Read and check the environment of a node; raises SettingsError naming every problem."""
-    return load(SETTINGS, environment(), (check_keys, checkout.check_checkout, check_address, _check_export))
+def load_settings(*, serves: bool = True) -> Values:
+    """Read and check the environment of a node.
+
+    Args:
+        serves: it is to be served; who only looks at it needs no key.
+
+    Raises:
+        SettingsError: naming every problem.
+    """
+    needed = (check_a_key, checkout.check_checkout) if serves else ()
+    return load(SETTINGS, environment(), (*needed, check_keys, check_address, _check_export))
 
 
 class Plan(msgspec.Struct):
