@@ -92,10 +92,10 @@ def test_a_field_replaces_no_fixed_member(capsys: pytest.CaptureFixture[str]) ->
 
 
 @pytest.mark.parametrize("stderr", ["2>&-", "2>/dev/full"])
-@pytest.mark.parametrize("queued", ["", "q = in_background(); q.__enter__();"])
+@pytest.mark.parametrize("queued", ["", "with in_background(): "])
 def test_a_log_nobody_takes_stops_nothing(stderr: str, queued: str) -> None:
     """With stderr closed or full, the program goes on."""
-    code = f"from payflux.log import *; {queued} log('info', 'x'); log('info', 'y'); {ALIVE}"
+    code = f"from payflux.log import *\n{queued}log('info', 'x'); log('info', 'y'); {ALIVE}"
     ended = subprocess.run(
         ["sh", "-c", f'"$0" -c "$1" {stderr}', sys.executable, code], stdout=subprocess.PIPE, text=True, timeout=30
     )
