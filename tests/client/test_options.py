@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from client_node import KEY, nobody, thread_node
+from needs import program
 from payflux.client import AsyncClient, Client
 from payflux.testing import make_event
 from servers import until
@@ -47,7 +48,7 @@ async def test_the_asynchronous_client_is_the_same() -> None:
 def test_https_is_spoken(tmp_path: Path) -> None:
     """A proxy's certificate is verified against the given context, and refused without it."""
     options = "-x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -days 2 -subj /CN=127.0.0.1"
-    command = ["openssl", "req", *options.split(), "-addext", "subjectAltName=IP:127.0.0.1"]
+    command = [program("openssl"), "req", *options.split(), "-addext", "subjectAltName=IP:127.0.0.1"]
     made = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=60)
     assert made.returncode == 0, made.stderr
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
