@@ -10,14 +10,14 @@ import pytest
 
 from payflux.errors import StreamUnavailable
 from payflux.event.decode import StoredEvent
+from payflux.redis.address import parse_url
 from payflux.redis.append import RedisAppender
 from payflux.redis.follow import RedisReader
-from payflux.redis.keys import DEAD_LETTERS, GROUP, STREAM
-from payflux.redis.link import parse_url
 from payflux.stream.deliveries import Delivery, Ledger
-from payflux.stream.protocol import AppendStream, GroupMissing, LeaseLost, ReadStream
+from payflux.stream.protocol import GROUP, AppendStream, GroupMissing, LeaseLost, ReadStream
 from payflux.testing import MemoryStream
 from servers import Server
+from stream_keys import DEAD_LETTERS, KEYS, STREAM
 from streams import event, several
 
 
@@ -86,7 +86,7 @@ class OnServer(Stream):
 
     def reader(self, name: str) -> ReadStream:
         """A reader."""
-        return RedisReader(parse_url(self._server.url), name, f"token-{name}")
+        return RedisReader(parse_url(self._server.url), KEYS, GROUP, name, f"token-{name}")
 
     def trim(self, length: int) -> None:
         """Delete the oldest entries."""
@@ -109,7 +109,7 @@ async def stream(request: pytest.FixtureRequest) -> AsyncIterator[Stream]:
         yield InMemory()
         return
     server: Server = request.getfixturevalue("server")
-    appender = RedisAppender(parse_url(server.url), maxlen=0, window_sec=1000)
+    appender = RedisAppender(parse_url(server.url), KEYS, maxlen=0, window_sec=1000)
     running = asyncio.create_task(appender.run())
     async with asyncio.timeout(10):
         while not appender.connected:  # noqa: ASYNC110 - it offers no event
@@ -312,7 +312,7 @@ async def test_a_group_made_again_begins_before_what_was_left(stream: Stream, be
         stream._server.client.xgroup_destroy(STREAM, GROUP)
     else:
         assert isinstance(stream, InMemory)
-        stream._first._store.group = None
+        stream._first.destroy_group()
     noted = up_to(ledger, found[:4])
     noted.left = (found[1].id,)
     assert await reader.ensure_group(noted) is True

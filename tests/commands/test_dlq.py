@@ -15,11 +15,12 @@ from payflux.cli import app
 from payflux.commands.dlq.select import objection
 from payflux.errors import StreamUnavailable
 from payflux.event.decode import decode_event
+from payflux.redis.address import parse_url
 from payflux.redis.dead_letters import DeadLetters
-from payflux.redis.link import parse_url
 from payflux.terminal.operate import printable
 from real_parts import MakeNode
 from servers import Server, until
+from stream_keys import KEYS
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -238,7 +239,7 @@ async def test_a_requeue_that_fails_changes_nothing(obstacle: str, every_server:
     entry_id = bury(every_server, canonical(), "max_deliveries").encode()
     OBSTACLES[obstacle](every_server)
     before = state(every_server)
-    async with DeadLetters(parse_url(every_server.url)) as dead:
+    async with DeadLetters(parse_url(every_server.url), KEYS) as dead:
         for _ in range(2):
             with pytest.raises(StreamUnavailable):
                 await dead.requeue(entry_id)
@@ -253,7 +254,7 @@ async def test_a_requeue_that_fails_changes_nothing(obstacle: str, every_server:
 async def test_a_lost_reply_does_not_double(server: Server) -> None:
     """The requeue happened, its reply never came: the next run finds nothing to do."""
     entry_id = bury(server, canonical(), "max_deliveries").encode()
-    async with DeadLetters(parse_url(server.url)) as first, DeadLetters(parse_url(server.url)) as second:
+    async with DeadLetters(parse_url(server.url), KEYS) as first, DeadLetters(parse_url(server.url), KEYS) as second:
         assert await first.requeue(entry_id) == 1
         assert await second.requeue(entry_id) is None
     assert len(entries(server)) == 1

@@ -6,12 +6,12 @@ import pytest
 
 from consumers import consuming, entries, ids_of, noted, pending_ids
 from payflux.errors import StreamUnavailable
+from payflux.redis.address import parse_url
 from payflux.redis.follow import RedisReader
-from payflux.redis.keys import DEAD_LETTERS, GROUP, LEASE, STREAM
-from payflux.redis.link import parse_url
 from payflux.stream.deliveries import Ledger
-from payflux.stream.protocol import LeaseLost
+from payflux.stream.protocol import GROUP, LeaseLost
 from servers import Server
+from stream_keys import DEAD_LETTERS, KEYS, LEASE, STREAM
 from streams import fill
 
 # ack
@@ -182,7 +182,7 @@ async def test_the_unread_tail_is_told_from_a_deleted_one(every_server: Server) 
 
 async def test_a_node_that_never_connected_can_leave(server: Server) -> None:
     """Unconnected, every method says unavailable, and leaving is no error."""
-    reader = RedisReader(parse_url(server.url), "one", "token")
+    reader = RedisReader(parse_url(server.url), KEYS, GROUP, "one", "token")
     with pytest.raises(StreamUnavailable):
         await reader.read(1, 0.1)
     with pytest.raises(StreamUnavailable):
@@ -192,7 +192,7 @@ async def test_a_node_that_never_connected_can_leave(server: Server) -> None:
 
 async def test_any_consumer_name_connects(server: Server) -> None:
     """Redis takes no blanks and no letters beyond ASCII in the name of a connection; ours is made to fit."""
-    reader = RedisReader(parse_url(server.url), "Büro 1\n" * 20, "token")
+    reader = RedisReader(parse_url(server.url), KEYS, GROUP, "Büro 1\n" * 20, "token")
     await reader.connect()
     assert await reader.claim_name() is True
     await reader.leave()

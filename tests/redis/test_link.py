@@ -17,15 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from payflux.errors import StreamUnavailable
-from payflux.redis.link import (
-    CODES,
-    RedisAddress,
-    RedisLink,
-    connect,
-    pack,
-    parse_url,
-    unavailable,
-)
+from payflux.redis.address import RedisAddress, parse_url
+from payflux.redis.link import CODES, RedisLink, connect, pack, unavailable
 from real_parts import binary_or_skip
 from servers import Server
 
@@ -288,7 +281,7 @@ async def test_a_killed_server_fails_all_who_wait(server: Server) -> None:
 
 async def test_a_reply_nobody_asked_for_ends_the_connection() -> None:
     """A server out of step is not believed any more."""
-    async with speaking(b"+OK\r\n+MORE\r\n") as address:
+    async with speaking(b"+OK\r\n+HELLO\r\n+MORE\r\n") as address:
         link = await connect(address, "test")
         assert link.lost
 
