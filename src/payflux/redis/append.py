@@ -13,8 +13,10 @@ from payflux.errors import StreamUnavailable
 from payflux.event.decode import StoredEvent
 from payflux.log import log
 from payflux.redis.address import RedisAddress
+from payflux.redis.dial import connect
 from payflux.redis.keys import Keys
-from payflux.redis.link import RedisLink, connect, unavailable
+from payflux.redis.link import RedisLink
+from payflux.redis.replies import unavailable
 from payflux.redis.script import Script
 from payflux.settings import Setting, integer
 from payflux.stream.protocol import OnAppended

@@ -7,10 +7,10 @@ import hiredis
 import msgspec
 
 from payflux.redis.address import RedisAddress
+from payflux.redis.dial import Dialler
 from payflux.redis.entries import FIRST, id_after, newest_id
 from payflux.redis.keys import Keys
-from payflux.redis.link import Dialler, unavailable
-from payflux.redis.replies import named, text
+from payflux.redis.replies import named, text, unavailable
 from payflux.redis.script import Script
 from payflux.stream.deliveries import entry_key
 

@@ -8,8 +8,8 @@ from typing import Any
 import hiredis
 
 from payflux.event.rules import is_timestamp
-from payflux.redis.link import RedisLink, unavailable
-from payflux.redis.replies import named
+from payflux.redis.link import RedisLink
+from payflux.redis.replies import named, unavailable
 from payflux.stream.deliveries import Delivery, entry_key
 
 FIRST = b"0-0"

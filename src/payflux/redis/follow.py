@@ -9,10 +9,11 @@ import hiredis
 
 from payflux.errors import StreamUnavailable
 from payflux.redis.address import RedisAddress
+from payflux.redis.dial import Dialler
 from payflux.redis.entries import count_of, deliveries_of, delivery_of, newest_id
 from payflux.redis.keys import Keys
-from payflux.redis.link import Command, Dialler, unavailable
-from payflux.redis.replies import named
+from payflux.redis.link import Command
+from payflux.redis.replies import named, unavailable
 from payflux.redis.script import Script
 from payflux.stream.deliveries import Delivery, Ledger, entry_key
 from payflux.stream.protocol import GroupMissing, LeaseLost

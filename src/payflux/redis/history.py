@@ -5,9 +5,10 @@ from typing import Self
 import hiredis
 
 from payflux.redis.address import RedisAddress
+from payflux.redis.dial import Dialler
 from payflux.redis.entries import FIRST, deliveries_of, newest_id
 from payflux.redis.keys import Keys
-from payflux.redis.link import Dialler, unavailable
+from payflux.redis.replies import unavailable
 from payflux.stream.deliveries import Delivery
 
 PAGE = 1000

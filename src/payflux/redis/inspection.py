@@ -10,8 +10,9 @@ import hiredis
 
 from payflux.errors import StreamUnavailable
 from payflux.redis.address import RedisAddress
+from payflux.redis.dial import connect
 from payflux.redis.keys import Keys
-from payflux.redis.link import RedisLink, connect
+from payflux.redis.link import RedisLink
 from payflux.redis.replies import info, named, text
 
 DEAD_LOOKED_AT = 1000

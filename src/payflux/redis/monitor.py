@@ -5,9 +5,10 @@ from typing import Any, NamedTuple
 import hiredis
 
 from payflux.redis.address import RedisAddress
+from payflux.redis.dial import Dialler
 from payflux.redis.keys import Keys
-from payflux.redis.link import Command, Dialler, unavailable
-from payflux.redis.replies import info
+from payflux.redis.link import Command
+from payflux.redis.replies import info, unavailable
 from payflux.redis.script import Script
 from payflux.stream.deliveries import Backlog
 

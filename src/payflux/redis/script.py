@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import Sequence
+from functools import partial
 from importlib.resources import files
 from typing import Any
 
@@ -41,19 +42,25 @@ class Script:
             on_reply: gets the reply later, or why there is none, which may be at once.
         """
         timer = link.deadline(seconds)
+        packed = pack((*self._short, len(keys), *keys, *arguments))
+        link.send(packed, partial(self._replied, link, (keys, arguments), timer, on_reply))
 
-        def replied(reply: Any) -> None:
-            if isinstance(reply, hiredis.ReplyError) and str(reply).startswith("NOSCRIPT"):
-                # Nothing was executed, so sending the same again is no retry; EVAL also stores the script.
-                link.send(pack((*self._whole, len(keys), *keys, *arguments)), ended)
-            else:
-                ended(reply)
-
-        def ended(reply: Any) -> None:
+    def _replied(
+        self,
+        link: RedisLink,
+        sent: tuple[Sequence[str], Sequence[str | bytes | int]],
+        timer: asyncio.TimerHandle,
+        on_reply: OnReply,
+        reply: Any,
+    ) -> None:
+        if isinstance(reply, hiredis.ReplyError) and str(reply).startswith("NOSCRIPT"):
+            # Nothing was executed, so sending the same again is no retry; EVAL also stores the script.
+            keys, arguments = sent
+            packed = pack((*self._whole, len(keys), *keys, *arguments))
+            link.send(packed, partial(self._replied, link, sent, timer, on_reply))
+        else:
             timer.cancel()
             on_reply(reply)
-
-        link.send(pack((*self._short, len(keys), *keys, *arguments)), replied)
 
     async def run(
         self, link: RedisLink, keys: Sequence[str], arguments: Sequence[str | bytes | int], seconds: float = 5.0
