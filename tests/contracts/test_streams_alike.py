@@ -1,156 +1,17 @@
-"""What is shipped for tests: the stream in memory behaves as the one on a server, exporter and events are right."""
+"""The contract of the stream, on every supported server and in memory alike: what applications' tests may rely on."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack
-from typing import Any, Protocol
 
-import msgspec
 import pytest
 
-from payflux.errors import StreamUnavailable
-from payflux.event.decode import StoredEvent
-from payflux.redis.address import parse_url
-from payflux.redis.append import RedisAppender
-from payflux.redis.follow import RedisReader
+from both_streams import Begin, Stream, up_to
 from payflux.stream.deliveries import Delivery, Ledger
-from payflux.stream.protocol import GROUP, AppendStream, GroupMissing, LeaseLost, ReadStream
-from payflux.testing import MemoryStream
-from servers import Server
-from stream_keys import DEAD_LETTERS, KEYS, STREAM
+from payflux.stream.protocol import GroupMissing, LeaseLost
 from streams import event, several
-
-
-class Stream:
-    """A stream under test: its sides, and what an operator might do to it."""
-
-    appender: AppendStream
-
-    def reader(self, name: str) -> ReadStream:
-        """The reading side for one node."""
-        raise NotImplementedError
-
-    def trim(self, length: int) -> None:
-        """Delete the oldest entries."""
-        raise NotImplementedError
-
-    def delete(self) -> None:
-        """Delete the stream with its group."""
-        raise NotImplementedError
-
-    def dead(self) -> list[tuple[bytes, str]]:
-        """Data and reason of each dead letter."""
-        raise NotImplementedError
-
-    async def append(self, *events: StoredEvent) -> bytes:
-        """Append, and wait for the answer."""
-        told: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-
-        def settle(results: bytes, error: StreamUnavailable | None) -> None:
-            assert error is None
-            told.set_result(results)
-
-        self.appender.append(events, settle)
-        assert not told.done(), "settled later, never at once"
-        return await asyncio.wait_for(told, 10)
-
-
-class InMemory(Stream):
-    """The one that is shipped."""
-
-    def __init__(self) -> None:
-        self.appender = self._first = MemoryStream("appender", "appender")
-
-    def reader(self, name: str) -> ReadStream:
-        """A reader."""
-        return self._first.member(name, f"token-{name}")
-
-    def trim(self, length: int) -> None:
-        """Delete the oldest entries."""
-        self._first.trim(length)
-
-    def delete(self) -> None:
-        """Delete it."""
-        self._first.delete()
-
-    def dead(self) -> list[tuple[bytes, str]]:
-        """The dead letters."""
-        return [(delivery.data or b"", reason) for delivery, reason in self._first.dead_letters()]
-
-
-class OnServer(Stream):
-    """The real one."""
-
-    def __init__(self, server: Server, appender: RedisAppender) -> None:
-        self._server, self.appender = server, appender
-
-    def reader(self, name: str) -> ReadStream:
-        """A reader."""
-        return RedisReader(parse_url(self._server.url), KEYS, GROUP, name, f"token-{name}")
-
-    def trim(self, length: int) -> None:
-        """Delete the oldest entries."""
-        self._server.client.xtrim(STREAM, maxlen=length, approximate=False)
-
-    def delete(self) -> None:
-        """Delete it."""
-        self._server.client.delete(STREAM)
-
-    def dead(self) -> list[tuple[bytes, str]]:
-        """The dead letters."""
-        found: Any = self._server.client.xrange(DEAD_LETTERS)
-        return [(fields[b"data"], fields[b"reason"].decode()) for _, fields in found]
-
-
-@pytest.fixture(params=["memory", "server"])
-async def stream(request: pytest.FixtureRequest) -> AsyncIterator[Stream]:
-    """Each kind in turn."""
-    if request.param == "memory":
-        yield InMemory()
-        return
-    server: Server = request.getfixturevalue("server")
-    appender = RedisAppender(parse_url(server.url), KEYS, maxlen=0, window_sec=1000)
-    running = asyncio.create_task(appender.run())
-    async with asyncio.timeout(10):
-        while not appender.connected:  # noqa: ASYNC110 - it offers no event
-            await asyncio.sleep(0.002)
-    yield OnServer(server, appender)
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
-    appender.close()
-
-
-class Begin(Protocol):
-    """Makes a connected reader and its ledger; with lease and group unless told otherwise."""
-
-    async def __call__(self, name: str, *, lease: bool = True) -> tuple[ReadStream, Ledger]:
-        """A reader of this name."""
-
-
-@pytest.fixture
-async def begin(stream: Stream) -> AsyncIterator[Begin]:
-    """Makes connected readers; with lease and group unless told otherwise."""
-    async with AsyncExitStack() as stack:
-
-        async def make(name: str, *, lease: bool = True) -> tuple[ReadStream, Ledger]:
-            reader = stream.reader(name)
-            stack.push_async_callback(reader.leave)
-            await reader.connect()
-            ledger = Ledger(f"token-{name}")
-            if lease:
-                assert await reader.take_lease(ledger, fresh=True) is not None
-                await reader.ensure_group(ledger)
-            return reader, ledger
-
-        yield make
 
 
 def key(entry: bytes) -> tuple[int, ...]:
     return tuple(map(int, entry.split(b"-")))
-
-
-def up_to(ledger: Ledger, deliveries: Sequence[Delivery]) -> Ledger:
-    return msgspec.structs.replace(ledger, last_id=deliveries[-1].id, last_seq=deliveries[-1].seq)
 
 
 async def test_events_are_appended_once_in_order_and_numbered(stream: Stream, begin: Begin) -> None:
@@ -308,15 +169,8 @@ async def test_a_group_made_again_begins_before_what_was_left(stream: Stream, be
     reader, ledger = await begin("one")
     await stream.append(*several(5))
     found = await reader.read(10, 1.0)
-    if isinstance(stream, OnServer):
-        stream._server.client.xgroup_destroy(STREAM, GROUP)
-    else:
-        assert isinstance(stream, InMemory)
-        stream._first.destroy_group()
+    stream.destroy_group()
     noted = up_to(ledger, found[:4])
     noted.left = (found[1].id,)
     assert await reader.ensure_group(noted) is True
     assert [delivery.seq for delivery in await reader.read(10, 1.0)] == [2, 3, 4, 5]
-
-
-# What the stream in memory has beyond the contract.
