@@ -34,8 +34,10 @@ from payflux.http.router import Router
 from payflux.ingest.batch import IngestBatch
 from payflux.ingest.gatekeeper import BUCKETS, Gatekeeper, TokenBucket
 from payflux.ingest.single import ACCEPTED, Ingest
+from payflux.redis.address import RedisAddress
 from payflux.redis.append import SCRIPT, RedisAppender, mark_of
-from payflux.redis.link import RedisAddress, RedisLink, pack
+from payflux.redis.keys import Keys
+from payflux.redis.link import RedisLink, pack
 from payflux.risk.scorer import RiskScorer
 from payflux.stream.deliveries import Delivery
 from payflux.telemetry.metrics import Metrics, create_slab
@@ -87,8 +89,9 @@ class Answering:
         del packed
         self.settle = settle
 
-    def fail(self, error: Exception) -> None:
-        """The time-out of a reply that came long ago."""
+    def deadline(self, seconds: float) -> asyncio.TimerHandle:
+        """Of a reply that comes at once."""
+        return asyncio.get_running_loop().call_later(seconds, lambda: None)
 
     def reply(self, count: int) -> None:
         """All of them were appended."""
@@ -151,7 +154,7 @@ def doors() -> Iterator[tuple[Ingest, IngestBatch, RedisAppender, Answering]]:
     """Both doors over an appender whose Redis answers at once."""
     slab = create_slab(["ingest-0"], **{BUCKETS: 8})
     metrics = Metrics(slab, "ingest-0")
-    appender = RedisAppender(RedisAddress(), maxlen=200_000, window_sec=86_400)
+    appender = RedisAppender(RedisAddress(), Keys(), maxlen=200_000, window_sec=86_400)
     link = Answering()
     appender._link = cast("RedisLink", link)
     keeper = Gatekeeper([KEY], TokenBucket(10_000_000, 10_000_000, slab, alone=True))
@@ -258,7 +261,7 @@ def appending(directory: Path) -> Iterator[Part]:
         for name, script in (
             ("script, arguments alone", ARGUMENTS_ALONE),
             ("script of XADD alone", BARE_SCRIPT),
-            ("append.lua", SCRIPT),
+            ("append.lua", SCRIPT.text),
         ):
             yield Part(f"{name}, {events_each} events each", _script_us(directory, script, events_each))
 
@@ -282,7 +285,7 @@ def _script_us(directory: Path, script: str, events_each: int) -> float:
 
 
 def _limits(script: str) -> tuple[str, ...]:
-    return ("200000", "86400", "0") if script is SCRIPT else ()
+    return ("200000", "86400", "0") if script is SCRIPT.text else ()
 
 
 def show(console: Console, parts: Sequence[Part]) -> None:

@@ -17,8 +17,9 @@ from payflux.errors import StreamUnavailable
 from payflux.event.decode import StoredEvent
 from payflux.load.latencies import Latencies
 from payflux.load.sender import SINGLE_PATH
+from payflux.redis.address import parse_url
 from payflux.redis.append import SCRIPT, RedisAppender
-from payflux.redis.link import parse_url
+from payflux.redis.keys import Keys
 from redis_server import Redis
 from results_file import Run
 from scenario import Scenario
@@ -132,7 +133,7 @@ def _large(trace: dict[str, list[float]]) -> list[tuple[float, float]]:
 
 async def remember(redis: Redis, ids: int) -> dict[str, list[float]]:
     """Append so many events with new ids, looking at memory and keys on the way; the stream itself is kept short."""
-    appender = RedisAppender(parse_url(redis.url), maxlen=1, window_sec=WINDOW_SECONDS)
+    appender = RedisAppender(parse_url(redis.url), Keys(), maxlen=1, window_sec=WINDOW_SECONDS)
     task = asyncio.create_task(appender.run())
     while not appender.connected:  # noqa: ASYNC110 - it has no event to wait for
         await asyncio.sleep(0.01)
@@ -173,7 +174,7 @@ def layout() -> tuple[int, int, int]:
     Raises:
         ValueError: the append script keeps its marks in another way.
     """
-    found = re.search(r"local MEAN, SMALLEST, LARGEST\b.*= (\d+), (\d+), (\d+)", SCRIPT)
+    found = re.search(r"local MEAN, SMALLEST, LARGEST\b.*= (\d+), (\d+), (\d+)", SCRIPT.text)
     if found is None:
         raise ValueError("append.lua does not say how large its layers are")
     mean, smallest, largest = (int(number) for number in found.groups())

@@ -19,7 +19,7 @@ from payflux.event.rules import CODES, REQUIRED
 from payflux.node.child import SETTINGS
 from payflux.operations import openapi
 from payflux.operations.exposition import INFO, REDIS_GAUGES
-from payflux.redis.backlog import Durability
+from payflux.redis.monitor import Durability
 from payflux.telemetry import metrics
 from payflux.terminal.operate import HINTS
 

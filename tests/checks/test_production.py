@@ -25,11 +25,13 @@ from payflux.checks.export import judge_disk
 from payflux.checks.production import judge_keys, judge_redis
 from payflux.checks.rotation import judge_rotation
 from payflux.finding import Finding
-from payflux.redis.backlog import RedisAdmin
+from payflux.redis.address import parse_url
 from payflux.redis.inspection import inspect
-from payflux.redis.link import parse_url
+from payflux.redis.monitor import RedisMonitor
+from payflux.stream.protocol import GROUP
 from real_parts import MakeNode
 from servers import Server, until
+from stream_keys import KEYS
 
 STRONG = "3f9a2c7e51b8d04613f9a2c7e51b8d046e1b7c90a4d2f658"
 SHIPPED = DEPLOY / "logrotate" / "payflux"
@@ -206,9 +208,9 @@ async def test_a_redis_that_would_lose_events_fails(trouble: str, server: Server
 
 async def _redis(server: Server, now: float | None = None) -> dict[str, str]:
     address = parse_url(server.url)
-    admin = RedisAdmin(address)
+    admin = RedisMonitor(address, KEYS, GROUP)
     try:
-        found = judge_redis(await inspect(address), await admin.durability(), now)
+        found = judge_redis(await inspect(address, KEYS, GROUP), await admin.durability(), now)
     finally:
         admin.close()
     return {finding.check: finding.verdict for finding in found}

@@ -2,7 +2,6 @@
 
 import json
 import re
-import time
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +9,7 @@ import pytest
 
 from nodes import event
 from operator_commands import add, bury, canonical, environ, on_a_terminal, payflux
-from payflux.checks.redis_server import judge
 from payflux.commands.check import check
-from payflux.redis.backlog import Durability
-from payflux.redis.inspection import inspect
-from payflux.redis.link import parse_url
-from payflux.stream.deliveries import Backlog
 from real_parts import MakeNode
 from servers import Server, until
 
@@ -236,25 +230,6 @@ def test_a_running_node_passes(checker: Checker, server: Server, make_node: Make
     assert code == 0, report
     assert "consumed now" in report["found"]["group"]["reason"]
     assert "analytics (1 pending)" in report["found"]["group"]["reason"]
-
-
-@pytest.mark.parametrize(("ahead", "verdict"), [(0.0, "pass"), (-5.0, "warn"), (120.0, "fail")])
-async def test_clocks_that_differ_are_found(ahead: float, verdict: str, server: Server) -> None:
-    """Skew is judged by Redis's clock against ours, in both directions."""
-    facts = await inspect(parse_url(server.url), now=lambda: time.time() + ahead)
-    clock = next(f for f in judge(facts, Durability(), Backlog(0, 0, 0, 0), 1000, 30) if f.check == "clock")
-    assert clock.verdict == verdict
-
-
-async def test_a_server_that_tells_nothing_is_a_warning(server: Server) -> None:
-    """Where INFO and CONFIG are forbidden nothing is assumed, and nothing breaks."""
-    server.client.acl_setuser(
-        "app", enabled=True, passwords=["+secret"], keys=["*"], categories=["+@all", "-@dangerous"]
-    )
-    facts = await inspect(parse_url(f"unix://app:secret@{server.path}"))
-    found = {f.check: f.verdict for f in judge(facts, Durability(), Backlog(0, 0, 0, 0), 1000, 30)}
-    assert {"version", "role", "aof", "fsync", "eviction", "memory"} == {n for n, v in found.items() if v == "warn"}
-    assert "fail" not in found.values()
 
 
 @pytest.mark.process

@@ -13,10 +13,7 @@ from nodes import event
 from operator_commands import add, bury, canonical, environ, on_a_terminal, payflux, stream
 from payflux.cli import app
 from payflux.commands.dlq.select import objection
-from payflux.errors import StreamUnavailable
 from payflux.event.decode import decode_event
-from payflux.redis.dead_letters import DeadLetters
-from payflux.redis.link import parse_url
 from payflux.terminal.operate import printable
 from real_parts import MakeNode
 from servers import Server, until
@@ -207,56 +204,6 @@ def test_nothing_shown_steers_a_terminal(text: str) -> None:
     """What is shown holds no control character, and printable text is shown as it is."""
     assert printable(text).isprintable()
     assert printable(text) == text or not text.isprintable()
-
-
-def forbid(server: Server, rule: str) -> None:
-    """Forbid a command, or allow all again."""
-    server.client.execute_command("ACL", "SETUSER", "default", rule)  # type: ignore[no-untyped-call]
-
-
-OBSTACLES: dict[str, Callable[[Server], object]] = {
-    "state of another type": lambda s: s.client.lpush("{events_stream}:state", "x"),
-    "stream of another type": lambda s: s.client.set("events_stream", "x"),
-    "no memory": lambda s: s.client.config_set("maxmemory", "1"),
-    "no right to delete": lambda s: forbid(s, "-xdel"),
-    "no right to number": lambda s: forbid(s, "-hset"),
-    "no right to append": lambda s: forbid(s, "-xadd"),
-}
-REMEDIES: dict[str, Callable[[Server], object]] = {
-    "state of another type": lambda s: s.client.delete("{events_stream}:state"),
-    "stream of another type": lambda s: s.client.delete("events_stream"),
-    "no memory": lambda s: s.client.config_set("maxmemory", "0"),
-    "no right to delete": lambda s: forbid(s, "+@all"),
-    "no right to number": lambda s: forbid(s, "+@all"),
-    "no right to append": lambda s: forbid(s, "+@all"),
-}
-
-
-@pytest.mark.parametrize("obstacle", OBSTACLES)
-async def test_a_requeue_that_fails_changes_nothing(obstacle: str, every_server: Server) -> None:
-    """Whatever stands in the way, the dead letter stays and nothing is appended; afterwards it goes through once."""
-    entry_id = bury(every_server, canonical(), "max_deliveries").encode()
-    OBSTACLES[obstacle](every_server)
-    before = state(every_server)
-    async with DeadLetters(parse_url(every_server.url)) as dead:
-        for _ in range(2):
-            with pytest.raises(StreamUnavailable):
-                await dead.requeue(entry_id)
-        assert state(every_server) == before
-        REMEDIES[obstacle](every_server)
-        assert await dead.requeue(entry_id) == 1
-        assert await dead.requeue(entry_id) is None
-    assert len(entries(every_server)) == 1
-    assert letters(every_server) == []
-
-
-async def test_a_lost_reply_does_not_double(server: Server) -> None:
-    """The requeue happened, its reply never came: the next run finds nothing to do."""
-    entry_id = bury(server, canonical(), "max_deliveries").encode()
-    async with DeadLetters(parse_url(server.url)) as first, DeadLetters(parse_url(server.url)) as second:
-        assert await first.requeue(entry_id) == 1
-        assert await second.requeue(entry_id) is None
-    assert len(entries(server)) == 1
 
 
 @pytest.mark.parametrize("arguments", [(), ("--all", "--reason", "a")])

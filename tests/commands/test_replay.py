@@ -5,19 +5,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from nodes import event
 from operator_commands import START_MS, add, canonical, environ, on_a_terminal, payflux, stream, traffic
 from payflux.cli import app
-from payflux.redis.entries import COUNTER_MAX, id_after, parse_position
-from payflux.stream.deliveries import entry_key
 from real_parts import MakeNode
 from servers import Server, until
 
@@ -189,53 +185,9 @@ def test_a_terminal_gets_progress_and_a_pipe_none(server: Server) -> None:
     assert json.loads(piped.stderr)["msg"] == "replay_ended"
 
 
-@given(
-    st.datetimes(datetime(1970, 1, 2), datetime(2200, 1, 1)),  # noqa: DTZ001 - made aware below
-    st.integers(-23 * 60, 23 * 60),
-)
-def test_a_time_is_the_same_moment_in_any_offset(naive: datetime, minutes: int) -> None:
-    """To the millisecond, rounded down; the end of a range takes in the whole of it."""
-    moment = naive.replace(tzinfo=UTC)
-    ms = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
-    text = moment.astimezone(timezone(timedelta(minutes=minutes))).isoformat()
-    assert parse_position(text, end=False) == b"%d-0" % ms
-    assert parse_position(text, end=True) == b"%d-%d" % (ms, COUNTER_MAX)
-
-
-@given(st.integers(0, COUNTER_MAX), st.integers(0, COUNTER_MAX))
-def test_ids_are_taken_as_they_are(milliseconds: int, counter: int) -> None:
-    """An id is its own position at both ends, and the one after it is the next."""
-    text = f"{milliseconds}-{counter}"
-    assert parse_position(text, end=False) == parse_position(text, end=True) == text.encode()
-    assert entry_key(id_after(text.encode())) == (
-        (milliseconds, counter + 1) if counter < COUNTER_MAX else (milliseconds + 1, 0)
-    )
-
-
-@pytest.mark.parametrize(("text", "seconds"), [("-30s", 30), ("-15m", 900), ("-2h", 7200), ("-1d", 86_400)])
-def test_a_time_may_be_told_from_now(text: str, seconds: int) -> None:
-    """How long ago, in one unit; what lies before 1970 is the beginning."""
-    before = time.time_ns() // 1_000_000
-    position, _ = entry_key(parse_position(text, end=False))
-    assert before <= position + seconds * 1000 <= time.time_ns() // 1_000_000
-    assert parse_position("-99999999d", end=False) == b"0-0"
-
-
 def test_from_so_long_ago(run: Run, server: Server) -> None:
     """`--from -15m` is taken for what it is, not for an option; so is `--to`."""
     for seq, age in ((1, 1_200_000), (2, 600_000), (3, 0)):
         add(server, seq, canonical(), time.time_ns() // 1_000_000 - age - START_MS)
     assert seqs(run("--to-stdout", "--from", "-15m")[1]) == [2, 3]
     assert seqs(run("--to-stdout", "--from", "-15m", "--to", "-5m")[1]) == [2]
-
-
-@given(st.text(max_size=40))
-def test_anything_else_is_refused(text: str) -> None:
-    """A text is a position Redis can read, or refused with what was expected."""
-    try:
-        position = parse_position(text, end=False)
-    except ValueError:
-        with pytest.raises(ValueError, match="a time such as"):
-            parse_position(text, end=True)
-    else:
-        assert max(entry_key(position)) <= COUNTER_MAX

@@ -17,14 +17,15 @@ from payflux.consume.follow import BATCH, MOST
 from payflux.consume.line import Enricher, Line
 from payflux.event.decode import StoredEvent, decode_event
 from payflux.exporters.fanout import FanOut, Lane, former_settled
+from payflux.redis.address import parse_url
 from payflux.redis.follow import RedisReader
-from payflux.redis.keys import DEAD_LETTERS, GROUP, LEASE, LEDGER, STREAM
-from payflux.redis.link import parse_url
 from payflux.risk.scorer import RiskScorer
 from payflux.stream.deliveries import Delivery
+from payflux.stream.protocol import GROUP
 from payflux.telemetry.metrics import STREAM_LOST, Metrics, create_slab
 from payflux.testing import CapturingExporter, make_event
 from servers import Server
+from stream_keys import DEAD_LETTERS, KEYS, LEASE, LEDGER, STREAM
 from streams import append, appending, wait_for
 
 
@@ -97,7 +98,7 @@ class Life:
         """Consume until a condition holds, or to the death; whether it lived."""
         settled = former_settled(self.metrics, ["file"]) if self.reader else None
         fan_out = FanOut([Lane("file", self.exporter, self.metrics, 1 << 26)])
-        self.reader = self.reads_with(parse_url(self.server.url), "one", "node")
+        self.reader = self.reads_with(parse_url(self.server.url), KEYS, GROUP, "one", "node")
         consumer = Consumer(
             self.reader,
             Mortal(self.metrics, self.deadly),
@@ -118,9 +119,8 @@ class Life:
             await running
         except Death:
             await asyncio.to_thread(fan_out.end, 5.0)
-            for link in (self.reader._link, self.reader._read_link):
-                if link is not None:
-                    link.close()  # as the kernel does for a dead process
+            for dialler in (self.reader._dialler, self.reader._read_dialler):
+                dialler.close()  # as the kernel does for a dead process
             return False
         await asyncio.to_thread(fan_out.end, 5.0)
         await consumer.leave()

@@ -10,10 +10,10 @@ from payflux.errors import StreamUnavailable
 from payflux.event.decode import StoredEvent
 from payflux.redis import follow as redis_read
 from payflux.redis.append import RedisAppender
-from payflux.redis.keys import CONSUMER, DEAD_LETTERS, GROUP, LEASE, STREAM
 from payflux.stream.deliveries import Ledger
-from payflux.stream.protocol import GroupMissing, LeaseLost
+from payflux.stream.protocol import GROUP, GroupMissing, LeaseLost
 from servers import Server, until
+from stream_keys import CONSUMER, DEAD_LETTERS, LEASE, STREAM
 from streams import append, appending, event, fill, wait_for
 
 # append

@@ -6,12 +6,10 @@ import pytest
 
 from consumers import consuming, entries, ids_of, noted, pending_ids
 from payflux.errors import StreamUnavailable
-from payflux.redis.follow import RedisReader
-from payflux.redis.keys import DEAD_LETTERS, GROUP, LEASE, STREAM
-from payflux.redis.link import parse_url
 from payflux.stream.deliveries import Ledger
-from payflux.stream.protocol import LeaseLost
+from payflux.stream.protocol import GROUP, LeaseLost
 from servers import Server
+from stream_keys import DEAD_LETTERS, LEASE, STREAM
 from streams import fill
 
 # ack
@@ -178,21 +176,3 @@ async def test_the_unread_tail_is_told_from_a_deleted_one(every_server: Server) 
         assert await one.reader.unread_tail(one.ledger) is None
         every_server.client.xtrim(STREAM, maxlen=0, approximate=False)
         assert await one.reader.unread_tail(one.ledger) == 3
-
-
-async def test_a_node_that_never_connected_can_leave(server: Server) -> None:
-    """Unconnected, every method says unavailable, and leaving is no error."""
-    reader = RedisReader(parse_url(server.url), "one", "token")
-    with pytest.raises(StreamUnavailable):
-        await reader.read(1, 0.1)
-    with pytest.raises(StreamUnavailable):
-        await reader.claim_name()
-    await reader.leave()
-
-
-async def test_any_consumer_name_connects(server: Server) -> None:
-    """Redis takes no blanks and no letters beyond ASCII in the name of a connection; ours is made to fit."""
-    reader = RedisReader(parse_url(server.url), "Büro 1\n" * 20, "token")
-    await reader.connect()
-    assert await reader.claim_name() is True
-    await reader.leave()

@@ -7,10 +7,10 @@ import pytest
 
 from consumers import Node, consuming, ids_of, noted, pending_ids
 from payflux.errors import StreamUnavailable
-from payflux.redis.keys import GROUP, LEASE, STREAM
 from payflux.stream.deliveries import Delivery
-from payflux.stream.protocol import GroupMissing, LeaseLost
+from payflux.stream.protocol import GROUP, GroupMissing, LeaseLost
 from servers import Server
+from stream_keys import LEASE, STREAM
 from streams import fill, wait_for
 
 

@@ -21,11 +21,11 @@ from hypothesis.stateful import (
 
 from consumers import Node, entries, ids_of, pending_ids
 from payflux.event.decode import StoredEvent
-from payflux.redis.keys import DEAD_LETTERS, LEASE, STATE
 from payflux.stream.deliveries import Delivery
 from payflux.stream.protocol import LeaseLost
 from real_parts import binary_or_skip
 from servers import Server
+from stream_keys import DEAD_LETTERS, LEASE, STATE
 from streams import append, appending, event
 
 # a model of the stream

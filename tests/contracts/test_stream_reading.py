@@ -7,8 +7,9 @@ import pytest
 
 from consumers import consuming, ids_of, pending_ids
 from payflux.errors import StreamUnavailable
-from payflux.redis.keys import GROUP, STREAM
+from payflux.stream.protocol import GROUP
 from servers import Server, until
+from stream_keys import STREAM
 from streams import fill, wait_for
 
 # reading and taking over

@@ -9,9 +9,9 @@ import pytest
 
 from load_helper import Load, assert_exactly_once, assert_settled, lost
 from nodes import Node, event
-from payflux.redis.keys import STREAM
 from real_parts import MakeNode
 from servers import Server, until
+from stream_keys import STREAM
 
 pytestmark = pytest.mark.process
 

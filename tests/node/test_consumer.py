@@ -20,9 +20,10 @@ from load_helper import (
     read_lines,
 )
 from nodes import Node, event
-from payflux.redis.keys import DEAD_LETTERS, GROUP, STREAM
+from payflux.stream.protocol import GROUP
 from real_parts import MakeNode
 from servers import Server, until
+from stream_keys import DEAD_LETTERS, STREAM
 
 pytestmark = pytest.mark.process
 

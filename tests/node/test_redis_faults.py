@@ -16,9 +16,10 @@ from load_helper import (
     read_lines,
 )
 from nodes import Node
-from payflux.redis.keys import GROUP, STREAM
+from payflux.stream.protocol import GROUP
 from real_parts import MakeNode, binary_or_skip
 from servers import Server, until
+from stream_keys import STREAM
 
 pytestmark = pytest.mark.process
 

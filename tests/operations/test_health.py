@@ -25,9 +25,9 @@ from payflux.operations.health import (
     alive,
     routes,
 )
-from payflux.redis.backlog import RedisAdmin
-from payflux.redis.keys import DEAD_LETTERS, STREAM
-from payflux.redis.link import parse_url
+from payflux.redis.address import parse_url
+from payflux.redis.monitor import RedisMonitor
+from payflux.stream.protocol import GROUP
 from payflux.telemetry.metrics import (
     EXPORT_LAST_ERROR,
     EXPORT_LAST_SUCCESS,
@@ -39,8 +39,9 @@ from payflux.telemetry.metrics import (
 )
 from payflux.telemetry.slab import Slab
 from servers import Server
+from stream_keys import DEAD_LETTERS, KEYS, STREAM
 
-NOBODY = RedisAdmin(parse_url("unix:///nowhere/redis.sock"))
+NOBODY = RedisMonitor(parse_url("unix:///nowhere/redis.sock"), KEYS, GROUP)
 
 
 @pytest.fixture
@@ -200,14 +201,14 @@ def samples(response: Response) -> dict[str, float]:
 
 
 @pytest.fixture
-async def admin(server: Server) -> AsyncIterator[RedisAdmin]:
+async def admin(server: Server) -> AsyncIterator[RedisMonitor]:
     """Asks the test's server."""
-    admin = RedisAdmin(parse_url(server.url))
+    admin = RedisMonitor(parse_url(server.url), KEYS, GROUP)
     yield admin
     admin.close()
 
 
-async def test_metrics_hold_what_redis_says_while_it_answers(server: Server, admin: RedisAdmin, slab: Slab) -> None:
+async def test_metrics_hold_what_redis_says_while_it_answers(server: Server, admin: RedisMonitor, slab: Slab) -> None:
     """With Redis gone the node's own numbers stay, Redis's are absent, and redis_up is 0; they return with it."""
     server.client.xadd(STREAM, {"data": "{}"})
     server.client.xadd(DEAD_LETTERS, {"data": "{}"})
@@ -226,7 +227,7 @@ async def test_metrics_hold_what_redis_says_while_it_answers(server: Server, adm
             server.start()
 
 
-async def test_durability_is_asked_again_after_a_minute(server: Server, admin: RedisAdmin, slab: Slab) -> None:
+async def test_durability_is_asked_again_after_a_minute(server: Server, admin: RedisMonitor, slab: Slab) -> None:
     """It changes seldom, and is expensive to ask at every scrape."""
     clock = [0.0]
     scrape = Scrape(slab, admin, now=lambda: clock[0])

@@ -3,15 +3,7 @@
 import pytest
 
 from payflux.errors import SettingsError
-from payflux.redis.link import (
-    REDIS_ADDR,
-    REDIS_URL,
-    RedisAddress,
-    address_of,
-    check_address,
-    parse_addr,
-    parse_url,
-)
+from payflux.redis.address import REDIS_ADDR, REDIS_URL, RedisAddress, address_of, check_address, parse_addr, parse_url
 from payflux.settings import load
 
 PASSWORD = "s3cret/:@#%"

@@ -12,8 +12,8 @@ from append_state import age, entries, layers, marks, nothing_half_done, numbers
 from payflux.errors import StreamUnavailable
 from payflux.redis import append as redis_append
 from payflux.redis.append import mark_of
-from payflux.redis.keys import PROBE, STATE, STREAM
 from servers import Server, until
+from stream_keys import PROBE, STATE, STREAM
 from streams import WINDOW, append, appending, event, wait_for
 
 # what a server may answer

@@ -5,8 +5,8 @@ import shutil
 from pathlib import Path
 
 from append_state import nothing_half_done, numbers, stored
-from payflux.redis.keys import STREAM
 from servers import Server, until
+from stream_keys import STREAM
 from streams import append, appending, event
 
 # what an operator or a crash may do

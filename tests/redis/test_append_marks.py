@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from append_state import age, layers, marks, numbers, put_layers
 from payflux.event.decode import StoredEvent
 from payflux.redis.append import mark_of
-from payflux.redis.keys import STREAM
 from servers import Server, until
+from stream_keys import STREAM
 from streams import WINDOW, append, appending, event
 
 # marks

@@ -2,15 +2,12 @@
 
 import asyncio
 
-import msgspec
 import pytest
 
-from payflux.errors import ExportFailed, StreamUnavailable
-from payflux.event.decode import EVENT_FIELDS, decode_event
-from payflux.exporters import Exporter
+from payflux.errors import StreamUnavailable
 from payflux.stream.deliveries import Ledger
 from payflux.stream.protocol import LeaseLost
-from payflux.testing import CapturingExporter, MemoryStream, make_event
+from payflux.testing import MemoryStream
 from streams import several
 
 
@@ -94,28 +91,3 @@ async def test_its_length_is_bounded_and_its_backlog_known() -> None:
     assert stream.backlog() == (3, 0, 3, 0)
     await stream.read(2, 0.1)
     assert stream.backlog() == (3, 2, 1, 0)
-
-
-def test_made_events_are_valid_and_different() -> None:
-    """All fifteen members, those given in place of the others, and more."""
-    one, two = make_event(), make_event(processor="adyen", latency_ms=5)
-    assert tuple(one) == EVENT_FIELDS
-    assert one["event_id"] != two["event_id"]
-    assert decode_event(msgspec.json.encode(two)).processor == "adyen"
-    assert two["latency_ms"] == 5
-
-
-def test_the_exporter_keeps_whole_lines() -> None:
-    """It takes batches as any exporter, fails once when told to, and refuses half lines."""
-    exporter = CapturingExporter("anywhere")
-    as_any: Exporter = exporter
-    as_any.write(b"one\ntwo\n")
-    exporter.failure = ExportFailed("disk_full", "for the test")
-    with pytest.raises(ExportFailed, match="for the test"):
-        as_any.write(b"lost\n")
-    with pytest.raises(ExportFailed, match="whole lines"):
-        as_any.write(b"half")
-    as_any.write(b"three\n")
-    as_any.reopen()
-    as_any.close()
-    assert (exporter.lines, exporter.reopened, exporter.closed) == ([b"one", b"two", b"three"], 1, True)

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from payflux.event.decode import StoredEvent
-from payflux.redis.keys import STATE, STREAM
 from servers import Server
+from stream_keys import STATE, STREAM
 
 
 def stored(server: Server) -> list[dict[bytes, bytes]]:

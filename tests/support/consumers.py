@@ -4,11 +4,12 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
+from payflux.redis.address import parse_url
 from payflux.redis.follow import RedisReader
-from payflux.redis.keys import GROUP, LEDGER, STREAM
-from payflux.redis.link import parse_url
 from payflux.stream.deliveries import Delivery, Ledger
+from payflux.stream.protocol import GROUP
 from servers import Server
+from stream_keys import KEYS, LEDGER, STREAM
 
 Answer = tuple[bytes, str]
 
@@ -16,9 +17,9 @@ Answer = tuple[bytes, str]
 class Node:
     """A consumer as its node sees it: the reader, its ledger and what it believes to be pending."""
 
-    def __init__(self, server: Server, name: str = "one", token: str = "") -> None:
+    def __init__(self, server: Server, name: str = "one", token: str = "", group: str = GROUP) -> None:
         self.token = token or f"token-{name}"
-        self.reader = RedisReader(parse_url(server.url), name, self.token)
+        self.reader = RedisReader(parse_url(server.url), KEYS, group, name, self.token)
         self.ledger = Ledger(self.token)
 
     async def begin(self) -> "Node":

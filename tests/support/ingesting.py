@@ -14,7 +14,7 @@ from payflux.ingest.batch import IngestBatch
 from payflux.ingest.gatekeeper import BUCKETS, Gatekeeper, TokenBucket
 from payflux.ingest.single import Ingest
 from payflux.operations.exposition import Exposition
-from payflux.stream.protocol import APPENDED, DUPLICATE, Settle
+from payflux.stream.protocol import APPENDED, DUPLICATE, OnAppended
 from payflux.telemetry.metrics import Metrics, create_slab
 
 KEYS = ("first-key-0123456789", "second-key-0123456789")
@@ -39,11 +39,11 @@ class MemoryStream:
         self.room = 10**9
         self.error = StreamUnavailable("redis_down", "connection refused")
         self._ids: set[str] = set()
-        self._waiting: list[tuple[Sequence[StoredEvent], Settle]] = []
+        self._waiting: list[tuple[Sequence[StoredEvent], OnAppended]] = []
 
-    def append(self, events: Sequence[StoredEvent], settle: Settle) -> None:
+    def append(self, events: Sequence[StoredEvent], on_appended: OnAppended) -> None:
         """Note what is to be stored."""
-        self._waiting.append((events, settle))
+        self._waiting.append((events, on_appended))
 
     async def probe(self) -> None:
         """It works while there is room."""

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from payflux.operations.exposition import INFO, REDIS_GAUGES
-from payflux.redis.backlog import Durability
+from payflux.redis.monitor import Durability
 from payflux.telemetry.metrics import METRICS
 
 ROOT = Path(__file__).parent.parent.parent

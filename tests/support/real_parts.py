@@ -1,15 +1,17 @@
 """Servers and nodes, made for each test and ended with it."""
 
+import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from needs import missing
 from nodes import Node
-from servers import Server, binaries
+from servers import Server, binaries, until
 
 MakeServer = Callable[..., Server]
 MakeNode = Callable[..., Node]
@@ -42,6 +44,30 @@ def server(directory: Path) -> Iterator[Server]:
     server = Server(binary_or_skip("valkey-9"), directory)
     yield server
     server.stop()
+
+
+@pytest.fixture(params=["redis-6.2", "redis-7", "valkey-9"])
+def clustered_server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """A Redis Cluster of one server, of every supported kind in turn."""
+    with tempfile.TemporaryDirectory(prefix="pf-") as path:
+        server = Server(
+            binary_or_skip(request.param), Path(path), "--port", str(_port_with_bus()), "--cluster-enabled", "yes"
+        )
+        client: Any = server.client
+        client.execute_command("CLUSTER", "ADDSLOTS", *range(16384))
+        until(lambda: b"cluster_state:ok" in client.execute_command("CLUSTER", "INFO"), "the cluster to be whole")
+        yield server
+        server.stop()
+
+
+def _port_with_bus() -> int:
+    """A free port whose bus, 10,000 above, is one too and free."""
+    while True:
+        with socket.socket() as probe, socket.socket() as bus:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+            if port < 55_000 and bus.connect_ex(("127.0.0.1", port + 10_000)):
+                return port
 
 
 @pytest.fixture

@@ -7,9 +7,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from payflux.event.decode import StoredEvent
+from payflux.redis.address import parse_url
 from payflux.redis.append import RedisAppender
-from payflux.redis.link import parse_url
 from servers import Server
+from stream_keys import KEYS
 
 WINDOW = 1000
 Answer = tuple[bytes, str]
@@ -32,7 +33,7 @@ async def wait_for(condition: Callable[[], object]) -> None:
 @asynccontextmanager
 async def appending(server: Server, maxlen: int = 0, window: int = WINDOW, **more: Any) -> AsyncIterator[RedisAppender]:
     """A connected appender."""
-    appender = RedisAppender(parse_url(server.url), maxlen=maxlen, window_sec=window, **more)
+    appender = RedisAppender(parse_url(server.url), KEYS, maxlen=maxlen, window_sec=window, **more)
     task = asyncio.ensure_future(appender.run())
     try:
         await wait_for(lambda: appender.connected)

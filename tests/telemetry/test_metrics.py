@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from payflux.operations.exposition import INFO, REDIS_GAUGES, Exposition
-from payflux.redis.backlog import Durability
+from payflux.redis.monitor import Durability
 from payflux.stream.deliveries import Backlog
 from payflux.telemetry import metrics as m
 from payflux.telemetry.metrics import METRICS, OFFSETS, SLOTS, STATE, Metrics, create_slab, state_slot

@@ -7,8 +7,8 @@ from math import log2
 from payflux.finding import Finding
 from payflux.ingest.gatekeeper import RATELIMIT_BURST, RATELIMIT_RPS, keys_of
 from payflux.redis.append import STREAM_MAXLEN
-from payflux.redis.backlog import Durability
 from payflux.redis.inspection import Facts
+from payflux.redis.monitor import Durability
 from payflux.settings import Values, mask
 
 KEY_BITS = 80

@@ -3,9 +3,8 @@
 import re
 
 from payflux.finding import Finding
-from payflux.redis.backlog import Durability
-from payflux.redis.inspection import KINDS, Facts
-from payflux.redis.keys import DEAD_LETTERS, GROUP, STREAM
+from payflux.redis.inspection import Facts
+from payflux.redis.monitor import Durability
 from payflux.stream.deliveries import Backlog
 
 OLDEST = {"Redis": (6, 2), "Valkey": (7, 2)}
@@ -159,7 +158,7 @@ def _clock(facts: Facts) -> Finding:
 
 
 def _keys(facts: Facts) -> Finding:
-    wrong = [f"{key} is a {kind}, not a {KINDS[key]}" for key, kind in facts.kinds.items() if kind != KINDS[key]]
+    wrong = [f"{key} is a {kind}, not a {wanted}" for key, (kind, wanted) in facts.kinds.items() if kind != wanted]
     if wrong:
         fix = "another program uses these names: RENAME its keys, or give PayFlux a database of its own in REDIS_URL"
         return Finding("keys", "fail", "; ".join(wrong), fix)
@@ -167,8 +166,8 @@ def _keys(facts: Facts) -> Finding:
 
 
 def _stream(facts: Facts, backlog: Backlog, maxlen: int) -> Finding:
-    if STREAM not in facts.kinds:
-        return Finding("stream", "pass", f"there is no {STREAM} yet; the first event makes it")
+    if facts.stream not in facts.kinds:
+        return Finding("stream", "pass", f"there is no {facts.stream} yet; the first event makes it")
     reason = f"{backlog.length:,} entries"
     if not maxlen:
         return Finding(
@@ -185,13 +184,15 @@ def _stream(facts: Facts, backlog: Backlog, maxlen: int) -> Finding:
 
 def _group(facts: Facts, backlog: Backlog, claim_idle_sec: int) -> Finding:
     groups = {group.name: group for group in facts.groups}
-    others = ", ".join(f"{name} ({group.pending:,} pending)" for name, group in groups.items() if name != GROUP)
+    others = ", ".join(f"{name} ({group.pending:,} pending)" for name, group in groups.items() if name != facts.group)
     others = f"; other groups: {others}" if others else ""
-    if GROUP not in groups:
+    if facts.group not in groups:
         if not backlog.length:
-            return Finding("group", "pass", f"there is no {GROUP} yet; the first consumer makes it{others}")
-        return Finding("group", "warn", f"there is no {GROUP}: nobody has consumed yet{others}", "start payflux serve")
-    consumers = groups[GROUP].consumers
+            return Finding("group", "pass", f"there is no {facts.group} yet; the first consumer makes it{others}")
+        return Finding(
+            "group", "warn", f"there is no {facts.group}: nobody has consumed yet{others}", "start payflux serve"
+        )
+    consumers = groups[facts.group].consumers
     waiting = f"{backlog.pending:,} pending, {backlog.lag:,} unread"
     if not facts.consumed and (backlog.pending or backlog.lag):
         return Finding("group", "warn", f"{waiting}, and no consumer is at work{others}", "start payflux serve")
@@ -204,7 +205,7 @@ def _group(facts: Facts, backlog: Backlog, claim_idle_sec: int) -> Finding:
 
 
 def _dead_letters(facts: Facts, backlog: Backlog) -> Finding:
-    if DEAD_LETTERS not in facts.kinds or not backlog.dead:
+    if not backlog.dead:
         return Finding("dead_letters", "pass", "there are none")
     reasons = ", ".join(f"{count:,} {reason}" for reason, count in facts.dead_reasons.most_common(5))
     return Finding("dead_letters", "warn", f"{backlog.dead:,}: {reasons}", "payflux dlq list")

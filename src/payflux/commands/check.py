@@ -20,11 +20,13 @@ from payflux.errors import SettingsError, StreamUnavailable
 from payflux.exporters.fanout import EXPORT_FILE, EXPORT_MODE
 from payflux.finding import Finding
 from payflux.node.child import SETTINGS, load_settings
+from payflux.redis.address import REDIS_ADDR, REDIS_URL, RedisAddress, address_of
 from payflux.redis.append import STREAM_MAXLEN
-from payflux.redis.backlog import RedisAdmin
 from payflux.redis.inspection import inspect
-from payflux.redis.link import REDIS_ADDR, REDIS_URL, RedisAddress, address_of
+from payflux.redis.keys import Keys
+from payflux.redis.monitor import RedisMonitor
 from payflux.settings import Values, environment, load
+from payflux.stream.protocol import GROUP
 from payflux.terminal.operate import EXIT_FAILED, EXIT_USAGE, HINTS, complain, emit, emit_json, operate, printable
 
 OF_REDIS = (REDIS_ADDR, REDIS_URL, STREAM_MAXLEN, CLAIM_IDLE_SEC)
@@ -113,10 +115,10 @@ def _configuration(values: Values) -> list[Finding]:
 
 async def _redis(values: Values, *, production: bool) -> tuple[list[Finding], str]:
     """Findings about Redis, and what it would lose."""
-    address = address_of(values)
-    admin = RedisAdmin(address)
+    address, keys = address_of(values), Keys()
+    admin = RedisMonitor(address, keys, GROUP)
     try:
-        facts = await inspect(address)
+        facts = await inspect(address, keys, GROUP)
         durability, backlog = await admin.durability(), await admin.backlog()
     except StreamUnavailable as error:
         fix = HINTS.get(error.code, "look at the log of Redis")

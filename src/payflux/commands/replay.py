@@ -13,9 +13,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from payflux.errors import InvalidEvent, SettingsError, StreamUnavailable
+from payflux.redis.address import address_of
 from payflux.redis.entries import FIRST, id_after, parse_position
-from payflux.redis.history import PAGE, StreamHistory, is_own
-from payflux.redis.link import address_of
+from payflux.redis.history import PAGE, StreamHistory
+from payflux.redis.keys import Keys
 from payflux.settings import Values
 from payflux.stream.deliveries import Delivery, entry_key
 from payflux.terminal.lines import LineFilter, LineMaker
@@ -111,7 +112,7 @@ def _problems(
         yield f"--limit {limit}: expected a number of events, 1 or more"
     if to_stdout == (to_stream is not None):
         yield "--to-stdout, --to-stream NAME: expected one of the two"
-    if to_stream is not None and (not to_stream.strip() or is_own(to_stream)):
+    if to_stream is not None and (not to_stream.strip() or Keys().owns(to_stream)):
         yield f"--to-stream {to_stream}: expected the name of another stream, this one is PayFlux's own"
 
 
@@ -119,7 +120,7 @@ class Replay:
     """One replay, to stdout or to another stream."""
 
     def __init__(self, values: Values, wanted: LineFilter, limit: int | None, to_stream: str | None, say: Say) -> None:
-        self._history = StreamHistory(address_of(values), "payflux-replay")
+        self._history = StreamHistory(address_of(values), Keys(), "payflux-replay")
         self._maker = LineMaker("payflux-replay", values)
         self._wanted, self._limit, self._to_stream, self._say = wanted, limit, to_stream, say
         self._tally = Tally()

@@ -12,9 +12,10 @@ from rich.console import Console
 from rich.text import Text
 
 from payflux.errors import InvalidEvent, SettingsError, StreamUnavailable
+from payflux.redis.address import address_of
 from payflux.redis.entries import FIRST, id_after
 from payflux.redis.history import PAGE, StreamHistory
-from payflux.redis.link import address_of
+from payflux.redis.keys import Keys
 from payflux.settings import Values
 from payflux.stream.deliveries import Delivery, entry_key
 from payflux.terminal.lines import LineFilter, LineMaker, ScoredLine
@@ -138,7 +139,7 @@ class Follower:
     """Follows the stream from one place on, whatever becomes of Redis meanwhile."""
 
     def __init__(self, values: Values, maker: LineMaker, wanted: LineFilter, show: Show, say: Say) -> None:
-        self._history = StreamHistory(address_of(values), "payflux-tail")
+        self._history = StreamHistory(address_of(values), Keys(), "payflux-tail")
         self._maker, self._wanted, self._show, self._say = maker, wanted, show, say
         self._at = FIRST
 

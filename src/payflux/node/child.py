@@ -44,12 +44,14 @@ from payflux.ingest.server_refusals import Refusals
 from payflux.ingest.single import Ingest
 from payflux.log import count_dropped, in_background, log
 from payflux.operations import checkout, health, openapi
+from payflux.redis.address import REDIS_ADDR, REDIS_URL, address_of, check_address
 from payflux.redis.append import DEDUP_TTL_SEC, STREAM_MAXLEN, RedisAppender
-from payflux.redis.backlog import RedisAdmin
 from payflux.redis.follow import RedisReader
-from payflux.redis.link import REDIS_ADDR, REDIS_URL, address_of, check_address
+from payflux.redis.keys import Keys
+from payflux.redis.monitor import RedisMonitor
 from payflux.risk.scorer import RISK_SCORE_ENABLED, RISK_SCORE_THRESHOLDS, RISK_SCORE_WINDOW_SEC, RiskScorer
 from payflux.settings import Setting, Values, choice, environment, integer, load, optional
+from payflux.stream.protocol import GROUP
 from payflux.telemetry.metrics import (
     CHILD,
     CONSUMER_ACTIVE,
@@ -177,10 +179,10 @@ class Child:
         self._slab = Slab(plan.slab)
         self._metrics = metrics = Metrics(self._slab, plan.child)
         count_dropped(lambda lines: metrics.add(LOG_LINES_DROPPED, n=lines))
-        self._address = address_of(values)
+        self._address, self._keys = address_of(values), Keys()
         self._ending = asyncio.Event()
         self._appender = self._make_appender()
-        self._admin = RedisAdmin(self._address)
+        self._admin = RedisMonitor(self._address, self._keys, GROUP)
         self._server = self._make_server() if plan.listener >= 0 else None
         self._fan_out: FanOut | None = None
         self._consumer: Consumer | None = None
@@ -202,6 +204,7 @@ class Child:
 
         return RedisAppender(
             self._address,
+            self._keys,
             maxlen=self._values[STREAM_MAXLEN],
             window_sec=self._values[DEDUP_TTL_SEC],
             told=told,
@@ -245,7 +248,7 @@ class Child:
         if values[RISK_SCORE_ENABLED]:
             scorer = RiskScorer(values[RISK_SCORE_WINDOW_SEC], values[RISK_SCORE_THRESHOLDS])
         return Consumer(
-            RedisReader(self._address, plan.consumer, plan.token),
+            RedisReader(self._address, self._keys, GROUP, plan.consumer, plan.token),
             Enricher(plan.consumer, scorer, metrics),
             self._fan_out,
             metrics,

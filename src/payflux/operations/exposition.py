@@ -11,7 +11,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from payflux import __version__
-from payflux.redis.backlog import Durability
+from payflux.redis.monitor import Durability
 from payflux.stream.deliveries import Backlog
 from payflux.telemetry.metrics import (
     CHILD,

@@ -12,7 +12,7 @@ from payflux.errors import StreamUnavailable
 from payflux.http.messages import TEXT, Handler, Request, Respond, Response, problem
 from payflux.log import log
 from payflux.operations.exposition import CONTENT_TYPE, Exposition
-from payflux.redis.backlog import Durability, RedisAdmin
+from payflux.redis.monitor import Durability, RedisMonitor
 from payflux.stream.deliveries import Backlog
 from payflux.telemetry.metrics import (
     CHILD,
@@ -97,7 +97,7 @@ def unready(code: str) -> Response:
 class Scrape:
     """`/metrics`: asks Redis, and sums the slab."""
 
-    def __init__(self, slab: Slab, admin: RedisAdmin, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, slab: Slab, admin: RedisMonitor, now: Callable[[], float] = time.monotonic) -> None:
         self._exposition = Exposition(slab)
         self._admin, self._now = admin, now
         self._durability: Durability | None = None

@@ -1,12 +1,10 @@
 """The append side of the stream on Redis: group commit, one script for everything that arrived meanwhile."""
 
 import asyncio
-import hashlib
 import random
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from importlib.resources import files
 from typing import Any
 
 import hiredis
@@ -14,10 +12,14 @@ import hiredis
 from payflux.errors import StreamUnavailable
 from payflux.event.decode import StoredEvent
 from payflux.log import log
-from payflux.redis.keys import PROBE, STATE, STREAM
-from payflux.redis.link import RedisAddress, RedisLink, connect, pack, unavailable
+from payflux.redis.address import RedisAddress
+from payflux.redis.dial import connect
+from payflux.redis.keys import Keys
+from payflux.redis.link import RedisLink
+from payflux.redis.replies import unavailable
+from payflux.redis.script import Script
 from payflux.settings import Setting, integer
-from payflux.stream.protocol import Settle
+from payflux.stream.protocol import OnAppended
 
 STREAM_MAXLEN = Setting(
     "PAYFLUX_STREAM_MAXLEN", integer(0), "200000", "Approximate length of the stream; 0 = no trimming."
@@ -26,8 +28,7 @@ DEDUP_TTL_SEC = Setting(
     "PAYFLUX_DEDUP_TTL_SEC", integer(1, 31_536_000), "86400", "How long an event_id is remembered at least, seconds."
 )
 
-SCRIPT = files("payflux.redis").joinpath("scripts", "append.lua").read_text()
-SHA = hashlib.sha1(SCRIPT.encode()).hexdigest()  # noqa: S324 - Redis names scripts by SHA-1
+SCRIPT = Script("append")
 BATCH_EVENTS = 512
 WAITING_EVENTS = 20_000
 REPLY_SECONDS = 4.0
@@ -67,6 +68,7 @@ class RedisAppender:
     def __init__(
         self,
         address: RedisAddress,
+        keys: Keys,
         *,
         maxlen: int,
         window_sec: int,
@@ -79,6 +81,7 @@ class RedisAppender:
 
         Args:
             address: of Redis.
+            keys: of the stream.
             maxlen: approximate length of the stream, 0 for no trimming.
             window_sec: how long an event id is remembered at least.
             told: the highest number any appender of this node has been told.
@@ -86,15 +89,15 @@ class RedisAppender:
             producers: how many connections may bring events; 0 when that is unknown, and no script waits for more.
             client: name of the connection.
         """
-        self._address = address
-        self._head = (b"EVALSHA", SHA.encode(), b"2", STREAM.encode(), STATE.encode())
+        self._address, self._keys = address, keys
+        self._script_keys = (keys.stream, keys.state)
         self._limits = (str(maxlen).encode(), str(window_sec).encode())
         self._told, self._heard, self._producers, self._client = told, heard, producers, client
         self._loop = asyncio.get_running_loop()
         self._link: RedisLink | None = None
         self._gone = asyncio.Event()
         self._tried = asyncio.Event()
-        self._waiting: list[tuple[Sequence[StoredEvent], Settle]] = []
+        self._waiting: list[tuple[Sequence[StoredEvent], OnAppended]] = []
         self._count = 0
         self._busy = False
         self._timer: asyncio.TimerHandle | None = None  # until then the next script gathers events
@@ -138,12 +141,12 @@ class RedisAppender:
             await asyncio.sleep(delay * random.uniform(0.5, 1))
             delay = min(high, delay * 2)
 
-    def append(self, events: Sequence[StoredEvent], settle: Settle) -> None:
+    def append(self, events: Sequence[StoredEvent], on_appended: OnAppended) -> None:
         """Store events with the next script; see AppendStream."""
         if self._count + len(events) > WAITING_EVENTS and self._waiting:
-            self._loop.call_soon(settle, b"", StreamUnavailable("overloaded", "too many events wait for Redis"))
+            self._loop.call_soon(on_appended, b"", StreamUnavailable("overloaded", "too many events wait for Redis"))
             return
-        self._waiting.append((events, settle))
+        self._waiting.append((events, on_appended))
         self._count += len(events)
         if not self._busy:
             self._busy = True
@@ -159,11 +162,13 @@ class RedisAppender:
         if self._link is None or self._link.lost:
             raise StreamUnavailable("redis_down", f"no connection to Redis at {self._address}")
         try:
-            kind, _ = await self._link.calls([("TYPE", STREAM), ("SET", PROBE, "1", "EX", "60")], timeout=2.0)
+            kind, _ = await self._link.calls(
+                [("TYPE", self._keys.stream), ("SET", self._keys.probe, "1", "EX", "60")], timeout=2.0
+            )
         except hiredis.ReplyError as error:
             raise unavailable(error) from None
         if kind not in (b"stream", b"none"):
-            raise StreamUnavailable("redis_wrong_type", f"{STREAM} is a {kind.decode()}, not a stream")
+            raise StreamUnavailable("redis_wrong_type", f"{self._keys.stream} is a {kind.decode()}, not a stream")
 
     async def drain(self) -> None:
         """Wait until nothing waits and no script is in flight."""
@@ -198,16 +203,14 @@ class RedisAppender:
         self._sent_at = self._loop.time()
         batch = self._take()
         if self._link is None:
-            self._landed(batch, None, StreamUnavailable("redis_down", f"no connection to Redis at {self._address}"))
+            self._replied(batch, StreamUnavailable("redis_down", f"no connection to Redis at {self._address}"))
             return
         arguments: list[str | bytes | int] = [*self._limits, str(self._told()).encode()]
         for events, _ in batch:
             arguments += [word for event in events for word in (mark_of(event.uid), event.data)]
-        link = self._link
-        timer = self._loop.call_later(REPLY_SECONDS, link.fail, StreamUnavailable("redis_timeout", "no reply in time"))
-        link.send(pack((*self._head, *arguments)), partial(self._replied, batch, arguments, timer))
+        SCRIPT.send(self._link, self._script_keys, arguments, REPLY_SECONDS, partial(self._replied, batch))
 
-    def _take(self) -> list[tuple[Sequence[StoredEvent], Settle]]:
+    def _take(self) -> list[tuple[Sequence[StoredEvent], OnAppended]]:
         if self._count <= BATCH_EVENTS:
             batch, self._waiting, self._count = self._waiting, [], 0
             return batch
@@ -219,27 +222,8 @@ class RedisAppender:
         self._count -= size
         return batch
 
-    def _replied(
-        self,
-        batch: list[tuple[Sequence[StoredEvent], Settle]],
-        arguments: list[Any],
-        timer: asyncio.TimerHandle,
-        reply: Any,
-    ) -> None:
-        timer.cancel()
-        if isinstance(reply, hiredis.ReplyError) and str(reply).startswith("NOSCRIPT") and self._link is not None:
-            # Nothing was executed, so sending the same again is no retry; EVAL also stores the script.
-            again = self._loop.call_later(
-                REPLY_SECONDS, self._link.fail, StreamUnavailable("redis_timeout", "no reply")
-            )
-            command = (b"EVAL", SCRIPT.encode(), *self._head[2:], *arguments)
-            self._link.send(pack(command), partial(self._replied, batch, arguments, again))
-            return
-        self._landed(batch, reply, unavailable(reply) if isinstance(reply, Exception) else None)
-
-    def _landed(
-        self, batch: list[tuple[Sequence[StoredEvent], Settle]], reply: Any, error: StreamUnavailable | None
-    ) -> None:
+    def _replied(self, batch: list[tuple[Sequence[StoredEvent], OnAppended]], reply: Any) -> None:
+        error = unavailable(reply) if isinstance(reply, Exception) else None
         results = b""
         if error is None:
             seq, results, failure = reply
@@ -249,11 +233,11 @@ class RedisAppender:
             self._link.close()  # a replica now: the name may lead to the new primary
         self._flush_next()
         at = 0
-        for events, settle in batch:
+        for events, on_appended in batch:
             size = len(events)
             got = results[at : at + size]
             at += size
-            settle(got, error if len(got) < size else None)
+            on_appended(got, error if len(got) < size else None)
 
     def _flush_next(self) -> None:
         if self._waiting:

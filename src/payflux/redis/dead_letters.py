@@ -1,19 +1,22 @@
 """Dead letters on Redis: read, put back into the stream, delete."""
 
 from collections.abc import AsyncIterator, Sequence
-from importlib.resources import files
 from typing import Self
 
+import hiredis
 import msgspec
 
-from payflux.errors import StreamUnavailable
-from payflux.redis.entries import ask, id_after, newest_id
-from payflux.redis.keys import DEAD_LETTERS, STATE, STREAM
-from payflux.redis.link import RedisAddress, RedisLink, connect
+from payflux.redis.address import RedisAddress
+from payflux.redis.dial import Dialler
+from payflux.redis.entries import FIRST, id_after, newest_id
+from payflux.redis.keys import Keys
+from payflux.redis.replies import named, text, unavailable
+from payflux.redis.script import Script
 from payflux.stream.deliveries import entry_key
 
-REQUEUE = files("payflux.redis").joinpath("scripts", "requeue.lua").read_text()
 PAGE = 500
+
+_REQUEUE = Script("requeue")
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
@@ -37,23 +40,22 @@ class DeadLetter(msgspec.Struct, frozen=True):
 
 
 class DeadLetters:
-    """The dead-letter stream over a connection of its own, open while in `async with`.
+    """The dead letters of a stream, over a connection of its own, open while in `async with`.
 
     Every method raises StreamUnavailable.
     """
 
-    def __init__(self, address: RedisAddress) -> None:
-        self._address = address
-        self._link: RedisLink | None = None
+    def __init__(self, address: RedisAddress, keys: Keys) -> None:
+        self._keys, self._dialler = keys, Dialler(address, "payflux-dlq")
 
     async def newest(self) -> bytes:
         """The highest id ever given; `0-0` without dead letters. What comes later belongs to another run."""
-        return await newest_id(self._need(), DEAD_LETTERS)
+        return await newest_id(self._dialler.link, self._name) or FIRST
 
     async def between(self, start: bytes, end: bytes) -> AsyncIterator[DeadLetter]:
         """Every dead letter from `start` to `end`, both included, oldest first; deleting them meanwhile is fine."""
         while entry_key(start) <= entry_key(end):
-            entries = await ask(self._need(), "XRANGE", DEAD_LETTERS, start, end, "COUNT", PAGE)
+            entries = await self._dialler.link.ask("XRANGE", self._name, start, end, "COUNT", PAGE)
             for entry_id, fields in entries:
                 yield _dead_letter(entry_id, fields)
             if len(entries) < PAGE:
@@ -66,30 +68,32 @@ class DeadLetters:
         Returns:
             The number it was given; None when it was no longer there.
         """
-        number: int | None = await ask(self._need(), "EVAL", REQUEUE, 3, STREAM, STATE, DEAD_LETTERS, entry_id)
+        keys = (self._keys.stream, self._keys.state, self._name)
+        try:
+            number: int | None = await _REQUEUE.run(self._dialler.link, keys, (entry_id,))
+        except hiredis.ReplyError as error:
+            raise unavailable(error) from None
         return number
 
     async def purge(self, entry_ids: Sequence[bytes]) -> int:
         """Delete for good; returns how many were there."""
-        return int(await ask(self._need(), "XDEL", DEAD_LETTERS, *entry_ids)) if entry_ids else 0
+        return int(await self._dialler.link.ask("XDEL", self._name, *entry_ids)) if entry_ids else 0
+
+    @property
+    def _name(self) -> str:
+        return self._keys.dead_letters(clustered=self._dialler.link.clustered)
 
     async def __aenter__(self) -> Self:
-        self._link = await connect(self._address, "payflux-dlq")
+        await self._dialler.connect()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._link is not None:
-            self._link.close()
-
-    def _need(self) -> RedisLink:
-        if self._link is None:
-            raise StreamUnavailable("redis_down", f"no connection to Redis at {self._address}")
-        return self._link
+        self._dialler.close()
 
 
 def _dead_letter(entry_id: bytes, fields: list[bytes]) -> DeadLetter:
-    named = {name.decode(errors="replace"): value for name, value in zip(fields[::2], fields[1::2], strict=True)}
-    data = named.pop("data", b"")
-    texts = {name: value.decode(errors="replace") for name, value in named.items()}
+    found = named(fields)
+    data = found.pop(b"data", b"")
+    texts = {text(name): text(value) for name, value in found.items()}
     original_id, reason, timestamp = (texts.pop(name, "") for name in ("original_id", "reason", "timestamp"))
     return DeadLetter(entry_id, data, original_id, reason, timestamp, texts)

@@ -8,7 +8,8 @@ from typing import Any
 import hiredis
 
 from payflux.event.rules import is_timestamp
-from payflux.redis.link import RedisLink, unavailable
+from payflux.redis.link import RedisLink
+from payflux.redis.replies import named, unavailable
 from payflux.stream.deliveries import Delivery, entry_key
 
 FIRST = b"0-0"
@@ -57,34 +58,41 @@ def id_after(entry_id: bytes) -> bytes:
     return b"%d-%d" % ((milliseconds, counter + 1) if counter < COUNTER_MAX else (milliseconds + 1, 0))
 
 
-def delivery_of(entry_id: bytes, fields: list[bytes]) -> Delivery:
-    """An entry as a delivery; anybody may have written to the stream, so its fields may be anything."""
-    named = dict(zip(fields[::2], fields[1::2], strict=True))
-    return Delivery(
-        entry_id, _count(named.get(b"seq")), named.get(b"data"), attempts=1, lost_to=_count(named.get(b"lost_to"))
-    )
+def delivery_of(entry_id: bytes, fields: list[bytes] | None, attempts: int = 1) -> Delivery:
+    """An entry as a delivery; anybody may have written to the stream, so its fields may be anything.
 
-
-def _count(text: bytes | None) -> int:
-    return int(text) if text is not None and text.isdigit() and len(text) < 17 else 0
-
-
-async def ask(link: RedisLink, *command: str | bytes | int, timeout: float = 5.0) -> Any:  # noqa: ASYNC109
-    """Send one command and wait for its reply.
-
-    Raises:
-        StreamUnavailable: no reply in time, no connection, or an error reply; `code` says which.
+    Args:
+        entry_id: its id.
+        fields: names and values in turn; None when the entry was deleted.
+        attempts: how often it was delivered.
     """
+    if fields is None:
+        return Delivery(entry_id, 0, None, attempts, gone=True)
+    if len(fields) == 4 and fields[0] == b"data" and fields[2] == b"seq":  # each of ours: no dict, no further call
+        text = fields[3]
+        return Delivery(entry_id, int(text) if text.isdigit() and len(text) < 17 else 0, fields[1], attempts)
+    found = named(fields)
+    seq, lost_to = count_of(found.get(b"seq", b"")), count_of(found.get(b"lost_to", b""))
+    return Delivery(entry_id, seq, found.get(b"data"), attempts, lost_to)
+
+
+def deliveries_of(entries: list[Any]) -> list[Delivery]:
+    """Entries as deliveries, as a command for one stream lists them."""
+    return [delivery_of(entry_id, fields) for entry_id, fields in entries]
+
+
+def count_of(text: bytes) -> int:
+    """A number as PayFlux writes them, up to 16 digits; 0 for everything else."""
+    return int(text) if text.isdigit() and len(text) < 17 else 0
+
+
+async def newest_id(link: RedisLink, key: str) -> bytes | None:
+    """The highest id a stream ever gave, None where there is no stream; raises StreamUnavailable."""
     try:
-        return await link.call(*command, timeout=timeout)
+        info = await link.call("XINFO", "STREAM", key)
     except hiredis.ReplyError as error:
+        if "no such key" in str(error):
+            return None
         raise unavailable(error) from None
-
-
-async def newest_id(link: RedisLink, key: str) -> bytes:
-    """The highest id a stream ever gave, `0-0` where there is no stream; raises StreamUnavailable."""
-    if await ask(link, "EXISTS", key) == 0:
-        return FIRST
-    info = await ask(link, "XINFO", "STREAM", key)
-    newest: bytes = dict(zip(info[::2], info[1::2], strict=True))[b"last-generated-id"]
+    newest: bytes = named(info)[b"last-generated-id"]
     return newest

@@ -9,19 +9,12 @@ from typing import Any
 import hiredis
 
 from payflux.errors import StreamUnavailable
-from payflux.redis.entries import ask
-from payflux.redis.keys import DEAD_LETTERS, GROUP, LEASE, LEDGER, PROBE, STATE, STREAM
-from payflux.redis.link import RedisAddress, RedisLink, connect, unavailable
+from payflux.redis.address import RedisAddress
+from payflux.redis.dial import connect
+from payflux.redis.keys import Keys
+from payflux.redis.link import RedisLink
+from payflux.redis.replies import info, named, text
 
-KINDS = {
-    STREAM: "stream",
-    DEAD_LETTERS: "stream",
-    STATE: "hash",
-    LEDGER: "hash",
-    LEASE: "string",
-    PROBE: "string",
-}
-"""The type each key of PayFlux has where it exists."""
 DEAD_LOOKED_AT = 1000
 
 
@@ -43,12 +36,14 @@ class Facts:
         config: the parameters of `CONFIG GET` that matter.
         round_trip_ms: of the question for the time.
         skew_ms: Redis's clock minus ours, give or take half the round trip.
-        kinds: the type of each key of PayFlux that exists.
+        stream: name of the stream.
+        group: name of the group that was looked at.
+        kinds: of each key of PayFlux that exists, its type and the type it has to be of.
         refusal: why Redis does not take writes; None when it does.
         scripts: whether it runs scripts for us.
         groups: of the stream.
-        oldest_pending_ms: how long ago the entry pending longest in our group was last delivered.
-        consumed: whether a consumer holds the stream's lease.
+        oldest_pending_ms: how long ago the entry pending longest in the group was last delivered.
+        consumed: whether a consumer holds the group's lease.
         dead_reasons: reasons of the newest dead letters, at most 1,000, counted.
         stream_bytes: memory the stream takes.
     """
@@ -57,7 +52,9 @@ class Facts:
     config: dict[str, str]
     round_trip_ms: float
     skew_ms: float
-    kinds: dict[str, str]
+    stream: str
+    group: str
+    kinds: dict[str, tuple[str, str]]
     refusal: StreamUnavailable | None
     scripts: bool
     groups: tuple[Group, ...]
@@ -70,11 +67,13 @@ class Facts:
 CONFIG = ("no-appendfsync-on-rewrite", "save")
 
 
-async def inspect(address: RedisAddress, now: Callable[[], float] = time.time) -> Facts:
+async def inspect(address: RedisAddress, keys: Keys, group: str, now: Callable[[], float] = time.time) -> Facts:
     """Look at Redis; writes nothing but the key the health check writes too.
 
     Args:
         address: of Redis.
+        keys: of the stream.
+        group: of the consumer that is asked about.
         now: our clock, Unix seconds.
 
     Raises:
@@ -82,32 +81,48 @@ async def inspect(address: RedisAddress, now: Callable[[], float] = time.time) -
     """
     link = await connect(address, "payflux-check")
     try:
-        return await _inspect(link, now)
+        return await _inspect(link, keys, group, now)
     finally:
         link.close()
 
 
-async def _inspect(link: RedisLink, now: Callable[[], float]) -> Facts:
+async def _inspect(link: RedisLink, keys: Keys, group: str, now: Callable[[], float]) -> Facts:
     begun = now()
-    seconds, micros = await ask(link, "TIME")
+    seconds, micros = await link.ask("TIME")
     ended = now()
-    kinds = {key: (await ask(link, "TYPE", key)).decode() for key in KINDS}
-    is_stream = kinds[STREAM] == "stream"
-    groups = await _groups(link) if is_stream else ()
+    kinds = await _kinds(link, keys, group)
+    stream, dead_letters = keys.stream, keys.dead_letters(clustered=link.clustered)
+    is_stream = kinds.get(stream, ("", ""))[0] == "stream"
+    groups = await _groups(link, stream) if is_stream else ()
     return Facts(
-        info=_info(await _try(link, "INFO")),
+        info=info(await _try(link, "INFO")),
         config=await _config(link),
         round_trip_ms=(ended - begun) * 1000,
         skew_ms=(int(seconds) + int(micros) / 1e6 - (begun + ended) / 2) * 1000,
-        kinds={key: kind for key, kind in kinds.items() if kind != "none"},
-        refusal=await _refusal(link),
+        stream=stream,
+        group=group,
+        kinds=kinds,
+        refusal=await _refusal(link, keys.probe),
         scripts=await _try(link, "EVAL", "return 1", 0) == 1,
         groups=groups,
-        oldest_pending_ms=await _oldest_pending_ms(link) if any(group.name == GROUP for group in groups) else None,
-        consumed=await _try(link, "EXISTS", LEASE) == 1,
-        dead_reasons=await _dead_reasons(link) if kinds[DEAD_LETTERS] == "stream" else Counter(),
-        stream_bytes=_number(await _try(link, "MEMORY", "USAGE", STREAM)) if is_stream else None,
+        oldest_pending_ms=await _oldest_pending_ms(link, stream, group),
+        consumed=await _try(link, "EXISTS", keys.lease(group)) == 1,
+        dead_reasons=await _dead_reasons(link, dead_letters),
+        stream_bytes=_number(await _try(link, "MEMORY", "USAGE", stream)) if is_stream else None,
     )
+
+
+async def _kinds(link: RedisLink, keys: Keys, group: str) -> dict[str, tuple[str, str]]:
+    wanted = {
+        keys.stream: "stream",
+        keys.dead_letters(clustered=link.clustered): "stream",
+        keys.state: "hash",
+        keys.ledger(group): "hash",
+        keys.lease(group): "string",
+        keys.probe: "string",
+    }
+    found = {key: text(await link.ask("TYPE", key)) for key in wanted}
+    return {key: (kind, wanted[key]) for key, kind in found.items() if kind != "none"}
 
 
 async def _try(link: RedisLink, *command: str | bytes | int) -> Any:
@@ -120,50 +135,37 @@ async def _try(link: RedisLink, *command: str | bytes | int) -> Any:
 
 async def _config(link: RedisLink) -> dict[str, str]:
     replies = {name: await _try(link, "CONFIG", "GET", name) for name in CONFIG}
-    return {name: _text(reply[1]) for name, reply in replies.items() if reply}
+    return {name: text(reply[1]) for name, reply in replies.items() if reply}
 
 
-async def _refusal(link: RedisLink) -> StreamUnavailable | None:
+async def _refusal(link: RedisLink, probe: str) -> StreamUnavailable | None:
     try:
-        await link.call("SET", PROBE, "1", "EX", "60")
-    except hiredis.ReplyError as error:
-        return unavailable(error)
+        await link.ask("SET", probe, "1", "EX", "60")
+    except StreamUnavailable as error:
+        return error
     return None
 
 
-async def _groups(link: RedisLink) -> tuple[Group, ...]:
+async def _groups(link: RedisLink, stream: str) -> tuple[Group, ...]:
     groups = []
-    for row in await _try(link, "XINFO", "GROUPS", STREAM) or ():
-        told = _pairs(row)
+    for row in await _try(link, "XINFO", "GROUPS", stream) or ():
+        told = named(row)
         consumers = {}
-        for line in await _try(link, "XINFO", "CONSUMERS", STREAM, told["name"]) or ():
-            consumer = _pairs(line)
-            consumers[_text(consumer["name"])] = (consumer["pending"], consumer["idle"])
-        groups.append(Group(_text(told["name"]), told["pending"], consumers))
+        for line in await _try(link, "XINFO", "CONSUMERS", stream, told[b"name"]) or ():
+            consumer = named(line)
+            consumers[text(consumer[b"name"])] = (consumer[b"pending"], consumer[b"idle"])
+        groups.append(Group(text(told[b"name"]), told[b"pending"], consumers))
     return tuple(groups)
 
 
-async def _oldest_pending_ms(link: RedisLink) -> int | None:
-    rows = await _try(link, "XPENDING", STREAM, GROUP, "-", "+", 100)
-    return max((row[2] for row in rows), default=None) if rows else None
+async def _oldest_pending_ms(link: RedisLink, stream: str, group: str) -> int | None:
+    rows = await _try(link, "XPENDING", stream, group, "-", "+", 100) or ()
+    return max((row[2] for row in rows), default=None)
 
 
-async def _dead_reasons(link: RedisLink) -> Counter[str]:
-    entries = await _try(link, "XREVRANGE", DEAD_LETTERS, "+", "-", "COUNT", DEAD_LOOKED_AT) or ()
-    fields = (dict(zip(row[1][::2], row[1][1::2], strict=True)) for row in entries)
-    return Counter(_text(named.get(b"reason")) or "none given" for named in fields)
-
-
-def _info(reply: Any) -> dict[str, str]:
-    return dict(line.split(":", 1) for line in _text(reply).splitlines() if ":" in line and line[0] != "#")
-
-
-def _pairs(row: list[Any]) -> dict[str, Any]:
-    return {_text(name): value for name, value in zip(row[::2], row[1::2], strict=True)}
-
-
-def _text(reply: Any) -> str:
-    return reply.decode(errors="replace") if isinstance(reply, bytes) else ""
+async def _dead_reasons(link: RedisLink, dead_letters: str) -> Counter[str]:
+    entries = await _try(link, "XREVRANGE", dead_letters, "+", "-", "COUNT", DEAD_LOOKED_AT) or ()
+    return Counter(text(named(fields).get(b"reason")) or "none given" for _, fields in entries)
 
 
 def _number(reply: Any) -> int | None:

@@ -1,10 +1,53 @@
-"""Names of the keys PayFlux owns in Redis; `append.lua` says what each one holds."""
+"""Names of the keys of one stream in Redis; the header of `append.lua` says what each of them holds."""
 
-STREAM = "events_stream"
-GROUP = "payment_consumers"
-DEAD_LETTERS = "events_stream_dlq"
-STATE = "{events_stream}:state"
-PROBE = "{events_stream}:probe"
-LEASE = "{events_stream}:lease"
-LEDGER = "{events_stream}:ledger"
-CONSUMER = "{events_stream}:consumer:"
+from dataclasses import dataclass
+
+from payflux.stream.protocol import GROUP
+
+
+@dataclass(frozen=True)
+class Keys:
+    """Every key of a stream. They share its hash tag, so that a Redis Cluster keeps them in one slot with it.
+
+    Attributes:
+        stream: name of the stream.
+    """
+
+    stream: str = "events_stream"
+
+    @property
+    def _tag(self) -> str:
+        return "{" + self.stream + "}"
+
+    @property
+    def state(self) -> str:
+        """The last number given, and the layers of marks."""
+        return f"{self._tag}:state"
+
+    @property
+    def probe(self) -> str:
+        """What the health check writes."""
+        return f"{self._tag}:probe"
+
+    def dead_letters(self, *, clustered: bool) -> str:
+        """The dead-letter stream; on a Redis Cluster, where a script may use one slot, under the hash tag too."""
+        return f"{self._tag}:dlq" if clustered else f"{self.stream}_dlq"
+
+    def lease(self, group: str) -> str:
+        """Who consumes the stream for a group."""
+        return self._of("lease", group)
+
+    def ledger(self, group: str) -> str:
+        """How far the consumer of a group got."""
+        return self._of("ledger", group)
+
+    def consumer(self, group: str, name: str) -> str:
+        """Which node uses a consumer's name in a group."""
+        return f"{self._tag}:consumer:{name}" if group == GROUP else f"{self._tag}:consumer-of:{group}:{name}"
+
+    def _of(self, what: str, group: str) -> str:
+        return f"{self._tag}:{what}" if group == GROUP else f"{self._tag}:{what}:{group}"
+
+    def owns(self, name: str) -> bool:
+        """Whether a key is one of these."""
+        return name in (self.stream, self.dead_letters(clustered=False)) or name.startswith(self._tag)

@@ -11,7 +11,7 @@ import msgspec
 from payflux.errors import StreamUnavailable
 from payflux.event.decode import StoredEvent
 from payflux.stream.deliveries import Backlog, Delivery, Ledger
-from payflux.stream.protocol import APPENDED, DUPLICATE, GroupMissing, LeaseLost, Settle
+from payflux.stream.protocol import APPENDED, DUPLICATE, GROUP, GroupMissing, LeaseLost, OnAppended
 
 LEASE_SECONDS = 5.0
 NAME_SECONDS = 10.0
@@ -26,9 +26,21 @@ class _Pending(NamedTuple):
 
 
 @dataclass
-class _Group:
+class _Place:
+    """What the stream knows of a group, and loses with itself."""
+
     last: _Id
     pending: dict[_Id, _Pending] = field(default_factory=dict)
+
+
+@dataclass
+class _Group:
+    """What is kept for the members of a group, whatever becomes of the stream."""
+
+    place: _Place | None = None
+    lease: tuple[str, float] = ("", float("-inf"))
+    names: dict[str, tuple[str, float]] = field(default_factory=dict)
+    ledger: Ledger = field(default_factory=Ledger)
 
 
 @dataclass
@@ -36,14 +48,11 @@ class _Store:
     """What a server would hold; shared by all members of a stream."""
 
     entries: dict[_Id, tuple[int, bytes]] | None = None
-    group: _Group | None = None
     newest: _Id = (0, 0)
     seq: int = 0
     marks: set[bytes] = field(default_factory=set)
     dead: list[tuple[Delivery, str]] = field(default_factory=list)
-    lease: tuple[str, float] = ("", float("-inf"))
-    names: dict[str, tuple[str, float]] = field(default_factory=dict)
-    ledger: Ledger = field(default_factory=Ledger)
+    groups: dict[str, _Group] = field(default_factory=dict)
     appended: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -55,6 +64,7 @@ class MemoryStream:
     Args:
         consumer: the name in the group.
         token: what tells this member's node from every other one.
+        group: the group it consumes for.
         maxlen: length of the stream, exact; 0 for no trimming.
         now: the clock, Unix seconds.
 
@@ -67,18 +77,23 @@ class MemoryStream:
         consumer: str = "one",
         token: str = "one",  # noqa: S107 - a name, no secret
         *,
+        group: str = GROUP,
         maxlen: int = 0,
         now: Callable[[], float] = time.time,
     ) -> None:
         self.consumer = consumer
         self.failure: StreamUnavailable | None = None
         self._token, self._maxlen, self._now = token, maxlen, now
-        self._store = _Store()
+        self._enter(_Store(), group)
 
-    def member(self, consumer: str, token: str) -> "MemoryStream":
-        """Another member on the same stream, as another node would be."""
+    def _enter(self, store: _Store, group: str) -> None:
+        self._store, self._group_name = store, group
+        self._group = store.groups.setdefault(group, _Group())
+
+    def member(self, consumer: str, token: str, group: str = "") -> "MemoryStream":
+        """Another member on the same stream, as another node would be; of the same group unless told otherwise."""
         other = MemoryStream(consumer, token, maxlen=self._maxlen, now=self._now)
-        other._store = self._store
+        other._enter(self._store, group or self._group_name)
         return other
 
     def entries(self) -> list[Delivery]:
@@ -90,11 +105,10 @@ class MemoryStream:
         return list(self._store.dead)
 
     def backlog(self) -> Backlog:
-        """What waits in the stream."""
-        store = self._store
-        entries, group = store.entries or {}, store.group
-        unread = sum(group is None or at > group.last for at in entries)
-        return Backlog(len(entries), len(group.pending) if group else 0, unread, len(store.dead))
+        """What waits in the stream for this group."""
+        entries, place = self._store.entries or {}, self._group.place
+        unread = sum(place is None or at > place.last for at in entries)
+        return Backlog(len(entries), len(place.pending) if place else 0, unread, len(self._store.dead))
 
     def trim(self, length: int) -> None:
         """Delete the oldest entries, read or not, until so many are left; 0 is all."""
@@ -103,21 +117,26 @@ class MemoryStream:
             del entries[at]
 
     def delete(self) -> None:
-        """Delete the stream and its group, as an operator might; ids and numbers given stay known."""
-        self._store.entries = self._store.group = None
-        self._store.newest = (0, 0)
+        """Delete the stream and its groups, as an operator might; ids and numbers given stay known."""
+        self._store.entries, self._store.newest = None, (0, 0)
+        for group in self._store.groups.values():
+            group.place = None
 
-    def append(self, events: Sequence[StoredEvent], settle: Settle) -> None:
+    def destroy_group(self) -> None:
+        """Delete this group alone, as an operator might."""
+        self._group.place = None
+
+    def append(self, events: Sequence[StoredEvent], on_appended: OnAppended) -> None:
         """Store events; see AppendStream."""
         loop = asyncio.get_running_loop()
         if self.failure is not None:
-            loop.call_soon(settle, b"", self.failure)
+            loop.call_soon(on_appended, b"", self.failure)
             return
         results = bytes(self._append(event) for event in events)
         if self._maxlen:
             self.trim(self._maxlen)
         self._store.appended.set()
-        loop.call_soon(settle, results, None)
+        loop.call_soon(on_appended, results, None)
 
     async def probe(self) -> None:
         """Prove that appending works; see AppendStream."""
@@ -130,7 +149,7 @@ class MemoryStream:
     async def claim_name(self) -> bool:
         """Take or keep the consumer name; see ReadStream."""
         self._check()
-        names, now = self._store.names, self._now()
+        names, now = self._group.names, self._now()
         holder, until = names.get(self.consumer, ("", now))
         if holder != self._token and now < until:
             return False
@@ -140,23 +159,23 @@ class MemoryStream:
     async def take_lease(self, ledger: Ledger, *, fresh: bool) -> Ledger | None:
         """Take or keep the lease; see ReadStream."""
         self._check()
-        store, now = self._store, self._now()
-        holder, until = store.lease
+        group, now = self._group, self._now()
+        holder, until = group.lease
         if holder != self._token and now < until:
             return None
-        store.lease = (self._token, now + LEASE_SECONDS)
-        if store.ledger.owner == self._token and not fresh:
-            store.ledger.settled = ledger.settled
+        group.lease = (self._token, now + LEASE_SECONDS)
+        if group.ledger.owner == self._token and not fresh:
+            group.ledger.settled = ledger.settled
             return ledger
-        before = msgspec.structs.replace(store.ledger)
-        store.ledger.owner, store.ledger.acked, store.ledger.settled = self._token, 0, 0
+        before = msgspec.structs.replace(group.ledger)
+        group.ledger.owner, group.ledger.acked, group.ledger.settled = self._token, 0, 0
         return before
 
     async def ensure_group(self, ledger: Ledger) -> bool:
         """Make the group if it is missing; see ReadStream."""
         self._check()
         store = self._store
-        if store.group is not None:
+        if self._group.place is not None:
             if store.newest < _id(ledger.last_id):
                 ledger.last_id = _text(store.newest)
             return False
@@ -165,12 +184,12 @@ class MemoryStream:
         if store.entries is None:
             store.entries = {}
         milliseconds, counter = _id(ledger.left[0] if ledger.left else ledger.last_id)
-        store.group = _Group((milliseconds, counter - 1) if ledger.left else (milliseconds, counter))
+        self._group.place = _Place((milliseconds, counter - 1) if ledger.left else (milliseconds, counter))
         return True
 
     async def position(self) -> bytes:
         """The newest entry the group was given; see ReadStream."""
-        return _text(self._group().last)
+        return _text(self._place().last)
 
     async def read(self, count: int, block_seconds: float) -> list[Delivery]:
         """Read new entries; see ReadStream."""
@@ -198,36 +217,36 @@ class MemoryStream:
         """Note that what was followed is done; see ReadStream. The other numbers serve the lag a server tells."""
         del after, trimmed
         self._hold()
-        group = self._group()
-        group.last = _id(ledger.last_id)
+        place = self._place()
+        place.last = _id(ledger.last_id)
         alive = self._store.entries or {}
-        group.pending |= {_id(entry): _Pending(self._now(), 1) for entry in undone if _id(entry) in alive}
+        place.pending |= {_id(entry): _Pending(self._now(), 1) for entry in undone if _id(entry) in alive}
         self._note(ledger, entries - len(undone))
         return [entry for entry in undone if _id(entry) not in alive]
 
     async def noted(self) -> Ledger:
         """The ledger as it was noted last; see ReadStream."""
         self._check()
-        return msgspec.structs.replace(self._store.ledger)
+        return msgspec.structs.replace(self._group.ledger)
 
     async def pending(self, after: bytes, idle_seconds: float) -> list[Delivery]:
         """Take over pending entries; see ReadStream."""
-        group, now = self._group(), self._now()
-        idle = [at for at in sorted(group.pending) if at > _id(after) and now - group.pending[at].since >= idle_seconds]
+        place, now = self._place(), self._now()
+        idle = [at for at in sorted(place.pending) if at > _id(after) and now - place.pending[at].since >= idle_seconds]
         deliveries = []
         for at in idle[:SLICE]:
-            attempts = group.pending[at].attempts
+            attempts = place.pending[at].attempts
             entry = (self._store.entries or {}).get(at)
             if entry is None:
                 deliveries.append(Delivery(_text(at), 0, None, attempts, gone=True))
             else:
-                group.pending[at] = _Pending(now, attempts)
+                place.pending[at] = _Pending(now, attempts)
                 deliveries.append(Delivery(_text(at), *entry, attempts))
         return deliveries
 
     async def attempt(self, ids: Sequence[bytes]) -> None:
         """Count one more delivery; see ReadStream."""
-        pending = self._group().pending
+        pending = self._place().pending
         for at in map(_id, ids):
             pending[at] = _Pending(self._now(), pending[at].attempts + 1)
 
@@ -237,23 +256,23 @@ class MemoryStream:
         self._hold()
         flags = b""
         if ids:
-            pending = self._group().pending
+            pending = self._place().pending
             flags = b"".join(b"0" if pending.pop(_id(entry), None) is None else b"1" for entry in ids)
         self._note(ledger, flags.count(b"1"))
         return flags
 
     def _note(self, ledger: Ledger, acked: int) -> None:
-        store = self._store
-        store.ledger = msgspec.structs.replace(ledger, owner=self._token, acked=store.ledger.acked + acked)
-        store.lease = (self._token, self._now() + LEASE_SECONDS)
+        group = self._group
+        group.ledger = msgspec.structs.replace(ledger, owner=self._token, acked=group.ledger.acked + acked)
+        group.lease = (self._token, self._now() + LEASE_SECONDS)
 
     async def dead_letter(self, delivery: Delivery, reason: str, ledger: Ledger) -> bool:
         """Copy an entry to the dead letters, then ack it; see ReadStream."""
         self._hold()
-        if self._group().pending.pop(_id(delivery.id), None) is None:
+        if self._place().pending.pop(_id(delivery.id), None) is None:
             return False
         self._store.dead.append((delivery, reason))
-        noted = self._store.ledger
+        noted = self._group.ledger
         noted.owner, noted.last_id, noted.last_seq = self._token, ledger.last_id, ledger.last_seq
         return True
 
@@ -265,11 +284,11 @@ class MemoryStream:
 
     async def leave(self) -> None:
         """Give up lease and name; see ReadStream."""
-        store = self._store
-        if store.lease[0] == self._token:
-            store.lease = ("", float("-inf"))
-        if store.names.get(self.consumer, ("", 0.0))[0] == self._token:
-            del store.names[self.consumer]
+        group = self._group
+        if group.lease[0] == self._token:
+            group.lease = ("", float("-inf"))
+        if group.names.get(self.consumer, ("", 0.0))[0] == self._token:
+            del group.names[self.consumer]
 
     def _check(self) -> None:
         if self.failure is not None:
@@ -277,15 +296,15 @@ class MemoryStream:
 
     def _hold(self) -> None:
         self._check()
-        holder, until = self._store.lease
+        holder, until = self._group.lease
         if holder != self._token or self._now() >= until:
             raise LeaseLost("another consumer may hold the stream")
 
-    def _group(self) -> _Group:
+    def _place(self) -> _Place:
         self._check()
-        if self._store.group is None:
+        if self._group.place is None:
             raise GroupMissing("the group does not exist")
-        return self._store.group
+        return self._group.place
 
     def _append(self, event: StoredEvent) -> int:
         store = self._store
@@ -302,11 +321,11 @@ class MemoryStream:
         return APPENDED
 
     def _unread(self, count: int) -> list[Delivery]:
-        group, now = self._group(), self._now()
-        found = self._after(group.last, count)
+        place, now = self._place(), self._now()
+        found = self._after(place.last, count)
         for delivery in found:
-            group.last = _id(delivery.id)
-            group.pending[group.last] = _Pending(now, 1)
+            place.last = _id(delivery.id)
+            place.pending[place.last] = _Pending(now, 1)
         return found
 
     def _after(self, last: _Id, count: int) -> list[Delivery]:

@@ -10,7 +10,10 @@ from payflux.stream.deliveries import Delivery, Ledger
 APPENDED = ord("1")
 DUPLICATE = ord("0")
 
-Settle = Callable[[bytes, StreamUnavailable | None], None]
+GROUP = "payment_consumers"
+"""The group that scores, and exports to stdout and files; every other exporter has a group of its own."""
+
+OnAppended = Callable[[bytes, StreamUnavailable | None], None]
 """Gets `APPENDED` or `DUPLICATE` for each event in order; fewer than events sent means that the rest is unknown or not
 stored, and the error says why."""
 
@@ -18,8 +21,8 @@ stored, and the error says why."""
 class AppendStream(Protocol):
     """The producer's side: each event stored at most once, in one atomic step with its mark and its number."""
 
-    def append(self, events: Sequence[StoredEvent], settle: Settle) -> None:
-        """Store events; calls `settle` exactly once, later. Never blocks, never raises."""
+    def append(self, events: Sequence[StoredEvent], on_appended: OnAppended) -> None:
+        """Store events; calls `on_appended` exactly once, later. Never blocks, never raises."""
 
     async def probe(self) -> None:
         """Prove that the write path works.
@@ -42,7 +45,10 @@ class LeaseLost(PayfluxError):
 
 
 class ReadStream(Protocol):
-    """The consumer's side. Every method raises StreamUnavailable when the outcome is unknown."""
+    """The consumer's side, for one group, which has a lease, a ledger, names and a place of its own.
+
+    Every method raises StreamUnavailable when the outcome is unknown.
+    """
 
     async def connect(self) -> None:
         """Connect, or connect anew; idempotent."""
@@ -51,7 +57,7 @@ class ReadStream(Protocol):
         """Take or keep the consumer name for this node; False while another node uses it."""
 
     async def take_lease(self, ledger: Ledger, *, fresh: bool) -> Ledger | None:
-        """Take or keep the stream's lease, noting `ledger.settled` when it is kept.
+        """Take or keep the group's lease, noting `ledger.settled` when it is kept.
 
         Args:
             ledger: how far this consumer got.

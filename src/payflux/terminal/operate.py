@@ -13,8 +13,8 @@ from rich.text import Text
 from payflux.errors import SettingsError, StreamUnavailable
 from payflux.log import last_words, log
 from payflux.node.child import SETTINGS
+from payflux.redis.address import REDIS_ADDR, REDIS_URL, check_address
 from payflux.redis.entries import parse_position
-from payflux.redis.link import REDIS_ADDR, REDIS_URL, check_address
 from payflux.risk.scorer import SETTINGS as RISK_SETTINGS
 from payflux.settings import Setting, Values, environment, load
 from payflux.stream.deliveries import entry_key

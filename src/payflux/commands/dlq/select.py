@@ -12,9 +12,10 @@ from rich.progress import Progress, SpinnerColumn, TextColumn
 
 from payflux.errors import InvalidEvent, SettingsError
 from payflux.event.decode import decode_event
+from payflux.redis.address import address_of
 from payflux.redis.dead_letters import DeadLetter, DeadLetters
 from payflux.redis.entries import FIRST, parse_position
-from payflux.redis.link import address_of
+from payflux.redis.keys import Keys
 from payflux.stream.deliveries import entry_key
 from payflux.terminal.operate import range_problems, redis_settings
 
@@ -77,7 +78,7 @@ def select(
         FIRST if start is None else parse_position(start, end=False),
         None if end is None else parse_position(end, end=True),
     )
-    return DeadLetters(address_of(values)), selection
+    return DeadLetters(address_of(values), Keys()), selection
 
 
 def objection(data: bytes) -> str:

@@ -1,15 +1,18 @@
 -- Append a batch of events to the stream, each at most once: de-duplicate, number, append, mark, in one atomic step.
 --
--- Every key PayFlux owns in Redis (the hash tag keeps them in one slot of a Redis Cluster):
+-- Every key PayFlux owns in Redis; `keys.py` names them, and the hash tag keeps them in one slot of a Redis Cluster:
 --   events_stream                        stream   entries `data` (canonical JSON) and `seq`; the first one appended after
 --                                                 the stream lost events also carries `lost_to`, the number it had reached
---   events_stream_dlq                    stream   dead letters
+--   events_stream_dlq                    stream   dead letters; on a Redis Cluster {events_stream}:dlq, so that it is in
+--                                                 the same slot
 --   {events_stream}:state                hash     `seq` the last number given; `layers` the sets of marks (see below)
 --   {events_stream}:marks:<layer>:<hex>  set      marks of the event ids in one bucket of a layer
 --   {events_stream}:probe                string   written by the health check
---   {events_stream}:lease                string   who consumes the stream
---   {events_stream}:ledger               hash     how far the consumer got
+--   {events_stream}:lease                string   who consumes the stream for the group payment_consumers
+--   {events_stream}:ledger               hash     how far that consumer got
 --   {events_stream}:consumer:<name>      string   which node uses this consumer name
+--   {events_stream}:lease:<group>, {events_stream}:ledger:<group>, {events_stream}:consumer-of:<group>:<name>
+--                                                 the same for every other group
 --
 -- Marks. An event id becomes a bucket (6 hex digits) and a mark (63-bit integer), so that a bucket is an integer set:
 -- 8 bytes an id. A layer has 16^digits buckets and is closed when it is older than the window or holds 256 ids a
@@ -25,6 +28,9 @@
 -- also tells whether they are known; should their XADD fail all the same, the mark is taken back.
 --
 -- KEYS[1] stream  KEYS[2] state
+-- The keys of marks are built here from the name of the stream, the only ones in all scripts that are not declared: in
+-- which layers they lie is known once the state is read, in the same atomic step. A cluster takes them all the same, as
+-- they have the slot of the keys that are declared.
 -- ARGV[1] MAXLEN, 0 = none  ARGV[2] window in seconds  ARGV[3] highest number the caller has been told
 -- ARGV[4…] for each event: bucket and mark in one word, data
 -- Returns {last number, one character for each event in order: "1" appended, "0" already there, error or false}; when

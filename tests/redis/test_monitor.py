@@ -10,18 +10,19 @@ import pytest
 
 from payflux.errors import StreamUnavailable
 from payflux.event.decode import StoredEvent
+from payflux.redis.address import parse_url
 from payflux.redis.append import RedisAppender
-from payflux.redis.backlog import Durability, RedisAdmin
-from payflux.redis.keys import DEAD_LETTERS, GROUP, STATE, STREAM
-from payflux.redis.link import parse_url
+from payflux.redis.monitor import Durability, RedisMonitor
 from payflux.stream.deliveries import Backlog
+from payflux.stream.protocol import GROUP
 from servers import Server
+from stream_keys import DEAD_LETTERS, KEYS, STATE, STREAM
 
 
 @asynccontextmanager
-async def asking(server: Server) -> AsyncIterator[RedisAdmin]:
+async def asking(server: Server) -> AsyncIterator[RedisMonitor]:
     """An admin, closed in the end."""
-    admin = RedisAdmin(parse_url(server.url))
+    admin = RedisMonitor(parse_url(server.url), KEYS, GROUP)
     try:
         yield admin
     finally:
@@ -30,7 +31,7 @@ async def asking(server: Server) -> AsyncIterator[RedisAdmin]:
 
 async def fill(server: Server, count: int) -> None:
     """Append new events as a node does."""
-    appender = RedisAppender(parse_url(server.url), maxlen=0, window_sec=1000)
+    appender = RedisAppender(parse_url(server.url), KEYS, maxlen=0, window_sec=1000)
     task = asyncio.ensure_future(appender.run())
     events = []
     for number in range(count):
@@ -151,7 +152,7 @@ async def test_what_may_not_be_asked_is_unknown(every_server: Server, forbidden:
     every_server.client.acl_setuser("app", enabled=True, nopass=True, keys=["*"], categories=["+@all"])
     client: Any = every_server.client
     client.execute_command("ACL", "SETUSER", "app", *forbidden.split())
-    admin = RedisAdmin(parse_url(f"unix://app@{every_server.path}"))
+    admin = RedisMonitor(parse_url(f"unix://app@{every_server.path}"), KEYS, GROUP)
     try:
         found = await admin.durability()
     finally:
@@ -192,6 +193,5 @@ async def test_the_admin_connects_again(server: Server) -> None:
 
 def test_an_admin_that_never_asked_can_be_closed() -> None:
     """Closing what was never opened is no error."""
-    admin = RedisAdmin(parse_url("redis://nowhere.invalid"))
+    admin = RedisMonitor(parse_url("redis://nowhere.invalid"), KEYS, GROUP)
     admin.close()
-    assert admin._link is None

@@ -1,0 +1,101 @@
+"""Making connections to Redis: log in, choose the database, say who we are; and having one again after it was lost."""
+
+import asyncio
+import re
+import ssl
+from collections.abc import Callable
+
+import hiredis
+
+from payflux.errors import StreamUnavailable
+from payflux.redis.address import RedisAddress
+from payflux.redis.link import Command, RedisLink
+from payflux.redis.replies import named, unavailable
+
+CONNECT_SECONDS = 2.0
+
+
+async def connect(address: RedisAddress, client: str, on_lost: Callable[[], None] | None = None) -> RedisLink:
+    """Open a connection: log in, choose the database, say who we are.
+
+    Args:
+        address: where, and as whom.
+        client: the name Redis shows in `CLIENT LIST`.
+        on_lost: called once when the connection is gone.
+
+    Raises:
+        StreamUnavailable: Redis cannot be reached, or refuses us.
+    """
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            if address.path:
+                _, link = await loop.create_unix_connection(lambda: RedisLink(on_lost), address.path)
+            else:
+                context = ssl.create_default_context() if address.tls else None
+                _, link = await loop.create_connection(
+                    lambda: RedisLink(on_lost), address.host, address.port, ssl=context
+                )
+    except (OSError, ValueError) as error:  # ValueError: a name no resolver takes
+        raise StreamUnavailable(
+            "redis_down", f"no connection to Redis at {address}: {str(error) or 'timed out'}"
+        ) from None
+    try:
+        await link.calls(_greeting(address), timeout=CONNECT_SECONDS)
+        await _introduce(link, client)
+    except (hiredis.ReplyError, StreamUnavailable) as error:
+        link.close()
+        raise unavailable(error) from None
+    return link
+
+
+def _greeting(address: RedisAddress) -> list[Command]:
+    commands: list[Command] = []
+    if address.user:
+        commands.append(("AUTH", address.user, address.password))
+    elif address.password:
+        commands.append(("AUTH", address.password))
+    if address.database:
+        commands.append(("SELECT", address.database))
+    return commands
+
+
+async def _introduce(link: RedisLink, client: str) -> None:
+    name = re.sub(r"[^!-~]", "_", client)  # Redis takes no other characters
+    answered, hello = await link.replies([("CLIENT", "SETNAME", name), ("HELLO",)], timeout=CONNECT_SECONDS)
+    # A name is a courtesy, and in Redis 6.2 few users may give one.
+    if isinstance(answered, hiredis.ReplyError) and not str(answered).startswith("NOPERM"):
+        raise answered
+    link.clustered = isinstance(hello, list) and named(hello).get(b"mode") == b"cluster"
+
+
+class Dialler:
+    """A connection that is made when it is wanted, and anew when it was lost."""
+
+    def __init__(self, address: RedisAddress, client: str) -> None:
+        """Prepare.
+
+        Args:
+            address: of Redis.
+            client: name of the connection.
+        """
+        self._address, self._client = address, client
+        self._link: RedisLink | None = None
+
+    async def connect(self) -> RedisLink:
+        """The connection, made first where there is none; raises StreamUnavailable."""
+        if self._link is None or self._link.lost:
+            self._link = await connect(self._address, self._client)
+        return self._link
+
+    @property
+    def link(self) -> RedisLink:
+        """The connection made last, be it lost; raises StreamUnavailable where none was made."""
+        if self._link is None:
+            raise StreamUnavailable("redis_down", f"no connection to Redis at {self._address}")
+        return self._link
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._link is not None:
+            self._link.close()
