@@ -185,6 +185,13 @@ FAILURES = (
         width=8,
         highest=1,
     ),
+    Panel(
+        "Names without a meaning",
+        "Event types that say nothing of an outcome, and so count as traffic only: PAYFLUX_OUTCOMES can declare them.",
+        (Query(_rate("payflux_events_unclassified_total", "event_type"), "type {{event_type}}"),),
+        unit="eps",
+        width=24,
+    ),
 )
 CONSUMER = (
     Panel(

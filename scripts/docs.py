@@ -15,6 +15,7 @@ from cyclopts import App
 from cyclopts.argument import Argument
 
 from payflux.cli import COMMANDS, app
+from payflux.event import outcome
 from payflux.event.rules import CODES, REQUIRED
 from payflux.node.child import SETTINGS
 from payflux.operations import openapi
@@ -138,6 +139,20 @@ def members() -> str:
     return table(("member", "type", "if not sent", "meaning"), rows)
 
 
+def outcome_words() -> str:
+    """The words that tell an event's outcome."""
+    told: tuple[tuple[str, str, Iterable[str]], ...] = (
+        ("`retry_result`", "success", sorted(outcome.SUCCESS_RESULTS)),
+        ("`retry_result`", "failure", sorted(outcome.FAILURE_RESULTS)),
+        ("`event_type`", "failure", outcome.FAILURE_WORDS),
+        ("`event_type`", "neutral", outcome.OPEN_WORDS),
+        ("`event_type`", "success", outcome.SUCCESS_WORDS),
+    )
+    return table(
+        ("member", "outcome", "words"), ((name, kind, " ".join(map(code, words))) for name, kind, words in told)
+    )
+
+
 def _kind(schema: Mapping[str, Any]) -> str:
     if "enum" in schema:
         return " or ".join(map(code, schema["enum"]))
@@ -233,6 +248,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "problems": problems,
     "field-codes": field_codes,
     "members": members,
+    "outcome-words": outcome_words,
     "commands": commands,
     "exit-codes": exit_codes,
 }
