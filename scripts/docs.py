@@ -155,8 +155,8 @@ def outcome_words() -> str:
 
 def _kind(schema: Mapping[str, Any]) -> str:
     if "enum" in schema:
-        return " or ".join(map(code, schema["enum"]))
-    if schema["type"] == "string":
+        return " or ".join(code(value) for value in schema["enum"] if value is not None)
+    if "string" in schema["type"]:
         return f"text, at most {schema['maxLength']}"
     return f"whole number, {schema['minimum']} to {schema['maximum']:,}"
 
