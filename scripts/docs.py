@@ -15,7 +15,7 @@ from cyclopts import App
 from cyclopts.argument import Argument
 
 from payflux.cli import COMMANDS, app
-from payflux.event import outcome
+from payflux.event import outcome, taxonomy
 from payflux.event.rules import CODES, REQUIRED
 from payflux.node.child import SETTINGS
 from payflux.operations import openapi
@@ -153,6 +153,15 @@ def outcome_words() -> str:
     )
 
 
+def failure_categories() -> str:
+    """Every category of failures."""
+    rows = (
+        (code(name), one.retry.replace("_", " "), one.origin, "**yes**" if one.counts else "no", one.meaning)
+        for name, one in taxonomy.CATEGORIES.items()
+    )
+    return table(("category", "retry", "caused by", "counts", "meaning"), rows)
+
+
 def _kind(schema: Mapping[str, Any]) -> str:
     if "enum" in schema:
         return " or ".join(code(value) for value in schema["enum"] if value is not None)
@@ -249,6 +258,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "field-codes": field_codes,
     "members": members,
     "outcome-words": outcome_words,
+    "failure-categories": failure_categories,
     "commands": commands,
     "exit-codes": exit_codes,
 }

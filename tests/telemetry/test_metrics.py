@@ -79,6 +79,7 @@ def touch_everything(slab: Slab) -> None:
         metrics.processors.index(name)
         metrics.categories.index(f"{name} declined")
         metrics.event_types.index(f"{name}.updated")
+        metrics.unrecognised.index(f"{name} 27")
     for metric in METRICS:
         values: list[tuple[str | int, ...]] = [label.values or (0, 1) for label in metric.labels]
         for labels in product(*values):

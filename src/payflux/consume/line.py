@@ -6,6 +6,7 @@ import msgspec
 
 from payflux.errors import InvalidEvent
 from payflux.event.outcome import NOTHING_DECLARED, Declared, Outcome, outcome_of
+from payflux.event.taxonomy import is_recognised
 from payflux.risk import Assessment
 from payflux.risk.scorer import RiskScorer
 from payflux.stream.deliveries import Delivery, at_ms
@@ -16,6 +17,7 @@ from payflux.telemetry.metrics import (
     RETRIES,
     RISK_EVENTS,
     RISK_SCORE,
+    UNCATEGORISED,
     UNCLASSIFIED,
     Metrics,
 )
@@ -142,6 +144,8 @@ class Enricher:
                 slots.append(slot(RETRIES, number))
             if outcome.kind == "failure":
                 slots.append(slot(FAILURES, number, self._metrics.categories.index(failure_category or "unknown")))
+                if failure_category and not is_recognised(failure_category):
+                    slots.append(slot(UNCATEGORISED, self._metrics.unrecognised.index(failure_category)))
             if not outcome.classified:
                 slots.append(slot(UNCLASSIFIED, self._metrics.event_types.index(event_type)))
             bands = [(slot(RISK_EVENTS, number, band),) if self._scorer is not None else () for band in BANDS]

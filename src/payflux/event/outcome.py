@@ -1,12 +1,12 @@
 """What an event says about the outcome of a payment: the one reading that scoring, metrics and `tail` share."""
 
 import re
-from collections.abc import Iterator
 from functools import lru_cache
 from typing import Literal, get_args
 
 import msgspec
 
+from payflux.event.words import readings
 from payflux.settings import Setting
 
 Kind = Literal["success", "failure", "neutral"]
@@ -38,8 +38,6 @@ SUCCESS_WORDS = (
 TIMEOUT_WORDS = ("timeout", "timed out")
 UNSCORED_TYPES = ("test", "canary")
 
-_BREAK = re.compile(r"[\W_]+")
-_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z0-9])(?=[A-Z][a-z])")
 _NOT_SUCCESS = tuple(f"not {word}" for word in SUCCESS_WORDS)
 # `auth` begins many a word for authentication; that it also begins words for authorization is why those are excluded.
 _AUTHENTICATION = re.compile(r" (?:auth(?!ori)|3ds|three ?ds|sca )")
@@ -111,7 +109,7 @@ def outcome_of(
     return Outcome(
         kind or "neutral",
         timeout=failed and _holds(failure_category, TIMEOUT_WORDS),
-        auth=failed and any(_AUTHENTICATION.match(reading) for reading in _readings(failure_category)),
+        auth=failed and any(_AUTHENTICATION.match(reading) for reading in readings(failure_category)),
         scored=event_type.lower() not in UNSCORED_TYPES,
         classified=kind is not None,
     )
@@ -133,11 +131,4 @@ def _by_words(event_type: str) -> Kind | None:
 
 
 def _holds(text: str, words: tuple[str, ...]) -> bool:
-    return any(f" {word} " in reading for reading in _readings(text) for word in words)
-
-
-def _readings(text: str) -> Iterator[str]:
-    """The words of a text, each between blanks and in lower case: as they stand, and split at camel case too."""
-    plain = _BREAK.sub(" ", text)
-    for reading in (plain, _HUMP.sub(" ", plain)):
-        yield f" {reading.strip().lower()} "
+    return any(f" {word} " in reading for reading in readings(text) for word in words)
