@@ -26,7 +26,7 @@ from payflux.consume.line import Enricher, Scorable
 from payflux.event import decode as events
 from payflux.event.card_numbers import may_contain_pan
 from payflux.event.outcome import outcome_of
-from payflux.event.rules import is_timestamp
+from payflux.event.timestamps import normal_timestamp
 from payflux.http.connection import Connection, Shared
 from payflux.http.limits import Limits
 from payflux.http.messages import Respond, Response
@@ -137,7 +137,7 @@ def decoding() -> Iterator[Part]:
     yield Part("msgspec decodes", each(events._decode, bodies), "decode_event")
     yield Part("msgspec encodes the canonical form", each(events._encode, decoded), "decode_event")
     yield Part("screen for card numbers", each(lambda one: may_contain_pan(one[140:]), bodies), "decode_event")
-    yield Part("timestamp", each(lambda one: is_timestamp(one.event_timestamp), decoded), "decode_event")
+    yield Part("timestamp", each(lambda one: normal_timestamp(one.event_timestamp), decoded), "decode_event")
     yield Part(f"decode_events: the same for {TOGETHER} together", best(lambda: _together(bodies)))
     dated = [one.replace(b":00Z", b":00.%06dZ" % number) for number, one in enumerate(bodies)]
     yield Part("decode_events, each with a timestamp of its own", best(lambda: _together(dated)))

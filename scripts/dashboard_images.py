@@ -21,6 +21,7 @@ from pathlib import Path
 from dashboard import HEIGHTS, WIDTH
 from dashboard_panels import ROWS, Panel
 from monitoring import Prometheus
+from payflux.event.example import make_event
 from payflux.redis.embedded import EmbeddedServer
 from smoke import KEYS, Node
 from svg_chart import MUTED, Box, Chart, card, number, picture, scaled, table, text
@@ -54,7 +55,7 @@ def record(directory: Path, source: ExitStack) -> tuple[Prometheus, float]:
 
 
 def disturb(url: str, log: Path, simulation: "subprocess.Popen[bytes]") -> None:
-    """Until the traffic ends: a wrong key and a wrong event now and then, and once a consumer that stands still."""
+    """Until the traffic ends: a wrong key, a wrong and an unreadable event now and then, and once a still consumer."""
     start = time.monotonic()
     faults_at, pause_at = FAULTS_EVERY, PAUSE_AT
     while simulation.poll() is None:
@@ -63,6 +64,7 @@ def disturb(url: str, log: Path, simulation: "subprocess.Popen[bytes]") -> None:
             faults_at += FAULTS_EVERY
             post(url, "no-key-of-this-node", b"{}")
             post(url, KEY, b'{"event_type":"payment_failed"}')
+            post(url, KEY, json.dumps(make_event(event_type="payment_attempt", retry_result="")).encode())
         if elapsed > pause_at:
             pause_at = SECONDS * 2
             pause(log)
@@ -70,7 +72,7 @@ def disturb(url: str, log: Path, simulation: "subprocess.Popen[bytes]") -> None:
 
 
 def post(url: str, key: str, body: bytes) -> None:
-    """Send something that will be refused."""
+    """Send something that may be refused."""
     headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
     request = urllib.request.Request(f"{url}/v1/events/payment_exhaust", body, headers)  # noqa: S310
     with suppress(urllib.error.HTTPError):

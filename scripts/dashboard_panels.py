@@ -185,6 +185,17 @@ FAILURES = (
         width=8,
         highest=1,
     ),
+    Panel(
+        "Names without a meaning",
+        "Event types that say nothing of an outcome, and so count as traffic only: PAYFLUX_OUTCOMES can declare them. "
+        "Failure categories in words that nobody knows, which count against the processor.",
+        (
+            Query(_rate("payflux_events_unclassified_total", "event_type"), "type {{event_type}}"),
+            Query(_rate("payflux_failures_uncategorised_total", "category"), "category {{category}}"),
+        ),
+        unit="eps",
+        width=24,
+    ),
 )
 CONSUMER = (
     Panel(

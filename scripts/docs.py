@@ -15,6 +15,7 @@ from cyclopts import App
 from cyclopts.argument import Argument
 
 from payflux.cli import COMMANDS, app
+from payflux.event import outcome, taxonomy
 from payflux.event.rules import CODES, REQUIRED
 from payflux.node.child import SETTINGS
 from payflux.operations import openapi
@@ -138,10 +139,33 @@ def members() -> str:
     return table(("member", "type", "if not sent", "meaning"), rows)
 
 
+def outcome_words() -> str:
+    """The words that tell an event's outcome."""
+    told: tuple[tuple[str, str, Iterable[str]], ...] = (
+        ("`retry_result`", "success", sorted(outcome.SUCCESS_RESULTS)),
+        ("`retry_result`", "failure", sorted(outcome.FAILURE_RESULTS)),
+        ("`event_type`", "failure", outcome.FAILURE_WORDS),
+        ("`event_type`", "neutral", outcome.OPEN_WORDS),
+        ("`event_type`", "success", outcome.SUCCESS_WORDS),
+    )
+    return table(
+        ("member", "outcome", "words"), ((name, kind, " ".join(map(code, words))) for name, kind, words in told)
+    )
+
+
+def failure_categories() -> str:
+    """Every category of failures."""
+    rows = (
+        (code(name), one.retry.replace("_", " "), one.origin, "**yes**" if one.counts else "no", one.meaning)
+        for name, one in taxonomy.CATEGORIES.items()
+    )
+    return table(("category", "retry", "caused by", "counts", "meaning"), rows)
+
+
 def _kind(schema: Mapping[str, Any]) -> str:
     if "enum" in schema:
-        return " or ".join(map(code, schema["enum"]))
-    if schema["type"] == "string":
+        return " or ".join(code(value) for value in schema["enum"] if value is not None)
+    if "string" in schema["type"]:
         return f"text, at most {schema['maxLength']}"
     return f"whole number, {schema['minimum']} to {schema['maximum']:,}"
 
@@ -233,6 +257,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "problems": problems,
     "field-codes": field_codes,
     "members": members,
+    "outcome-words": outcome_words,
+    "failure-categories": failure_categories,
     "commands": commands,
     "exit-codes": exit_codes,
 }

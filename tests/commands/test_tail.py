@@ -89,6 +89,20 @@ def test_filters(filters: tuple[str, ...], wanted: Any, server: Server, follow: 
     assert without_own(wait_for(filtered, len(expected))) == without_own(expected)
 
 
+def test_declared_outcomes_are_those_filtered_by(server: Server, directory: Path) -> None:
+    """A type declared a failure is shown among failures, live and among the last; one declared nothing of is not."""
+    for seq, event_type in enumerate(["order.lost", "order.done", "payment_failed"], 1):
+        add(server, seq, canonical(event_type=event_type, retry_result=""))
+    environment = environ(server.url) | {"PAYFLUX_OUTCOMES": "order.lost=failure,payment_failed=neutral"}
+    running = Running(directory, environment, "tail", "--outcome", "failure", "--last", "2")
+    try:
+        until(lambda: waiting(server), "tail to wait")
+        add(server, 4, canonical(event_type="order.lost", retry_result=""))
+        assert [line["seq"] for line in wait_for(running, 2)] == [1, 4]
+    finally:
+        running.end()
+
+
 def test_last_counts_what_matches_and_is_scored_as_ever(server: Server, follow: Follow) -> None:
     """The last N that match, with the scores of a tail that read everything; none more."""
     traffic(server, 2100)

@@ -101,7 +101,8 @@ def test_a_real_prometheus_answers_every_query(make_node: MakeNode, directory: P
         running.callback(prometheus.stop)
         until(lambda: prometheus.instant("payflux_ingest_accepted_total"), "a scrape")
         for sent in (50, 100):  # a counter must be seen twice to have a rate
-            node.post_batch([event(retry_count=number % 3) for number in range(50)])
+            unread = event(event_type="payment_attempt", retry_result="")
+            node.post_batch([unread, *(event(retry_count=number % 3) for number in range(49))])
             until(partial(prometheus.instant, f"payflux_consumer_processed_total == {sent}"), "a scrape")
         end = prometheus.instant("timestamp(payflux_ingest_accepted_total)")[0]["value"][0]
         silent = {

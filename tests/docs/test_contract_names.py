@@ -16,7 +16,7 @@ from nodes import KEY, Node, event
 from operator_commands import environ, payflux
 from payflux.node.child import SETTINGS
 from payflux.operations.exposition import INFO, REDIS_GAUGES
-from payflux.telemetry.metrics import CATEGORIES, METRICS, PROCESSORS
+from payflux.telemetry.metrics import CATEGORIES, EVENT_TYPES, METRICS, PROCESSORS
 from real_parts import MakeNode
 from servers import Server, until
 
@@ -53,6 +53,7 @@ PAYFLUX_EXPORT_FILE
 PAYFLUX_EXPORT_ACK ack_then_export
 PAYFLUX_CLAIM_IDLE_SEC 30
 PAYFLUX_MAX_DELIVERIES 5
+PAYFLUX_OUTCOMES
 PAYFLUX_RISK_SCORE_ENABLED true
 PAYFLUX_RISK_SCORE_WINDOW_SEC 300
 PAYFLUX_RISK_SCORE_THRESHOLDS 0.3,0.6,0.8
@@ -86,6 +87,7 @@ dlq_depth
 events_by_outcome_total processor outcome
 failures_total processor category
 retries_total processor
+events_unclassified_total event_type
 redis_durability_info aof fsync policy role
 redis_up
 build_info version python
@@ -220,7 +222,7 @@ def test_every_variable_has_its_default() -> None:
     declared = {setting.name: setting for setting in SETTINGS}
     for line in VARIABLES.strip().split("\n"):
         name, _, default = line.partition(" ")
-        assert declared[name].default == (default or None), name
+        assert (declared[name].default or None) == (default or None), name
         assert declared[name].secret == (name in SECRET), name
 
 
@@ -230,7 +232,7 @@ def test_every_metric_has_its_labels() -> None:
     declared |= {name: INFO_LABELS.get(name, ()) for name in (REDIS_GAUGES | INFO)}
     for name, *labels in rows(METRIC_LABELS):
         assert set(declared[name]) == set(labels), name
-    assert (PROCESSORS, CATEGORIES) == (100, 50)
+    assert (PROCESSORS, CATEGORIES, EVENT_TYPES) == (100, 50, 50)
 
 
 @pytest.mark.process

@@ -2,11 +2,8 @@
 
 import json
 import uuid
-from datetime import datetime, timedelta, timezone
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from events import (
     ADDITIVE,
@@ -15,7 +12,6 @@ from events import (
     FREE_TEXTS,
     NUMBERS,
     PAN,
-    PROPERTY,
     REQUIRED_ONLY,
     TEXTS,
     compact,
@@ -23,7 +19,7 @@ from events import (
     refused,
 )
 from payflux.event.decode import ADDITIVE_FIELDS, CODES, EVENT_FIELDS, PaymentEvent, StoredEvent, decode_event
-from payflux.event.rules import REQUIRED, is_timestamp
+from payflux.event.rules import MAX_UUID, NIL_UUID, REQUIRED
 
 # ---- what is accepted
 
@@ -102,12 +98,12 @@ def test_values_at_the_limits_are_stored_as_sent(name: str, value: object) -> No
 
 
 WRONG: list[tuple[str, object, str]] = [
-    *((name, None, "type") for name in EVENT_FIELDS + ADDITIVE_FIELDS),
+    *((name, None, "required") for name in sorted(REQUIRED)),
     *((name, 7, "type") for name in TEXTS),
     *((name, ["x"], "type") for name in TEXTS),
     *((name, {"x": 1}, "type") for name in TEXTS),
-    *((name, value, "type") for name in NUMBERS for value in (1.0, 1e300, True, "1", ["1"], {"a": 1})),
-    *((name, value, "out_of_range") for name in NUMBERS for value in (-1, NUMBERS[name] + 1, 2**64, 10**30)),
+    *((name, value, "type") for name in NUMBERS for value in (1.5, -0.1, True, "1", ["1"], {"a": 1})),
+    *((name, value, "out_of_range") for name in NUMBERS for value in (-1, NUMBERS[name] + 1, 2**64, 1e300)),
     *((name, "x" * 101, "too_long") for name in FREE_TEXTS),
     ("geo_bucket", "x" * 21, "too_long"),
     ("event_type", "x" * 101, "too_long"),
@@ -133,6 +129,10 @@ WRONG: list[tuple[str, object, str]] = [
             "550e8400-e29b-41d4-a716--46655440000",
             "550e8400-e29b-41d4-a716-44665544  00",
             "\uff1550e8400-e29b-41d4-a716-446655440000"[:36],
+            NIL_UUID,
+            MAX_UUID,
+            MAX_UUID.upper(),
+            MAX_UUID.title(),
         )
     ),
     *(
@@ -150,7 +150,7 @@ def test_a_wrong_value_is_refused_with_its_code(name: str, value: object, code: 
         assert found(compact(event | {name: value}, ascii_only=True)) == [(name, code)]
     error = refused(compact({name: value} | EVENT | {name: value}, ascii_only=True))
     assert error.code == "invalid_event"
-    assert error.errors[0].message.startswith(f"{name} must ")
+    assert error.errors[0].message.startswith(f"{name} is required" if code == "required" else f"{name} must ")
 
 
 @pytest.mark.parametrize("name", sorted(REQUIRED))
@@ -175,7 +175,7 @@ def test_every_bad_member_is_named_at_once() -> None:
 
 def test_the_promised_words_about_event_id() -> None:
     """Scripts look for this text."""
-    for value in ("not-a-uuid", "", 5, None):
+    for value in ("not-a-uuid", "", 5, NIL_UUID):
         assert "event_id must be valid UUID" in str(refused(compact(EVENT | {"event_id": value})))
 
 
@@ -197,73 +197,3 @@ def test_every_documented_code_occurs() -> None:
     errors = [refused(body) for body in bodies]
     assert {error.code for error in errors} | {one.code for error in errors for one in error.errors} == set(CODES)
     assert all(CODES.values())
-
-
-# ---- timestamps
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "2026-01-09T12:00:00Z",
-        "2026-01-09t12:00:00z",
-        "2024-02-29T23:59:59.1Z",
-        "2026-01-09T12:00:00.123456789+23:59",
-        "2026-01-09T12:00:00-23:59",
-        "2026-01-09T12:00:00-00:00",
-        "0001-01-01T00:00:00Z",
-        "9999-12-31T23:59:59Z",
-    ],
-)
-def test_rfc_3339_timestamps_are_kept_verbatim(text: str) -> None:
-    """Every spelling RFC 3339 allows is accepted and stored as sent."""
-    assert json.loads(decode_event(compact(EVENT | {"event_timestamp": text})).data)["event_timestamp"] == text
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "now",
-        "2026-01-09",
-        "2026-01-09T12:00:00",
-        "2026-01-09 12:00:00Z",
-        "2026-01-09T12:00Z",
-        "2026-01-09T12:00:00.Z",
-        "2026-01-09T12:00:00.1234567890Z",
-        "2026-01-09T12:00:00,1Z",
-        "2026-01-09T12:00:00+0100",
-        "2026-01-09T12:00:00+01",
-        "2026-01-09T12:00:00+24:00",
-        "2026-01-09T12:00:00+01:60",
-        "2026-01-09T12:00:00ZZ",
-        "2026-01-09T12:00:00Z ",
-        " 2026-01-09T12:00:00Z",
-        "2026-02-29T12:00:00Z",
-        "2026-13-01T12:00:00Z",
-        "2026-00-10T12:00:00Z",
-        "2026-01-09T24:00:00Z",
-        "2026-01-09T12:60:00Z",
-        "2026-06-30T23:59:60Z",
-        "0000-01-01T00:00:00Z",
-        "2026-W02-5T12:00:00Z",
-        "20260109T120000Z",
-        "+2026-01-09T12:00:00Z",
-        "\uff12026-01-09T12:00:00Z",
-        "2026-01-09T12:00:0\u0660Z",
-        "2026-01-09\u017f12:00:00Z",
-        "1767957855596",
-    ],
-)
-def test_other_timestamps_are_refused(text: str) -> None:
-    """What RFC 3339 or the calendar does not know is refused, twice the same way."""
-    for _ in range(2):
-        assert found(compact(EVENT | {"event_timestamp": text})) == [("event_timestamp", "invalid_timestamp")]
-
-
-@PROPERTY
-@given(st.datetimes(), st.integers(-23 * 60 - 59, 23 * 60 + 59))
-def test_aware_isoformat_is_a_timestamp_and_naive_is_not(moment: datetime, offset: int) -> None:
-    """What Python writes for a moment with an offset is accepted, without one refused."""
-    assert is_timestamp(moment.replace(tzinfo=timezone(timedelta(minutes=offset))).isoformat())
-    assert not is_timestamp(moment.isoformat())

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from events import ADDITIVE, EVENT, PAN, PROPERTY, answer, compact
 from payflux.errors import InvalidEvent
 from payflux.event.decode import StoredEvent, decode_events
+from payflux.event.rules import MAX_UUID, NIL_UUID
 
 IDS = st.one_of(
     st.uuids().map(str),
@@ -24,6 +25,13 @@ CHANGES: list[dict[str, Any]] = [
     ADDITIVE,
     {"event_timestamp": "2026-01-09t12:00:00.123456789+23:59"},
     {"event_timestamp": "2026-02-30T12:00:00Z"},
+    {"event_timestamp": "2026-01-09T12:00Z"},
+    {"event_timestamp": "2026-01-09T12:00:00.1234567Z"},
+    {"event_timestamp": "2026-01-09T12:00:00.123456Z"},
+    {"event_id": NIL_UUID},
+    {"event_id": MAX_UUID},
+    {"geo_bucket": None},
+    {"retry_count": 1.0},
     {"event_type": "x" * 100, "processor": "adyen"},
     {"event_type": " "},
     {"event_type": PAN},

@@ -95,6 +95,43 @@ def test_a_broken_line_spoils_no_other_one() -> None:
     assert [one["index"] for one in answer.json["results"] if one["status"] == "accepted"] == [0, 5]
 
 
+@pytest.mark.parametrize("half", ["\\ud800", "\\udc00x", "\\ud83d\\ud83d"])
+@pytest.mark.parametrize("name", ["channel", "unknown"])
+def test_half_a_surrogate_pair_spoils_no_other_event(half: str, name: str) -> None:
+    """As an array and as NDJSON the events around one that holds it are stored, and it alone is refused."""
+    for headers in (BEARER | JSON, NDJSON):
+        events = [dumped(), dumped(**{name: "HERE"}).replace(b"HERE", half.encode()), dumped(channel=None)]
+        body = b"\n".join(events) if headers is NDJSON else b"[" + b",".join(events) + b"]"
+        node = Ingestion()
+        answer = node.ask(body, headers, BATCH)
+        assert numbers(answer) == (2, 0, 1)
+        assert [one["index"] for one in answer.json["results"] if one["status"] == "rejected"] == [1]
+        assert len(node.stream.entries) == 2
+
+
+def test_a_byte_order_mark_before_a_batch_is_skipped() -> None:
+    """Before an array, before a file of lines with any line ending, and before a line; and one alone is no batch."""
+    mark, events = b"\xef\xbb\xbf", [dumped(), dumped()]
+    assert numbers(Ingestion().ask(mark + b"[" + b",".join(events) + b"]", BEARER | JSON, BATCH)) == (2, 0, 0)
+    assert numbers(Ingestion().ask(mark + b"\r\n".join(events), NDJSON, BATCH)) == (2, 0, 0)
+    assert numbers(Ingestion().ask(b"\n".join([events[0], mark + events[1]]), NDJSON, BATCH)) == (2, 0, 0)
+    for headers in (BEARER | JSON, NDJSON):
+        assert Ingestion().ask(mark, headers, BATCH).json["code"] == "invalid_batch"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_a_batch_in_another_encoding_is_told_so(encoding: str) -> None:
+    """As an array the batch is refused, as NDJSON each line, and both say that UTF-8 is wanted."""
+    array = json.dumps([payment()]).encode(encoding)
+    refusal = Ingestion().ask(array, BEARER | JSON, BATCH)
+    assert (refusal.status, refusal.json["code"]) == (400, "invalid_batch")
+    assert "UTF-8" in refusal.json["detail"]
+    lines = (json.dumps(payment()) + "\n" + json.dumps(payment())).encode(encoding)
+    answer = Ingestion().ask(lines, NDJSON, BATCH)
+    assert numbers(answer) == (0, 0, 2)
+    assert all("UTF-8" in one["errors"][0]["message"] for one in answer.json["results"])
+
+
 @pytest.mark.parametrize(
     ("item", "message"),
     [
@@ -138,7 +175,7 @@ def test_an_array_in_ndjson_is_one_bad_event() -> None:
         (JSON, dumped() + b"\n" + dumped()),
         (JSON, b"[" * 100_000),
         (JSON, b"\xff"),
-        (JSON, b"\xef\xbb\xbf[" + dumped() + b"]"),
+        (JSON, b"\xef\xbb\xbf" * 2 + b"[" + dumped() + b"]"),
         (NDJSON, b""),
         (NDJSON, b"\n \r\n\t"),
     ],

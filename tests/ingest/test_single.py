@@ -222,7 +222,7 @@ def test_many_together_when_the_stream_fails() -> None:
 def test_every_bad_field_is_named() -> None:
     """`errors` holds field, code and message of each, the message is the detail, and nothing is stored."""
     node = Ingestion()
-    answer = node.ask(dumped(event_id="not-a-uuid", processor="No Slug", retry_count=101, geo_bucket=None))
+    answer = node.ask(dumped(event_id="not-a-uuid", processor="No Slug", retry_count=101, geo_bucket=7))
     assert (answer.status, answer.code) == (400, "invalid_event")
     assert [(error["field"], error["code"]) for error in answer.json["errors"]] == [
         ("event_id", "invalid_uuid"),

@@ -43,6 +43,7 @@ CONTRACT = {
     "events_by_outcome_total": ("processor", "outcome"),
     "failures_total": ("processor", "category"),
     "retries_total": ("processor",),
+    "events_unclassified_total": ("event_type",),
     "redis_durability_info": ("aof", "fsync", "policy", "role"),
     "redis_up": (),
     "build_info": ("version", "python"),
@@ -72,11 +73,13 @@ def samples(text: bytes) -> Samples:
 
 
 def touch_everything(slab: Slab) -> None:
-    """Give every series of every metric a number, for two processors and two categories."""
+    """Give every series of every metric a number, for two processors, categories and event types."""
     metrics = Metrics(slab, "consumer")
     for name in ("stripe", "adyen"):
         metrics.processors.index(name)
         metrics.categories.index(f"{name} declined")
+        metrics.event_types.index(f"{name}.updated")
+        metrics.unrecognised.index(f"{name} 27")
     for metric in METRICS:
         values: list[tuple[str | int, ...]] = [label.values or (0, 1) for label in metric.labels]
         for labels in product(*values):
@@ -134,7 +137,7 @@ def test_names_follow_the_rules_of_prometheus() -> None:
         assert (metric.kind == "histogram") <= metric.name.endswith("_seconds")
         assert metric.help.endswith(".")
         for label in metric.labels:
-            assert re.fullmatch(r"[a-z]+", label.name)
+            assert re.fullmatch(r"[a-z]+(_[a-z]+)*", label.name)
             assert label.name not in {"le", "quantile", "instance", "job"}
             assert bool(label.values) != bool(label.table)
             assert len(set(label.values)) == len(label.values)

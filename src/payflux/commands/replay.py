@@ -85,7 +85,8 @@ def replay(
         payflux replay --from 1767957855596-0 --limit 100 --to-stdout
         payflux replay --processor stripe --to-stream stripe_again
 
-    Only Redis must be configured (REDIS_ADDR or REDIS_URL), and PAYFLUX_RISK_SCORE_* as for the node.
+    Only Redis must be configured (REDIS_ADDR or REDIS_URL), and PAYFLUX_RISK_SCORE_* and PAYFLUX_OUTCOMES as for the
+    node.
 
     Exit codes: 0 done, or the reader of stdout has gone; 1 Redis or stdout failed; 2 wrong usage or configuration;
     130 interrupted.

@@ -16,6 +16,8 @@ from rich.table import Table
 
 from payflux.errors import InvalidEvent
 from payflux.event.decode import decode_event
+from payflux.event.items import items_of_array
+from payflux.event.rules import BOM
 from payflux.load.sender import AnswerError, Item, Sender, UrlError
 from payflux.terminal.keys import keys_of_environment
 
@@ -23,7 +25,6 @@ BODY_BYTES = 1_048_576
 BATCH_EVENTS = 1000
 PATIENCE_SECONDS = 60.0
 
-_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _item = msgspec.json.Decoder(msgspec.Raw).decode
 
 
@@ -136,11 +137,13 @@ def read(file: str) -> tuple[str, list[Line]]:
         OSError: it cannot be read.
         ValueError: it is an array that is no JSON, or holds no event at all.
     """
-    text = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    text = (sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()).removeprefix(BOM)
     if text.lstrip().startswith(b"["):
         try:
-            bodies = [msgspec.json.format(bytes(item), indent=-1) for item in _items(text)]
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            bodies = [
+                item.replace(b"\n", b" ") for item in items_of_array(text, sys.maxsize)
+            ]  # none stands in a string
+        except ValueError as error:
             raise ValueError(f"expected a JSON array ({error})") from None
         place, lines = "item", [Line(number, body) for number, body in enumerate(bodies, 1)]
     elif body := _alone(text):

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from payflux.errors import InvalidEvent, SettingsError, StreamUnavailable
+from payflux.event.outcome import OUTCOMES
 from payflux.redis.address import address_of
 from payflux.redis.entries import FIRST, id_after
 from payflux.redis.history import PAGE, StreamHistory
@@ -70,7 +71,8 @@ def tail(
         payflux tail --band high --band critical
         payflux tail --from-start | jq -r .event_id
 
-    Only Redis must be configured (REDIS_ADDR or REDIS_URL), and PAYFLUX_RISK_SCORE_* as for the node.
+    Only Redis must be configured (REDIS_ADDR or REDIS_URL), and PAYFLUX_RISK_SCORE_* and PAYFLUX_OUTCOMES as for the
+    node.
 
     Exit codes: 0 interrupted, or the reader of stdout has gone; 1 Redis cannot be used; 2 wrong usage or configuration.
     """
@@ -82,7 +84,8 @@ def tail(
         values = redis_settings()
     except SettingsError as error:
         return refuse(error)
-    wanted = LineFilter(*map(frozenset, (processor or (), outcome or (), category or (), band or ())))
+    named = map(frozenset, (processor or (), outcome or (), category or (), band or ()))
+    wanted = LineFilter(*named, declared=values[OUTCOMES])
     maker = LineMaker("payflux-tail", values)
     if band and not maker.scores:
         return complain("--band: expected PAYFLUX_RISK_SCORE_ENABLED=true, there are no bands without it", EXIT_USAGE)
@@ -121,9 +124,9 @@ class _Rows:
 def _row(line: ScoredLine) -> Text:
     shown = line.shown
     at = time.strftime("%H:%M:%S", time.gmtime(int(shown.stream_message_id.partition("-")[0]) / 1000))
-    words = (_cut(shown.processor, 12), shown.outcome, _cut(shown.event_type, 18), _cut(shown.failure_category, 20))
+    words = (_cut(shown.processor, 12), line.outcome, _cut(shown.event_type, 18), _cut(shown.failure_category, 20))
     row = Text(ROW.format(at, *words, shown.retry_count, _cut(shown.geo_bucket, 4)))
-    row.stylize(OUTCOME_STYLES[shown.outcome], 24, 31)
+    row.stylize(OUTCOME_STYLES[line.outcome], 24, 31)
     if shown.band is not None:
         row.append(f"{shown.score:.2f} {shown.band:8}", STYLES[shown.band])
         row.append("  " + ", ".join(shown.drivers))

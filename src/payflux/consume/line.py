@@ -5,7 +5,8 @@ from typing import NamedTuple
 import msgspec
 
 from payflux.errors import InvalidEvent
-from payflux.event.outcome import Outcome, outcome_of
+from payflux.event.outcome import NOTHING_DECLARED, Declared, Outcome, outcome_of
+from payflux.event.taxonomy import is_recognised
 from payflux.risk import Assessment
 from payflux.risk.scorer import RiskScorer
 from payflux.stream.deliveries import Delivery, at_ms
@@ -16,6 +17,8 @@ from payflux.telemetry.metrics import (
     RETRIES,
     RISK_EVENTS,
     RISK_SCORE,
+    UNCATEGORISED,
+    UNCLASSIFIED,
     Metrics,
 )
 
@@ -68,12 +71,16 @@ class Enricher:
         consumer: name of the consumer, as it stands in the lines.
         scorer: scores processors; None when scoring is off.
         metrics: where names get their numbers and scores are shown.
+        declared: outcomes of event types that the operator has declared.
     """
 
-    def __init__(self, consumer: str, scorer: RiskScorer | None, metrics: Metrics) -> None:
+    def __init__(
+        self, consumer: str, scorer: RiskScorer | None, metrics: Metrics, declared: Declared = NOTHING_DECLARED
+    ) -> None:
         self._name = msgspec.json.encode(consumer)
         self._scorer = scorer
         self._metrics = metrics
+        self._declared = declared
         self._meanings: dict[tuple[str, str, str, str, bool], _Meaning] = {}
         self._shown: dict[str, _Shown] = {}
         self._changed: set[str] = set()
@@ -128,7 +135,7 @@ class Enricher:
         failure_category: str,
         retried: bool,  # noqa: FBT001
     ) -> _Meaning:
-        outcome = outcome_of(event_type, retry_result, failure_category)
+        outcome = outcome_of(event_type, retry_result, failure_category, self._declared)
         meaning = _Meaning(outcome, ((),) * len(BANDS))
         if outcome.scored:
             slot, number = self._metrics.slot, self._metrics.processors.index(processor)
@@ -137,6 +144,10 @@ class Enricher:
                 slots.append(slot(RETRIES, number))
             if outcome.kind == "failure":
                 slots.append(slot(FAILURES, number, self._metrics.categories.index(failure_category or "unknown")))
+                if failure_category and not is_recognised(failure_category):
+                    slots.append(slot(UNCATEGORISED, self._metrics.unrecognised.index(failure_category)))
+            if not outcome.classified:
+                slots.append(slot(UNCLASSIFIED, self._metrics.event_types.index(event_type)))
             bands = [(slot(RISK_EVENTS, number, band),) if self._scorer is not None else () for band in BANDS]
             meaning = _Meaning(outcome, tuple((*slots, *band) for band in bands))
         if len(self._meanings) >= _REMEMBERED:

@@ -1,1 +1,1 @@
-"""What an event is: decode, rules, card-number guard, outcome."""
+"""What an event is: decode, rules, card-number guard, outcome, taxonomy of failures."""

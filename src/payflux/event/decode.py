@@ -1,7 +1,7 @@
 """The event: its type, and the one place where what a producer sent becomes what is stored.
 
 Every accepted request passes through `decode_event`, so the valid path does each thing once and leaves all explaining
-to `payflux.event.rules`.
+and mending to `payflux.event.rules`.
 """
 
 from operator import attrgetter
@@ -14,19 +14,23 @@ from payflux.event.card_numbers import contains_pan, may_contain_pan
 from payflux.event.rules import ADDITIVE_FIELDS as ADDITIVE_FIELDS
 from payflux.event.rules import (
     AMOUNT_LIMIT,
+    BOM,
     GEO_LIMIT,
     LATENCY_LIMIT_MS,
+    MAX_UUID,
+    NIL_UUID,
     RETRY_LIMIT,
     TEXT_LIMIT,
+    examine,
     has_control,
     is_event_type,
     is_processor,
-    is_timestamp,
     parse,
-    refusal,
+    unreadable,
 )
 from payflux.event.rules import CODES as CODES
 from payflux.event.rules import EVENT_FIELDS as EVENT_FIELDS
+from payflux.event.timestamps import normal_timestamp
 
 _Text = Annotated[str, Meta(max_length=TEXT_LIMIT)]
 
@@ -86,6 +90,7 @@ _decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _encode = msgspec.json.Encoder().encode
 _unhex = bytes.fromhex
 _BACKSLASH = 0x5C
+_NIL, _MAX = bytes(16), b"\xff" * 16
 _HEAD = len('{"event_type":"","event_timestamp":"","event_id":""') + 36
 _columns = attrgetter("event_id", "event_type", "event_timestamp", "processor")
 
@@ -100,34 +105,51 @@ def decode_event(body: bytes) -> StoredEvent:
         The event, fit to be stored.
 
     Raises:
-        InvalidEvent: naming everything that is wrong with it; see `payflux.event.rules.refusal`.
+        InvalidEvent: naming everything that is wrong with it; see `payflux.event.rules.examine`.
     """
     try:
         event = _decode(body)
         event_id = event.event_id
         uid = _unhex(event_id.replace("-", ""))
     except (msgspec.DecodeError, ValueError, RecursionError):
-        raise refusal(body) from None
+        return _mended(body)
+    sent = event.event_timestamp
+    stamp = normal_timestamp(sent)
     if not (
         # Four dashes in place leave 32 characters, which are 16 bytes only if all of them are hexadecimal digits.
         len(uid) == 16
         and len(event_id) == 36
         and event_id[8:24:5] == "----"
-        and is_timestamp(event.event_timestamp)
+        and (uid[0] % 255 or _NIL < uid < _MAX)  # only what begins with 0 or 255 can be one of the two
+        and stamp
         and is_processor(event.processor)
         and is_event_type(event.event_type)
     ):
-        raise refusal(body)
+        return _mended(body)
+    if stamp is not sent:
+        event.event_timestamp = stamp
     if event_id != (lower := event_id.lower()):
         event.event_id = event_id = lower
     data = _encode(event)
-    if data != body and not _is_surely_strict(body, data, event):
+    if data != body and not _is_surely_strict(body, data, sent, stamp):
         parse(body)
     # The first three members are judged; the screen would take many a UUID for a card. Escapes only make them longer.
-    judged = _HEAD + len(event.event_type) + len(event.event_timestamp)
+    judged = _HEAD + len(event.event_type) + len(stamp)
     if may_contain_pan(data[judged:]) and _is_unfit(event):
-        raise refusal(body)
+        return _mended(body)
     return StoredEvent(data, event_id, uid, event.processor)
+
+
+def _mended(body: bytes) -> StoredEvent:
+    """The event in a body that is not plainly right, if all that is wrong can be put right; else its refusal."""
+    event = PaymentEvent(**examine(body))
+    try:
+        _decode_members(
+            body.removeprefix(BOM)
+        )  # half a surrogate pair in a member that is not ours, nesting at the limit
+    except (msgspec.DecodeError, RecursionError):
+        raise unreadable("the event is not valid JSON") from None
+    return StoredEvent(_encode(event), event.event_id, _unhex(event.event_id.replace("-", "")), event.processor)
 
 
 def decode_events(bodies: list[bytes]) -> list[StoredEvent] | None:
@@ -140,7 +162,8 @@ def decode_events(bodies: list[bytes]) -> list[StoredEvent] | None:
         The events in order; None unless each is plainly valid and already canonical: then ask `decode_event` of each.
     """
     try:
-        if _encode(_decode(bodies[0])) != bodies[0]:
+        first = _decode(bodies[0])
+        if _encode(first) != bodies[0] or normal_timestamp(first.event_timestamp) != first.event_timestamp:
             return None  # whoever sends one event so sends all of them so: do not do all the work twice
         events = [*map(_decode, bodies)]
         data = [*map(_encode, events)]
@@ -149,6 +172,7 @@ def decode_events(bodies: list[bytes]) -> list[StoredEvent] | None:
         ids, types, stamps, processors = zip(*map(_columns, events), strict=True)
         joined = "".join(ids)
         uids = _unhex(joined.replace("-", ""))
+        distinct = [*{*stamps}]
     except (msgspec.DecodeError, ValueError, RecursionError):
         return None
     if not (
@@ -157,7 +181,9 @@ def decode_events(bodies: list[bytes]) -> list[StoredEvent] | None:
         and {*map(len, ids)} == {36}
         and joined[8::36] + joined[13::36] + joined[18::36] + joined[23::36] == "-" * (4 * len(ids))
         and joined == joined.lower()
-        and all(map(is_timestamp, {*stamps}))
+        and NIL_UUID not in joined
+        and MAX_UUID not in joined
+        and [*map(normal_timestamp, distinct)] == distinct
         and all(map(is_processor, {*processors}))
         and all(map(is_event_type, {*types}))
     ):
@@ -169,12 +195,18 @@ def decode_events(bodies: list[bytes]) -> list[StoredEvent] | None:
     return [*map(StoredEvent, data, ids, uid, processors)]
 
 
-def _is_surely_strict(body: bytes, data: bytes, event: PaymentEvent) -> bool:
+def _is_surely_strict(body: bytes, data: bytes, sent: str, stamp: str) -> bool:
     """Whether `body` is certainly valid UTF-8 without duplicate members; False means that only `parse` can tell.
 
     In JSON without escapes every colon follows a member's name or stands in a string. So there are at least as many
     as distinct members and colons in the stored values (the timestamp's alone, or all), and exactly as many only if
-    no member comes twice.
+    no member comes twice. The timestamp may have been sent with more colons or fewer than it is stored with.
+
+    Args:
+        body: as it was sent, without a byte order mark.
+        data: as it is stored.
+        sent: its timestamp as it was sent.
+        stamp: its timestamp as it is stored.
     """
     if _BACKSLASH in body:
         return False
@@ -184,7 +216,8 @@ def _is_surely_strict(body: bytes, data: bytes, event: PaymentEvent) -> bool:
     except (UnicodeDecodeError, RecursionError):
         return False
     in_strings = body.count(b":") - members
-    return in_strings == event.event_timestamp.count(":") or in_strings == data.count(b":") - data.count(b'":')
+    in_stamp = sent.count(":")
+    return in_strings == in_stamp or in_strings == data.count(b":") - data.count(b'":') - stamp.count(":") + in_stamp
 
 
 def _is_unfit(event: PaymentEvent) -> bool:

@@ -1,18 +1,18 @@
-"""What each member of an event must be, and everything that is wrong with one that is refused.
+"""What each member of an event must be, what is brought into normal form, and everything wrong with what is refused.
 
-The decoder in `payflux.event.decode` only knows that an event is bad; `refusal` reads it again, slowly, and names every
-bad member at once. Both use the limits and the predicates of this module.
+The decoder in `payflux.event.decode` only knows that an event is not plainly right; `examine` reads it again, slowly,
+and names every bad member at once, or mends what is unambiguous. Both use the limits and the predicates below.
 """
 
 import json
 import re
 from collections.abc import Callable, Iterator
-from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
 from payflux.errors import FieldError, InvalidEvent
 from payflux.event.card_numbers import contains_pan
+from payflux.event.timestamps import normal_timestamp
 
 TEXT_LIMIT = 100
 GEO_LIMIT = 20
@@ -26,14 +26,14 @@ CODES = {
     "duplicate_member": "A member is sent more than once.",
     "invalid_event": "One or more members are wrong; `errors` names each.",
     "pan_detected": "A value looks like a card number or card track data. Nothing was stored.",
-    "required": "A required member is missing.",
-    "type": "The value has another JSON type than the member; `null` counts as one.",
+    "required": "A required member is missing or `null`.",
+    "type": "The value has another JSON type than the member.",
     "too_long": "The string has more characters than the member may have.",
     "out_of_range": "The number is below or above what the member may be.",
     "blank": "The string is empty or holds white space alone.",
     "control_character": "The string holds a control character (Unicode category Cc) or half a surrogate pair.",
-    "invalid_uuid": "The value is no UUID in the form 8-4-4-4-12.",
-    "invalid_timestamp": "The value is no RFC 3339 date and time with an offset.",
+    "invalid_uuid": "The value is no UUID in the form 8-4-4-4-12, or it is the nil or the max UUID.",
+    "invalid_timestamp": "The value is no RFC 3339 date and time with an offset, in the years 1 to 9999.",
     "invalid_processor": "The value is no slug `[a-z0-9][a-z0-9_-]{0,39}`.",
     "invalid_choice": "The value is none of those the member may have.",
 }
@@ -76,33 +76,19 @@ ADDITIVE_FIELDS = (
 _NUMBERS = {"retry_count": RETRY_LIMIT, "amount_minor": AMOUNT_LIMIT, "latency_ms": LATENCY_LIMIT_MS}
 _TEXT_LIMITS = {"geo_bucket": GEO_LIMIT}
 
-_UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
-_SECOND = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}")
-_OFFSET = re.compile(r"(?:\.[0-9]{1,9})?(?:[Zz]|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])")
+NIL_UUID = "00000000-0000-0000-0000-000000000000"
+MAX_UUID = "ffffffff-ffff-ffff-ffff-ffffffffffff"
+"""Both are what an id looks like that was never set: taken for ids, they would make all such events one."""
+
+BOM = b"\xef\xbb\xbf"
+_OTHER_BOMS = (b"\xff\xfe", b"\xfe\xff")
+_UUID = re.compile(
+    r"(?!0{8}(?:-0{4}){3}-0{12}|[Ff]{8}(?:-[Ff]{4}){3}-[Ff]{12})[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
+)
 _SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _SHOWABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 _SCANNED = 256  # characters of an over-long string in which card numbers are still looked for
-
-
-def is_timestamp(text: str) -> bool:
-    """Whether a text is an RFC 3339 date-time that exists in the calendar, from year 1 on.
-
-    `T` and `Z` may be lower case, fractions have 1 to 9 digits, offsets reach from -23:59 to +23:59. A leap second
-    (`:60`) is refused, as most consumers of the event could not read it.
-    """
-    return _is_second(text[:19]) and (text[19:] == "Z" or _OFFSET.fullmatch(text, 19) is not None)
-
-
-@lru_cache(maxsize=1024)
-def _is_second(text: str) -> bool:
-    if not _SECOND.fullmatch(text):
-        return False
-    try:
-        datetime.fromisoformat(text)
-    except ValueError:
-        return False
-    return True
 
 
 @lru_cache(maxsize=1024)
@@ -128,37 +114,59 @@ def has_control(text: str) -> bool:
 _Form = tuple[str, Callable[[str], object], str]
 _FORMS: dict[str, _Form] = {
     "event_type": ("blank", str.strip, "a string that is not blank"),
-    "event_timestamp": ("invalid_timestamp", is_timestamp, "an RFC 3339 date and time with offset"),
-    "event_id": ("invalid_uuid", _UUID.fullmatch, "valid UUID, written 8-4-4-4-12"),
+    "event_timestamp": (
+        "invalid_timestamp",
+        normal_timestamp,
+        "an RFC 3339 date and time with offset, such as 2026-01-09T12:00:00Z",
+    ),
+    "event_id": (
+        "invalid_uuid",
+        _UUID.fullmatch,
+        "valid UUID, such as 550e8400-e29b-41d4-a716-446655440000, and neither all 0 nor all f",
+    ),
     "processor": ("invalid_processor", is_processor, "a slug: 1 to 40 of a-z, 0-9, _ and -, first a letter or digit"),
     "initiator": ("invalid_choice", {"cit", "mit"}.__contains__, "cit or mit"),
 }
 """By member: the code when the predicate is false, the predicate, and what the member must be."""
 
 
-def refusal(body: bytes) -> InvalidEvent:
-    """Everything that is wrong with a body that was refused.
+def examine(body: bytes) -> dict[str, Any]:
+    """Read a body slowly: what of it is stored, or everything that is wrong with it.
 
     Args:
         body: what the client sent as one event.
 
     Returns:
-        The error to raise: `invalid_json` or `duplicate_member` when the body cannot be read, else one error for each
-        thing wrong, in canonical order, and the code `pan_detected` if any of them has it, else `invalid_event`.
+        The members of an event that were sent, `null` counting as not sent, each in the form it is stored in.
+
+    Raises:
+        InvalidEvent: `invalid_json` or `duplicate_member` when the body cannot be read, else one error for each thing
+            wrong, in canonical order, and the code `pan_detected` if any of them has it, else `invalid_event`.
     """
-    try:
-        members = parse(body)
-    except InvalidEvent as error:
-        return error
-    errors = tuple(_field_errors(members))
-    if not errors:  # half a surrogate pair in a member that is not ours, or nesting at the limit
-        return _unreadable("the event is not valid JSON")
-    found_pan = any(error.code == "pan_detected" for error in errors)
-    return InvalidEvent("pan_detected" if found_pan else "invalid_event", errors)
+    members = _normalised(parse(body))
+    if errors := tuple(_field_errors(members)):
+        found_pan = any(error.code == "pan_detected" for error in errors)
+        raise InvalidEvent("pan_detected" if found_pan else "invalid_event", errors)
+    return members
+
+
+def _normalised(members: dict[str, Any]) -> dict[str, Any]:
+    """Those members that are an event's and not null, those that can be brought into normal form in it."""
+    sent = {name: members[name] for name in EVENT_FIELDS + ADDITIVE_FIELDS if members.get(name) is not None}
+    for name in _NUMBERS.keys() & sent.keys():
+        if isinstance(sent[name], float) and sent[name].is_integer():
+            sent[name] = int(sent[name])
+    if isinstance(stamp := sent.get("event_timestamp"), str) and len(stamp) <= TEXT_LIMIT:
+        sent["event_timestamp"] = normal_timestamp(stamp) or stamp
+    if isinstance(event_id := sent.get("event_id"), str):
+        sent["event_id"] = event_id.lower()
+    return sent
 
 
 def parse(body: bytes, what: str = "the event") -> dict[str, Any]:
     """Read a body strictly: one JSON object in UTF-8, no duplicate member at any depth, no NaN or Infinity.
+
+    A byte order mark before it is skipped: some editors and spreadsheets write one.
 
     Args:
         body: what the client sent as one event.
@@ -170,23 +178,26 @@ def parse(body: bytes, what: str = "the event") -> dict[str, Any]:
     Raises:
         InvalidEvent: with the code `invalid_json` or `duplicate_member`.
     """
+    if body[:2] in _OTHER_BOMS or b"\0" in body[:4]:
+        raise unreadable(f"{what} is not UTF-8: it looks like UTF-16 or UTF-32; send it in UTF-8")
     try:
-        members = _PARSER.decode(body.decode())
+        members = _PARSER.decode(body.removeprefix(BOM).decode())
     except UnicodeDecodeError:
-        raise _unreadable(f"{what} is not valid UTF-8") from None
+        raise unreadable(f"{what} is not valid UTF-8") from None
     except json.JSONDecodeError as error:
         reason = error.msg.removesuffix(" at")  # Python's own fixed words, never a part of the body
-        raise _unreadable(f"{what} is not valid JSON: {reason} at character {error.pos}") from None
+        raise unreadable(f"{what} is not valid JSON: {reason} at character {error.pos}") from None
     except ValueError:
-        raise _unreadable(f"{what} is not valid JSON: NaN and Infinity are no JSON numbers") from None
+        raise unreadable(f"{what} is not valid JSON: NaN and Infinity are no JSON numbers") from None
     except RecursionError:
-        raise _unreadable(f"{what} is nested too deeply") from None
+        raise unreadable(f"{what} is nested too deeply") from None
     if not isinstance(members, dict):
-        raise _unreadable(f"{what} must be a JSON object")
+        raise unreadable(f"{what} must be a JSON object")
     return members
 
 
-def _unreadable(message: str) -> InvalidEvent:
+def unreadable(message: str) -> InvalidEvent:
+    """The error to raise for a body that is not one JSON object."""
     return InvalidEvent("invalid_json", (FieldError("", "invalid_json", message),))
 
 

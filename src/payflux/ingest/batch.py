@@ -8,6 +8,8 @@ import msgspec
 
 from payflux.errors import InvalidEvent, StreamUnavailable
 from payflux.event.decode import StoredEvent, decode_event, decode_events
+from payflux.event.items import items_of_array
+from payflux.event.rules import BOM
 from payflux.http.messages import Request, Respond, Response, problem
 from payflux.ingest.gatekeeper import Gatekeeper
 from payflux.ingest.single import JSON_TYPES, TOGETHER, Counts, Door, fields, unavailable
@@ -19,12 +21,9 @@ NDJSON_TYPES = (b"application/x-ndjson", b"application/ndjson", b"application/js
 INVALID_BATCH = problem(
     400,
     "invalid_batch",
-    "a batch is a JSON array of at least one event; one event a line takes Content-Type: application/x-ndjson",
+    "a batch is a JSON array of at least one event, in UTF-8; one event a line has Content-Type: application/x-ndjson",
 )
 BATCH_TOO_LARGE = problem(400, "batch_too_large", f"a batch may have {BATCH_EVENTS} events at most")
-
-
-_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 _STARTS = [f'{{"index":{index},"event_id":"' for index in range(BATCH_EVENTS)]
@@ -103,14 +102,12 @@ def split(request: Request) -> list[bytes]:
     Raises:
         ValueError: the body is neither what its Content-Type says nor anything with an event in it.
     """
+    body = request.body.removeprefix(BOM)
     content_type = request.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
     if content_type in NDJSON_TYPES:
-        items = [line for line in request.body.split(b"\n") if line.strip()]
+        items = [line for line in body.split(b"\n") if line.strip()]
     else:
-        try:
-            items = [bytes(item) for item in _items(request.body)[: BATCH_EVENTS + 1]]  # one too many is enough to know
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise ValueError from None
+        items = items_of_array(body, BATCH_EVENTS + 1)  # one too many is enough to know
     if not items:
         raise ValueError
     return items

@@ -21,6 +21,7 @@ import uvloop
 from payflux.consume.consumer import CLAIM_IDLE_SEC, MAX_DELIVERIES, Consumer
 from payflux.consume.line import Enricher
 from payflux.errors import ConsumerNameTaken
+from payflux.event.outcome import OUTCOMES
 from payflux.exporters import Exporter, exporter_class
 from payflux.exporters.fanout import EXPORT_FILE, EXPORT_MODE, EXPORT_QUEUE_BYTES, FanOut, fan_out, former_settled
 from payflux.exporters.stdout import StdoutExporter
@@ -101,7 +102,7 @@ SETTINGS: tuple[Setting[Any], ...] = (
     *(API_KEYS, API_KEY, REDIS_ADDR, REDIS_URL, HTTP_ADDR, WORKERS, CONSUMER_NAME),
     *(RATELIMIT_RPS, RATELIMIT_BURST, STREAM_MAXLEN, DEDUP_TTL_SEC, PANIC_MODE),
     *(EXPORT_MODE, EXPORT_FILE, EXPORT_ACK, EXPORT_QUEUE_BYTES, CLAIM_IDLE_SEC, MAX_DELIVERIES),
-    *(RISK_SCORE_ENABLED, RISK_SCORE_WINDOW_SEC, RISK_SCORE_THRESHOLDS),
+    *(OUTCOMES, RISK_SCORE_ENABLED, RISK_SCORE_WINDOW_SEC, RISK_SCORE_THRESHOLDS),
     *checkout.SETTINGS,
 )
 """Every setting of a node."""
@@ -249,7 +250,7 @@ class Child:
             scorer = RiskScorer(values[RISK_SCORE_WINDOW_SEC], values[RISK_SCORE_THRESHOLDS])
         return Consumer(
             RedisReader(self._address, self._keys, GROUP, plan.consumer, plan.token),
-            Enricher(plan.consumer, scorer, metrics),
+            Enricher(plan.consumer, scorer, metrics, values[OUTCOMES]),
             self._fan_out,
             metrics,
             token=plan.token,

@@ -1,8 +1,7 @@
 """The JSON Schemas of what goes in and out, from the declarations that decide about it.
 
-They say all of the rules a schema can say. Four it cannot: that no member may come twice, that a whole number is
-written without fraction or exponent, that half a surrogate pair is no character, and that nothing may look like a card
-number.
+They say all of the rules a schema can say. Four it cannot: that no member may come twice, that a timestamp lies in the
+years 1 to 9999 in UTC too, that half a surrogate pair is no character, and that nothing may look like a card number.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,6 +10,7 @@ from typing import Any
 import msgspec
 
 from payflux.event.decode import ADDITIVE_FIELDS, CODES, EVENT_FIELDS, PaymentEvent
+from payflux.event.rules import REQUIRED
 from payflux.operations.checkout import EMAIL, EMAIL_LIMIT
 from payflux.telemetry.metrics import DESTINATIONS, EXPORT_REASONS
 
@@ -21,7 +21,8 @@ _CONTROL = r"\u0000-\u001f\u007f-\u009f"
 _BLANK = r" \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 TEXT = rf"^[^{_CONTROL}]*$"
 NOT_BLANK = rf"^[^{_CONTROL}]*[^{_CONTROL}{_BLANK}][^{_CONTROL}]*$"
-UUID = "^[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"
+_UNSET = "(?!0{8}(?:-0{4}){3}-0{12}|[Ff]{8}(?:-[Ff]{4}){3}-[Ff]{12})"
+UUID = f"^{_UNSET}[0-9A-Fa-f]{{8}}(?:-[0-9A-Fa-f]{{4}}){{3}}-[0-9A-Fa-f]{{12}}$"
 CANONICAL_UUID = "^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 SLUG = "^[a-z0-9][a-z0-9_-]{0,39}$"
 _FOURTH = "(?:0[48]|[2468][048]|[13579][26])"  # the years of a century that are leap years, its first aside
@@ -31,19 +32,19 @@ _DATE = (
     rf"|(?:[0-9]{{2}}{_FOURTH}|{_FOURTH}00)-02-29)"
 )
 _CLOCK = "(?:[01][0-9]|2[0-3]):[0-5][0-9]"
-TIMESTAMP = rf"^{_DATE}[Tt]{_CLOCK}:[0-5][0-9](?:\.[0-9]{{1,9}})?(?:[Zz]|[+-]{_CLOCK})$"
+TIMESTAMP = rf"^{_DATE}[Tt]{_CLOCK}(?::[0-5][0-9](?:\.[0-9]+)?)?(?:[Zz]|[+-]{_CLOCK})$"
 _FORMS: dict[str, Schema] = {
     "event_type": {"pattern": NOT_BLANK},
     "event_timestamp": {"pattern": TIMESTAMP},
     "event_id": {"pattern": UUID},
     "processor": {"pattern": SLUG, "maxLength": 40},
-    "initiator": {"type": "string"},
+    "initiator": {"type": "string", "enum": ["cit", "mit"]},
 }
 
 MEANINGS = {
     "event_type": "What happened, `payment_failed` for one. `test` and `canary` are exported and never scored.",
-    "event_timestamp": "When it happened: RFC 3339 with an offset, no leap second.",
-    "event_id": "A UUID, the same when the event is sent again; stored in lower case.",
+    "event_timestamp": "When it happened: RFC 3339 with an offset; stored in UTC.",
+    "event_id": "A UUID that is set, the same when the event is sent again; stored in lower case.",
     "merchant_id_hash": "Hash of the merchant's id.",
     "payment_intent_id_hash": "Hash of the payment's id.",
     "processor": "Slug of the payment processor, any.",
@@ -78,12 +79,19 @@ def payment_event() -> Schema:
         if members[name].get("type") == "string":
             members[name]["pattern"] = TEXT
         members[name] |= _FORMS.get(name, {}) | {"description": MEANINGS[name]}
+        if name not in REQUIRED:
+            members[name] = _or_null(members[name])
     schema["description"] = (
         "A payment event, schema `payment_exhaust` version 1. Unknown members are ignored and never stored. Send "
-        "successes too, or the failure rate is always 1. Whole numbers are written without fraction and exponent. "
+        "successes too, or the failure rate is always 1. A member that is null counts as not sent. "
         "No member may come twice, and no value may look like a card number or card track data."
     )
     return schema
+
+
+def _or_null(schema: Schema) -> Schema:
+    choices = {"enum": [*schema["enum"], None]} if "enum" in schema else {}
+    return schema | {"type": [schema["type"], "null"]} | choices
 
 
 def schemas() -> dict[str, Schema]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import hiredis
 
-from payflux.event.rules import is_timestamp
+from payflux.event.timestamps import normal_timestamp
 from payflux.redis.link import RedisLink
 from payflux.redis.replies import named, unavailable
 from payflux.stream.deliveries import Delivery, entry_key
@@ -47,9 +47,10 @@ def _milliseconds(text: str) -> int:
         return int(text)
     if ago := re.fullmatch(r"-([0-9]{1,9})([smhd])", text):
         return max(0, int(time.time() * 1000) - int(ago[1]) * UNITS[ago[2]] * 1000)
-    if not is_timestamp(text) or text[:4] < "1970":
+    stamp = normal_timestamp(text)
+    if stamp is None or text[:4] < "1970":
         raise ValueError(WANTED)
-    return max(0, (datetime.fromisoformat(text.upper()) - EPOCH) // timedelta(milliseconds=1))
+    return max(0, (datetime.fromisoformat(stamp) - EPOCH) // timedelta(milliseconds=1))
 
 
 def id_after(entry_id: bytes) -> bytes:

@@ -10,6 +10,7 @@ from payflux.telemetry.slab import Names, Slab
 
 PROCESSORS = 100
 CATEGORIES = 50
+EVENT_TYPES = 50
 BANDS = ("low", "elevated", "high", "critical")
 DESTINATIONS = ("stdout", "file")
 REJECT_REASONS = {
@@ -93,6 +94,8 @@ def _fixed(name: str, values: Iterable[str]) -> Label:
 
 PROCESSOR = Label("processor", table="names:processor", capacity=PROCESSORS)
 CATEGORY = Label("category", table="names:category", capacity=CATEGORIES)
+EVENT_TYPE = Label("event_type", table="names:event_type", capacity=EVENT_TYPES)
+UNRECOGNISED = Label("category", table="names:unrecognised", capacity=CATEGORIES)
 DESTINATION = _fixed("destination", DESTINATIONS)
 
 INGEST_ACCEPTED = Metric("ingest_accepted_total", "counter", "Events appended to the stream.")
@@ -127,7 +130,19 @@ STREAM_LOST = Metric(
 BY_OUTCOME = Metric(
     "events_by_outcome_total", "counter", "Events by outcome.", (PROCESSOR, _fixed("outcome", OUTCOMES))
 )
+UNCLASSIFIED = Metric(
+    "events_unclassified_total",
+    "counter",
+    "Events whose type says nothing of an outcome: see PAYFLUX_OUTCOMES.",
+    (EVENT_TYPE,),
+)
 FAILURES = Metric("failures_total", "counter", "Failed payments by failure category.", (PROCESSOR, CATEGORY))
+UNCATEGORISED = Metric(
+    "failures_uncategorised_total",
+    "counter",
+    "Failures whose failure_category is in words that nobody knows; they count against the processor.",
+    (UNRECOGNISED,),
+)
 RETRIES = Metric("retries_total", "counter", "Events whose retry_count is above 0.", (PROCESSOR,))
 RISK_EVENTS = Metric(
     "processor_risk_events_total", "counter", "Scored events by risk band.", (PROCESSOR, _fixed("band", BANDS))
@@ -156,10 +171,13 @@ CHILD_DEATHS = Metric("child_deaths_total", "counter", "Child processes of the n
 
 LOG_LINES_DROPPED = Metric("log_lines_dropped_total", "counter", "Log lines that stderr's reader did not take.")
 
+NAMED = (PROCESSOR, CATEGORY, EVENT_TYPE, UNRECOGNISED)
+"""Labels whose values are names as they come, each with a table of its own."""
+
 METRICS = (
     *(INGEST_ACCEPTED, INGEST_REJECTED, INGEST_DUPLICATE, INGEST_DURATION, BY_PROCESSOR, AUTH_DENIED),
     *(HTTP_CONNECTIONS, PROCESSED, REDELIVERED, DEAD_LETTERED, GROUP_RECREATED, CONSUMER_ACTIVE, CONSUMER_HALTED),
-    *(STREAM_LOST, BY_OUTCOME, FAILURES, RETRIES, RISK_EVENTS, RISK_SCORE),
+    *(STREAM_LOST, BY_OUTCOME, UNCLASSIFIED, FAILURES, UNCATEGORISED, RETRIES, RISK_EVENTS, RISK_SCORE),
     *(EXPORTED, EXPORT_ERRORS, EXPORT_LAST_SUCCESS, EXPORT_LAST_ERROR, EXPORT_QUEUE, EXPORT_REOPENED),
     *(CHILD_DEATHS, LOG_LINES_DROPPED),
 )
@@ -183,7 +201,7 @@ CHILD = "child:"
 def create_slab(children: Iterable[str], **further: int) -> Slab:
     """The shared memory of a new node: a section for each child, the tables of names, and `further` ones by size."""
     sections = {CHILD + name: SLOTS * 8 for name in children}
-    sections |= {label.table: Names.size(label.capacity) for label in (PROCESSOR, CATEGORY)}
+    sections |= {label.table: Names.size(label.capacity) for label in NAMED}
     slab = Slab.create(sections | further)
     for name in slab.names():
         if name.startswith(CHILD):
@@ -207,6 +225,8 @@ class Metrics:
         self.values = slab.doubles(CHILD + child)
         self.processors = Names(slab, PROCESSOR.table)
         self.categories = Names(slab, CATEGORY.table)
+        self.event_types = Names(slab, EVENT_TYPE.table)
+        self.unrecognised = Names(slab, UNRECOGNISED.table)
 
     def slot(self, metric: Metric, *labels: str | int) -> int:
         """The slot of a series: a fixed label is given by its value, one from a table by its number."""

@@ -3,14 +3,14 @@
 import time
 from collections.abc import Collection
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import msgspec
 
 from payflux.consume.line import Enricher
 from payflux.errors import InvalidEvent
-from payflux.event.outcome import outcome_of
+from payflux.event.outcome import NOTHING_DECLARED, OUTCOMES, Declared, Kind, outcome_of
 from payflux.redis.entries import id_after
 from payflux.redis.history import PAGE, StreamHistory
 from payflux.risk.scorer import RISK_SCORE_ENABLED, RISK_SCORE_THRESHOLDS, RISK_SCORE_WINDOW_SEC, RiskScorer
@@ -36,17 +36,17 @@ class Shown(msgspec.Struct, gc=False):
     band: str | None = msgspec.field(name="processor_risk_band", default=None)
     drivers: tuple[str, ...] = msgspec.field(name="processor_risk_drivers", default=())
 
-    @property
-    def outcome(self) -> str:
-        """What the event says of the payment: `success`, `failure` or `neutral`."""
-        return outcome_of(self.event_type, self.retry_result, self.failure_category).kind
+    def outcome(self, declared: Declared) -> Kind:
+        """What the event says of the payment, given the outcomes that the operator has declared."""
+        return outcome_of(self.event_type, self.retry_result, self.failure_category, declared).kind
 
 
 class ScoredLine(NamedTuple):
-    """A line as a node would write it, with its newline, and what it says."""
+    """A line as a node would write it, with its newline, what it says, and what that means for the payment."""
 
     data: bytes
     shown: Shown
+    outcome: Kind
 
 
 _decode = msgspec.json.Decoder(Shown).decode
@@ -67,7 +67,9 @@ class LineMaker:
         self._window_ms = 1000 * (values[RISK_SCORE_WINDOW_SEC] + WARM_UP_SECONDS)
         self.scores = values[RISK_SCORE_ENABLED]
         scorer = RiskScorer(values[RISK_SCORE_WINDOW_SEC], values[RISK_SCORE_THRESHOLDS]) if self.scores else None
-        self._enricher = Enricher(consumer, scorer, Metrics(create_slab([consumer]), consumer))
+        self._declared = values[OUTCOMES]
+        metrics = Metrics(create_slab([consumer]), consumer)
+        self._enricher = Enricher(consumer, scorer, metrics, self._declared)
 
     def line(self, delivery: Delivery) -> ScoredLine:
         """The line of one entry; to be called for each in stream order.
@@ -77,7 +79,8 @@ class LineMaker:
         """
         stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()).encode()
         data = self._enricher.line(delivery, stamp).data
-        return ScoredLine(data, _decode(data))
+        shown = _decode(data)
+        return ScoredLine(data, shown, shown.outcome(self._declared))
 
     async def warm_up(self, history: StreamHistory, first: bytes) -> None:
         """Score the window before an entry id, so that what comes from there on is scored as the node scored it.
@@ -107,6 +110,7 @@ class LineFilter:
     outcomes: Collection[str] = ()
     categories: Collection[str] = ()
     bands: Collection[str] = ()
+    declared: Declared = field(default=NOTHING_DECLARED, kw_only=True)
 
     def takes(self, shown: Shown) -> bool:
         """Whether a line is wanted."""
@@ -122,6 +126,6 @@ class LineFilter:
     def _takes_event(self, shown: Shown) -> bool:
         return (
             (not self.processors or shown.processor in self.processors)
-            and (not self.outcomes or shown.outcome in self.outcomes)
+            and (not self.outcomes or shown.outcome(self.declared) in self.outcomes)
             and (not self.categories or shown.failure_category in self.categories)
         )

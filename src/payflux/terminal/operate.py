@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from payflux.errors import SettingsError, StreamUnavailable
+from payflux.event.outcome import OUTCOMES
 from payflux.log import last_words, log
 from payflux.node.child import SETTINGS
 from payflux.redis.address import REDIS_ADDR, REDIS_URL, check_address
@@ -40,12 +41,12 @@ Say = Callable[..., None]
 
 
 def redis_settings() -> Values:
-    """Read what concerns Redis and scoring: an operator's shell needs no key of a node.
+    """Read what concerns Redis, outcomes and scoring: an operator's shell needs no key of a node.
 
     Raises:
         SettingsError: naming every problem.
     """
-    declared: tuple[Setting[Any], ...] = (REDIS_ADDR, REDIS_URL, *RISK_SETTINGS)
+    declared: tuple[Setting[Any], ...] = (REDIS_ADDR, REDIS_URL, OUTCOMES, *RISK_SETTINGS)
     others = {setting.name for setting in SETTINGS} - {setting.name for setting in declared}
     environ = {name: value for name, value in environment().items() if name not in others}
     return load(declared, environ, (check_address,))

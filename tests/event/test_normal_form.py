@@ -1,0 +1,239 @@
+"""Events: what is brought into normal form, and what is refused because it could mean two things."""
+
+import json
+import re
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from events import ADDITIVE, CANONICAL, EVENT, NUMBERS, PAN, PROPERTY, REQUIRED_ONLY, compact, found, refused
+from payflux.event.decode import decode_event
+from payflux.event.rules import BOM, REQUIRED, examine
+from payflux.event.timestamps import normal_timestamp
+
+NORMAL = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?Z")
+
+
+def stored(members: dict[str, Any]) -> dict[str, Any]:
+    """The members an event is stored with."""
+    kept: dict[str, Any] = json.loads(decode_event(compact(members)).data)
+    return kept
+
+
+# ---- timestamps
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ("2026-01-09T12:00:00Z", "2026-01-09T12:00:00Z"),
+        ("2026-01-09T12:00:00.100000Z", "2026-01-09T12:00:00.100000Z"),
+        ("2026-01-09t12:00:00z", "2026-01-09T12:00:00Z"),
+        ("2026-01-09T12:00Z", "2026-01-09T12:00:00Z"),
+        ("2026-01-09T12:00+02:00", "2026-01-09T10:00:00Z"),
+        ("2026-01-09T12:00:00.123456789Z", "2026-01-09T12:00:00.123456Z"),
+        ("2026-01-09T12:00:00.9999999999999999z", "2026-01-09T12:00:00.999999Z"),
+        ("2026-01-09T12:00:00.5+23:59", "2026-01-08T12:01:00.5Z"),
+        ("2024-02-29T00:15:30-23:59", "2024-03-01T00:14:30Z"),
+        ("2026-01-09T12:00:00+00:00", "2026-01-09T12:00:00Z"),
+        ("2026-01-09T12:00:00-00:00", "2026-01-09T12:00:00Z"),
+        ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00Z"),
+        ("0001-01-01T01:00:00+01:00", "0001-01-01T00:00:00Z"),
+        ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59Z"),
+    ],
+)
+def test_timestamps_are_stored_in_one_form(sent: str, kept: str) -> None:
+    """UTC with seconds, at most six digits of fraction and `Z`, whatever of RFC 3339 was sent."""
+    for event in (EVENT, REQUIRED_ONLY, dict(reversed(EVENT.items())), EVENT | {"geo_bucket": None, "x": ":"}):
+        assert stored(event | {"event_timestamp": sent})["event_timestamp"] == kept
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "now",
+        "2026-01-09",
+        "2026-01-09T12:00:00",
+        "2026-01-09T12:00",
+        "2026-01-09T12Z",
+        "2026-01-09 12:00:00Z",
+        "2026-01-09 12:00:00+00:00",
+        "2026-01-09T12:00:00.Z",
+        "2026-01-09T12:00.5Z",
+        "2026-01-09T12:00:00,1Z",
+        "2026-01-09T12:00:00+0100",
+        "2026-01-09T12:00:00+0000",
+        "2026-01-09T12:00:00+01",
+        "2026-01-09T12:00:00+24:00",
+        "2026-01-09T12:00:00+01:60",
+        "2026-01-09T12:00:00ZZ",
+        "2026-01-09T12:00:00Z ",
+        "2026-01-09T12:00:00Z\n",
+        " 2026-01-09T12:00:00Z",
+        "2026-02-29T12:00:00Z",
+        "2026-13-01T12:00:00Z",
+        "2026-00-10T12:00:00Z",
+        "2026-01-09T24:00:00Z",
+        "2026-01-09T12:60:00Z",
+        "2016-12-31T23:59:60Z",
+        "0000-01-01T00:00:00Z",
+        "0001-01-01T00:00:00+00:01",
+        "9999-12-31T23:59:59-00:01",
+        "2026-W02-5T12:00:00Z",
+        "20260109T120000Z",
+        "+2026-01-09T12:00:00Z",
+        "\uff12026-01-09T12:00:00Z",
+        "2026-01-09T12:00:0\u0660Z",
+        "2026-01-09\u017f12:00:00Z",
+        "1767957855596",
+        "2026-01-09T12:00:00." + "1" * 100 + "Z",
+    ],
+)
+def test_other_timestamps_are_refused(text: str) -> None:
+    """What RFC 3339, the calendar or a year of four digits does not know is refused, and what is wanted shown."""
+    for _ in range(2):
+        error = refused(compact(EVENT | {"event_timestamp": text}, ascii_only=True))
+        assert {one.field for one in error.errors} == {"event_timestamp"}
+        assert ("such as 2026-01-09T12:00:00Z" in str(error)) or len(text) > 100
+
+
+OFFSETS = st.integers(-23 * 60 - 59, 23 * 60 + 59).map(lambda minutes: timezone(timedelta(minutes=minutes)))
+
+
+@PROPERTY
+@given(st.datetimes(), OFFSETS, st.text("0123456789", max_size=8), st.booleans())
+def test_the_moment_stays_what_datetime_reads(moment: datetime, offset: timezone, more: str, small: bool) -> None:
+    """What is stored is the moment Python reads in what was sent; only what no year from 1 to 9999 holds is refused."""
+    text = moment.replace(tzinfo=offset).isoformat()
+    if moment.microsecond:  # more digits than a microsecond has
+        text = text[:26] + more + text[26:]
+    normal = normal_timestamp(text.lower() if small else text)
+    try:
+        read = datetime.fromisoformat(text).astimezone(UTC)
+    except OverflowError:
+        assert normal is None
+    else:
+        assert normal is not None
+        assert NORMAL.fullmatch(normal)
+        assert datetime.fromisoformat(normal) == read
+        assert normal_timestamp(normal) == normal
+    assert normal_timestamp(moment.isoformat()) is None
+
+
+@PROPERTY
+@given(st.datetimes(), OFFSETS)
+def test_seconds_may_be_missing(moment: datetime, offset: timezone) -> None:
+    """Without seconds it is the minute's first one."""
+    whole = moment.replace(second=0, microsecond=0, tzinfo=offset)
+    assert normal_timestamp(whole.isoformat(timespec="minutes")) == normal_timestamp(whole.isoformat())
+
+
+# ---- numbers, null, byte order marks
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+@pytest.mark.parametrize(
+    ("text", "kept"), [("0.0", 0), ("-0.0", 0), ("7.0", 7), ("1e2", 100), ("5.00E+1", 50), ("3", 3)]
+)
+def test_integral_floats_are_integers(name: str, text: str, kept: int) -> None:
+    """A data frame that had a gap writes 7 as 7.0; it is stored as 7."""
+    body = compact(EVENT | {name: "HERE"}).replace(b'"HERE"', text.encode())
+    assert json.loads(decode_event(body).data)[name] == kept
+    assert b'"%s":%d' % (name.encode(), kept) in decode_event(body).data
+
+
+def test_a_card_number_written_as_a_float_is_one() -> None:
+    """Normal form comes before the search for card numbers."""
+    assert found(compact(EVENT | {"amount_minor": 378282246310005.0})) == [("amount_minor", "pan_detected")]
+
+
+def test_null_is_not_sent() -> None:
+    """An optional member that is null has its default or is left out; a required one is required."""
+    optional = dict.fromkeys((EVENT | ADDITIVE).keys() - REQUIRED)
+    assert decode_event(compact(EVENT | optional)).data == decode_event(compact(REQUIRED_ONLY)).data
+    assert found(compact(dict.fromkeys(EVENT | ADDITIVE))) == [
+        (name, "required") for name in ("event_type", "event_timestamp", "event_id", "processor")
+    ]
+    assert str(refused(compact(EVENT | {"processor": None}))) == "processor is required"
+
+
+def test_a_null_does_not_hide_a_duplicate() -> None:
+    """A member sent as null and as a value is sent twice."""
+    body = compact(EVENT)[:-1] + b',"channel":null}'
+    assert found(body) == [("channel", "duplicate_member")]
+
+
+def test_what_a_data_frame_writes_is_accepted() -> None:
+    """Nulls for gaps and floats for integers, with a byte order mark before them, are one canonical event."""
+    frame = {
+        "retry_count": 1.0,
+        "amount_minor": 1999.0,
+        "failure_category": None,
+        "latency_ms": None,
+        "geo_bucket": "DE",
+    }
+    kept = REQUIRED_ONLY | {"retry_count": 1, "amount_minor": 1999, "geo_bucket": "DE"}
+    assert decode_event(BOM + json.dumps(REQUIRED_ONLY | frame).encode()) == decode_event(compact(kept))
+
+
+@pytest.mark.parametrize("body", [CANONICAL, json.dumps(EVENT, indent=1).encode(), compact(EVENT | {"x": 1.5})])
+def test_a_byte_order_mark_is_skipped(body: bytes) -> None:
+    """One before the event is no part of it; duplicates and broken members behind it are found as ever."""
+    assert decode_event(BOM + body) == decode_event(body)
+    assert found(BOM + body[:-1] + b',"channel":"web"}') == [("channel", "duplicate_member")]
+    assert found(BOM + body[:-1] + b',"u":"\\ud800"}') == [("", "invalid_json")]
+    assert found(BOM + compact(EVENT | {"processor": "No"})) == [("processor", "invalid_processor")]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"])
+def test_other_encodings_are_named(encoding: str) -> None:
+    """What a spreadsheet saves as Unicode text is refused in words that say what to do."""
+    error = refused(CANONICAL.decode().encode(encoding))
+    assert str(error) == "the event is not UTF-8: it looks like UTF-16 or UTF-32; send it in UTF-8"
+    if encoding == "utf-16-le":  # a line of a file but its first begins with the other half of the line feed
+        assert "UTF-16" in str(refused(b"\x00" + CANONICAL.decode().encode(encoding)))
+
+
+# ---- the whole event
+
+
+STAMPS = st.sampled_from(
+    ["2026-01-09T12:00:00Z", "2026-01-09T12:00:00.25Z", "2026-01-09T12:00z", "2026-01-09t12:00:00.1234567+01:00"]
+)
+WHOLE = st.one_of(st.none(), st.integers(0, 100), st.integers(0, 100).map(float))
+WORDS = st.one_of(st.none(), st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), max_size=20))
+EVENTS = st.fixed_dictionaries(
+    {
+        "event_type": st.just("a:b"),
+        "event_timestamp": STAMPS,
+        "event_id": st.uuids().map(str),
+        "processor": st.just("x"),
+    },
+    optional={"retry_count": WHOLE, "latency_ms": WHOLE, "amount_minor": WHOLE, "channel": WORDS, "currency": WORDS},
+)
+
+
+@PROPERTY
+@given(EVENTS, st.booleans(), st.booleans())
+def test_normal_form_is_reached_once(event: dict[str, Any], marked: bool, ascii_only: bool) -> None:
+    """What comes out goes in and comes out again, byte for byte, by the fast way and by the slow one."""
+    body = BOM * marked + compact(event, ascii_only=ascii_only)
+    if any(PAN[:4] in str(value) for value in event.values()):
+        return
+    once = decode_event(body)
+    assert decode_event(once.data) == once
+    assert decode_event(BOM + once.data) == once
+    assert compact(examine(once.data)) == once.data
+
+
+@PROPERTY
+@given(EVENTS, st.sampled_from(["channel", "a", "event_timestamp"]))
+def test_no_duplicate_slips_through(event: dict[str, Any], name: str) -> None:
+    """A timestamp that is stored with more or fewer colons than it was sent with does not hide a second member."""
+    event.pop("channel", None)
+    twice = compact(event)[:-1] + b',"%s":1,"%s":1}' % (name.encode(), name.encode())
+    assert found(twice) == [(name, "duplicate_member")]
