@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from consumer_parts import Clock, Deaf, Parts, bad, good, put
+from consumer_parts import Clock, Deaf, Parts, Watched, bad, good, put
 from payflux.consume.consumer import Consumer
 from payflux.consume.follow import MOST
 from payflux.consume.settle import HALT_SECONDS
@@ -18,6 +18,11 @@ from payflux.stream.deliveries import Delivery
 from payflux.telemetry.metrics import CONSUMER_HALTED, GROUP_RECREATED, PROCESSED, STREAM_LOST
 from payflux.testing import MemoryStream
 from streams import wait_for
+
+
+def destroy_group(stream: MemoryStream) -> None:
+    """As an operator might."""
+    stream._store.group = None
 
 
 class Observed(Consumer):
@@ -126,12 +131,75 @@ async def test_a_group_that_vanished_is_read_with_care_from_the_oldest_entry_not
         await wait_for(lambda: one.count(PROCESSED) == 2)
         await wait_for(came_to(consumer, State.FOLLOW))
         one.enricher.fails = set()
-        one.stream._store.group = None
+        destroy_group(one.stream)
         await put(one.stream, good())
         await wait_for(lambda: one.count(PROCESSED) == 4)
     assert await one.numbers() == [1, 3, 2, 4]
     assert one.count(GROUP_RECREATED) == 1
     assert one.count(STREAM_LOST, "trimmed") == 0
+
+
+async def test_a_group_that_vanishes_with_a_reply_gives_everything_once() -> None:
+    """The ack is forgotten with the group, which begins before it: not even the next recovery counts it again."""
+    one = Parts(Deaf())
+    async with at_work(one) as consumer:
+        await wait_for(came_to(consumer, *START))
+        one.stream.deaf_to = {"commit"}
+        one.stream.on_deaf = lambda: destroy_group(one.stream)
+        await put(one.stream, good(), good())
+        await wait_for(lambda: one.count(PROCESSED) == 2)
+        one.stream.failure = StreamUnavailable("redis_down", "gone")
+        await wait_for(came_to(consumer, State.FOLLOW, State.RECOVER))
+        one.stream.failure = None
+        await wait_for(came_to(consumer, State.RECOVER, State.CAREFUL, State.FOLLOW))
+        await put(one.stream, good())
+        await wait_for(lambda: one.count(PROCESSED) == 3)
+    assert await one.numbers() == [1, 2, 3]
+
+
+async def test_a_vanished_group_is_made_again_at_once() -> None:
+    """Not only when the lease is renewed, which this clock never comes to."""
+    one = Parts(MemoryStream())
+    async with at_work(one, now=one.clock) as consumer:
+        await wait_for(came_to(consumer, *START))
+        destroy_group(one.stream)
+        await put(one.stream, good())
+        await wait_for(lambda: one.count(PROCESSED) == 1)
+    assert one.count(GROUP_RECREATED) == 1
+
+
+async def test_only_a_take_over_counts_as_an_attempt() -> None:
+    """What was pending when it came may have killed its reader; what is pending after a hiccup has not."""
+    one = Parts(Watched())
+    await put(one.stream, good())
+    await (await one.join()).membership.leave()
+    other = one.stream.member("dead", "dead")
+    assert len(await other.read(1, 0.01)) == 1
+    async with at_work(one) as consumer:
+        await wait_for(came_to(consumer, *START))
+        assert one.stream.tried == [1]
+        one.stream.failure = StreamUnavailable("redis_down", "gone")
+        await wait_for(came_to(consumer, State.RECOVER))
+        await put(other, good())
+        assert len(await other.read(1, 0.01)) == 1
+        one.stream.failure = None
+        await wait_for(lambda: one.count(PROCESSED) == 2)
+        assert one.stream.tried == [1]
+
+
+async def test_a_group_made_anew_holds_nothing_that_could_have_killed() -> None:
+    """A take-over that finds no group leaves no suspicion behind."""
+    one = Parts(Watched())
+    async with at_work(one) as consumer:
+        await wait_for(came_to(consumer, *START))
+        other = one.stream.member("dead", "dead")
+        one.stream.failure = StreamUnavailable("redis_down", "gone")
+        await wait_for(came_to(consumer, State.RECOVER))
+        await put(other, good())
+        assert len(await other.read(1, 0.01)) == 1
+        one.stream.failure = None
+        await wait_for(lambda: one.count(PROCESSED) == 1)
+        assert one.stream.tried == []
 
 
 async def test_it_halts_and_looks_again() -> None:

@@ -183,6 +183,9 @@ async def test_a_ledger_is_noted_as_it_will_be_after_a_batch() -> None:
     assert one.count(STREAM_LOST, "trimmed") == 1
     assert one.count(PROCESSED) == 2
     assert one.ledger.known(found) == 4
+    silent = one.assembler.batch(found[:1], 1, (), redelivered=True)
+    one.ledger.acked(silent, one.ledger.after([]), b"1")
+    assert one.ledger.noted().settled == 1  # acked, and nothing of it is to be exported
     one.ledger.buried(b"3-0")
     assert not one.ledger.unacked
 

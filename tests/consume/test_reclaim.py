@@ -1,28 +1,18 @@
 """Taking up what is pending: whose deliveries are counted, what is left to whom, and what has vanished."""
 
-from consumer_parts import Clock, Parts, good, put
+import pytest
+
+from consumer_parts import Clock, Parts, Watched, good, put
 from payflux.stream.deliveries import Delivery
+from payflux.stream.memory import LEASE_SECONDS
+from payflux.stream.protocol import LeaseLost
 from payflux.telemetry.metrics import DEAD_LETTERED, REDELIVERED, STREAM_LOST
-from payflux.testing import MemoryStream
-
-
-class Watched(MemoryStream):
-    """A stream that remembers whose deliveries were counted together."""
-
-    tried: list[int]
-
-    async def attempt(self, ids: list[bytes]) -> None:  # type: ignore[override]
-        """Count one more delivery; see ReadStream."""
-        self.tried.append(len(ids))
-        await super().attempt(ids)
 
 
 async def joined() -> Parts[Watched]:
     """On a stream with a clock."""
     clock = Clock()
-    stream = Watched(now=clock)
-    stream.tried = []
-    return await Parts(stream, clock=clock).join()
+    return await Parts(Watched(now=clock), clock=clock).join()
 
 
 async def dead_read(one: Parts[Watched], count: int) -> list[Delivery]:
@@ -102,3 +92,27 @@ async def test_what_is_neither_acked_nor_pending_has_vanished() -> None:
     await one.reclaim.recover()
     assert not one.ledger.unacked
     assert one.count(STREAM_LOST, "trimmed") == 1
+
+
+async def test_what_somebody_else_acked_is_waited_for_no_longer() -> None:
+    """An operator did, by hand: it is not pending, and nobody will give it to us."""
+    one = await joined()
+    await put(one.stream, good())
+    one.enricher.fails = {1}
+    await one.settlement.process(await one.stream.follow(b"0-0", 1, 0.01), followed=True)
+    await one.stream.ack([*one.ledger.unacked], one.ledger.noted(), 1)
+    await one.reclaim.recover()
+    assert not one.ledger.unacked
+
+
+async def test_nothing_is_taken_up_without_the_lease() -> None:
+    """It is asked for before each slice, as there may be many: another may hold it by now."""
+    one = await joined()
+    other = Parts(one.stream.member("two", "two"), token="two", clock=one.clock)
+    await put(one.stream, good())
+    await dead_read(one, 1)
+    one.clock.at += LEASE_SECONDS
+    await other.membership.renew()
+    with pytest.raises(LeaseLost):
+        await one.reclaim.recover()
+    assert one.count(REDELIVERED) == 0

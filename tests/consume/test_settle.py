@@ -3,6 +3,7 @@
 import pytest
 
 from consumer_parts import Deaf, Parts, bad, good, put
+from payflux.consume.membership import RENEW_SECONDS
 from payflux.errors import StreamUnavailable
 from payflux.stream.protocol import LeaseLost
 from payflux.telemetry.metrics import DEAD_LETTERED, PROCESSED, STREAM_LOST
@@ -87,7 +88,7 @@ async def test_a_burial_without_a_reply_is_counted_once() -> None:
 
 
 async def test_an_ack_without_the_lease_changes_nothing() -> None:
-    """Neither the ledger nor the lines; what was built is ready for the next time."""
+    """Neither the ledger nor the lines; what was built is ready for the next time, so that it is scored once."""
     one = await Parts(Deaf()).join()
     await put(one.stream, good(), bad())
     deliveries = await one.stream.read(9, 0.01)
@@ -96,7 +97,11 @@ async def test_an_ack_without_the_lease_changes_nothing() -> None:
         await one.settlement.process(deliveries)
     assert one.ledger.last_id == b"0-0"
     assert not one.ledger.unacked
-    assert await one.numbers() == []
+    one.clock.at += RENEW_SECONDS
+    await one.membership.renew()
+    one.enricher.fails = {1}
+    await one.reclaim.recover()
+    assert await one.numbers() == [1]
 
 
 async def test_what_vanished_while_it_was_followed_is_trimmed() -> None:

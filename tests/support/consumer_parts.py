@@ -56,11 +56,12 @@ async def put(stream: MemoryStream, *events: StoredEvent) -> None:
 
 
 class Deaf(MemoryStream):
-    """A stream that does what it is asked to, but the next reply to each command in `deaf_to` gets lost."""
+    """A stream that does as it is asked, but the next reply to each command in `deaf_to` gets lost; `on_deaf` then."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.deaf_to: set[str] = set()
+        self.on_deaf: Callable[[], object] = bool
 
     async def ack(self, *arguments: Any) -> bytes:
         """Ack; see ReadStream."""
@@ -77,8 +78,22 @@ class Deaf(MemoryStream):
     def _heard(self, command: str, reply: Reply) -> Reply:
         if command in self.deaf_to:
             self.deaf_to.discard(command)
+            self.on_deaf()
             raise StreamUnavailable("redis_timeout", "no reply")
         return reply
+
+
+class Watched(MemoryStream):
+    """A stream that remembers of how many entries a further delivery was counted at once."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.tried: list[int] = []
+
+    async def attempt(self, ids: Sequence[bytes]) -> None:
+        """Count one more delivery; see ReadStream."""
+        self.tried.append(len(ids))
+        await super().attempt(ids)
 
 
 class Failing(Enricher):
@@ -102,7 +117,7 @@ class Parts(Generic[Stream]):
         self.stream, self.clock, self.token = stream, clock or Clock(), token
         self.metrics = Metrics(create_slab(["consumer"]), "consumer")
         self.exporter = CapturingExporter()
-        self.fan_out = FanOut([Lane("file", self.exporter, self.metrics, 1 << 20)])
+        self.fan_out = FanOut([Lane("file", self.exporter, self.metrics, 1 << 26)])
         self.enricher = Failing(self.metrics)
         self.ledger = ConsumerLedger(self.fan_out, self.metrics, token)
         self.membership = Membership(stream, self.ledger, self.metrics, now=self.clock)
