@@ -3,9 +3,8 @@
 import json
 
 from nodes import event
-from payflux.consume.decide import Assembler
+from payflux.consume.decide import SUSPICIOUS, Assembler
 from payflux.consume.line import Enricher
-from payflux.consume.sequence import SeqAudit
 from payflux.stream.deliveries import Delivery
 from payflux.telemetry.metrics import Metrics, create_slab
 
@@ -25,11 +24,15 @@ def bad(number: int, attempts: int = 1) -> Delivery:
     return Delivery(b"%d-0" % number, number, b"{", attempts)
 
 
+def suspicious(maker: Assembler) -> bool:
+    """Whether it doubts what it reads."""
+    return maker.suspicious
+
+
 def test_kinds() -> None:
-    """Each entry goes where it belongs, and the numbers are followed without touching the audit given."""
-    audit = SeqAudit(last_seq=1, last_id=b"1-0")
+    """Each entry goes where it belongs."""
     deliveries = [good(2), bad(3), Delivery(b"4-0", 4, b"{}", gone=True), good(7, attempts=6)]
-    batch = assembler().batch(deliveries, audit, (), redelivered=False)
+    batch = assembler().batch(deliveries, 0, (), redelivered=False)
     assert list(batch.lines) == [b"2-0"]
     assert [delivery.id for delivery in batch.silent] == [b"4-0"]
     assert {entry: reason for entry, (_, reason) in batch.invalid.items()} == {
@@ -37,45 +40,51 @@ def test_kinds() -> None:
         b"7-0": "max_deliveries",
     }
     assert batch.ids == [b"2-0", b"4-0"]
-    assert batch.audit.losses().trimmed == 2
-    assert audit == SeqAudit(last_seq=1, last_id=b"1-0")
+    assert batch.undone == [b"3-0", b"7-0"]
+    assert batch.without([b"3-0"]).undone == [b"7-0"]
 
 
 def test_read_again_without_being_left() -> None:
     """What is older than the newest entry acked was exported, unless it was left behind; pending or not."""
-    audit = SeqAudit(last_seq=9, last_id=b"9-0")
     maker = assembler()
-    assert not maker.batch([good(5)], audit, (), redelivered=False).lines
-    assert maker.batch([good(5)], audit, {b"5-0": None}, redelivered=False).lines
-    assert not maker.batch([good(6)], audit, (), redelivered=True).lines
-    assert maker.batch([good(6)], audit, {b"6-0": None}, redelivered=True).lines
+    assert not maker.batch([good(5)], 1, (), redelivered=False).lines
+    assert maker.batch([good(5)], 1, {b"5-0": None}, redelivered=False).lines
+    assert not maker.batch([good(6)], 1, (), redelivered=True).lines
+    assert maker.batch([good(6)], 1, {b"6-0": None}, redelivered=True).lines
+    assert list(maker.batch([good(6), good(7)], 1, (), redelivered=False).lines) == [b"7-0"]
 
 
 def test_built_once() -> None:
     """A line that could not be acked is the same when its entry comes again, until it is forgotten."""
     maker, delivery = assembler(), good(1)
-    batch = maker.batch([delivery], SeqAudit(), (), redelivered=False)
+    batch = maker.batch([delivery], 0, (), redelivered=False)
     first = batch.lines[b"1-0"]
     maker.keep(batch)
-    again = maker.batch([delivery], SeqAudit(), (), redelivered=True)
+    again = maker.batch([delivery], 0, (), redelivered=True)
     assert again.lines[b"1-0"] is first
     maker.keep(again)
     maker.forget_all()
-    assert maker.batch([delivery], SeqAudit(), (), redelivered=True).lines[b"1-0"] is not first
+    assert maker.batch([delivery], 0, (), redelivered=True).lines[b"1-0"] is not first
 
 
-def test_doubt() -> None:
-    """Redelivered invalid entries count towards a halt only until a new entry was valid."""
-    maker, audit = assembler(), SeqAudit()
-    maker.batch([bad(1), bad(2)], audit, (), redelivered=True)
-    assert maker.invalid_row == 2
-    maker.batch([bad(3)], audit, (), redelivered=False)
-    assert maker.invalid_row == 3
-    maker.batch([good(4)], audit, (), redelivered=True)
-    assert (maker.invalid_row, maker.in_doubt) == (0, True)
-    maker.batch([good(5)], audit, (), redelivered=False)
-    assert not maker.in_doubt
-    maker.batch([bad(1), bad(2), bad(3)], audit, (), redelivered=True)
-    assert maker.invalid_row == 0
-    maker.batch([bad(6)], audit, (), redelivered=False)
-    assert maker.invalid_row == 1
+def test_suspicion() -> None:
+    """Redelivered invalid entries count towards a halt only until a new entry was valid, and again after a halt."""
+    maker = assembler()
+    row = [bad(number) for number in range(1, SUSPICIOUS)]
+    maker.batch(row, 0, (), redelivered=True)
+    assert not suspicious(maker)
+    maker.batch([bad(100)], 0, (), redelivered=False)
+    assert suspicious(maker)
+    maker.batch([good(101)], 0, (), redelivered=True)
+    assert not suspicious(maker)
+    maker.batch(row, 0, (), redelivered=True)  # nothing new was valid so far
+    maker.batch([bad(102)], 0, (), redelivered=True)
+    assert suspicious(maker)
+    maker.batch([good(103)], 0, (), redelivered=False)
+    maker.batch([*row, *row], 0, (), redelivered=True)
+    assert not suspicious(maker)
+    maker.batch(row, 0, (), redelivered=False)
+    assert not suspicious(maker)
+    maker.distrust()
+    maker.batch([bad(1)], 0, (), redelivered=True)
+    assert suspicious(maker)

@@ -1,20 +1,19 @@
 """What becomes of each entry of one batch: a line, an ack without one, the dead-letter stream, or another try."""
 
 import time
-from collections.abc import Container, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Container, Sequence
+from typing import NamedTuple
 
 from payflux.consume.line import Enricher, Line
-from payflux.consume.sequence import SeqAudit
 from payflux.errors import InvalidEvent
 from payflux.log import log
-from payflux.stream.deliveries import Delivery, entry_key
+from payflux.stream.deliveries import Delivery
 
 KEPT = 10_000  # lines, more than there can be in one batch; what fails is taken up again
+SUSPICIOUS = 100  # invalid entries in a row: something is wrong with us or with the stream, not with the entries
 
 
-@dataclass
-class Batch:
+class Batch(NamedTuple):
     """What is decided about a batch before it is acked.
 
     Attributes:
@@ -22,19 +21,27 @@ class Batch:
         silent: entries to be acked without a line: they are gone, or were exported before.
         invalid: entries to be dead-lettered, and why.
         failed: entries on which we failed; they stay pending until their deliveries are used up.
-        audit: the numbers of the entries after this batch.
     """
 
-    lines: dict[bytes, Line] = field(default_factory=dict)
-    silent: list[Delivery] = field(default_factory=list)
-    invalid: dict[bytes, tuple[Delivery, str]] = field(default_factory=dict)
-    failed: list[bytes] = field(default_factory=list)
-    audit: SeqAudit = field(default_factory=SeqAudit)
+    lines: dict[bytes, Line]
+    silent: list[Delivery]
+    invalid: dict[bytes, tuple[Delivery, str]]
+    failed: list[bytes]
 
     @property
     def ids(self) -> list[bytes]:
         """What is to be acked."""
         return [*self.lines, *(delivery.id for delivery in self.silent)]
+
+    @property
+    def undone(self) -> list[bytes]:
+        """What is not to be acked."""
+        return [*self.invalid, *self.failed]
+
+    def without(self, gone: Collection[bytes]) -> "Batch":
+        """The same, but for entries that can't be done any more."""
+        invalid = {entry_id: one for entry_id, one in self.invalid.items() if entry_id not in gone}
+        return self._replace(invalid=invalid, failed=[entry_id for entry_id in self.failed if entry_id not in gone])
 
 
 class Assembler:
@@ -48,46 +55,48 @@ class Assembler:
     def __init__(self, enricher: Enricher, max_deliveries: int) -> None:
         self._enricher, self._max_deliveries = enricher, max_deliveries
         self._built: dict[bytes, Line] = {}
-        self.invalid_row = 0
-        """How many entries in a row were invalid, up to the latest one; redelivered ones count while in doubt."""
-        self.in_doubt = True
-        """No new entry has been valid since the start or the last halt: the fault may be ours, not the entries'."""
+        self._invalid_row = 0  # up to the latest entry; redelivered ones count while nothing else was valid
+        self._none_valid = True  # of the new entries since the start or the last halt
+
+    @property
+    def suspicious(self) -> bool:
+        """Whether so many entries in a row were invalid that the fault may be ours, or the stream's."""
+        return self._invalid_row >= SUSPICIOUS
 
     def batch(
-        self, deliveries: Sequence[Delivery], audit: SeqAudit, left: Container[bytes], *, redelivered: bool
+        self, deliveries: Sequence[Delivery], known: int, unacked: Container[bytes], *, redelivered: bool
     ) -> Batch:
         """Decide about entries.
 
         Args:
             deliveries: in stream order, at least one.
-            audit: where the stream was before them; stays as it is.
-            left: older entries that are not acked yet; what else is older was exported before.
+            known: how many of them, the first ones, are not newer than the newest entry seen.
+            unacked: entries up to that one that are not acked yet; what else is known was exported before.
             redelivered: they were pending.
         """
-        batch = Batch(audit=audit.settled())
+        batch = Batch({}, [], {}, [])
+        lines, silent, invalid, failed = batch
         stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()).encode()
-        last = entry_key(audit.last_id)
-        new = [*deliveries]
-        if entry_key(deliveries[0].id) <= last:
-            new = [delivery for delivery in deliveries if entry_key(delivery.id) > last]
-        if new:
-            batch.audit.see_all(new)
-        known, lines, line_of = len(deliveries) - len(new), batch.lines, self._enricher.line
+        line_of = self._enricher.line
         for index, delivery in enumerate(deliveries):
-            if delivery.gone or (index < known and delivery.id not in left):
-                batch.silent.append(delivery)
+            if delivery.gone or (index < known and delivery.id not in unacked):
+                silent.append(delivery)
             elif delivery.attempts > self._max_deliveries:
-                batch.invalid[delivery.id] = (delivery, "max_deliveries")
+                invalid[delivery.id] = (delivery, "max_deliveries")
             else:
                 try:
                     built = self._built.pop(delivery.id, None) if self._built else None
                     lines[delivery.id] = built or line_of(delivery, stamp)
+                except InvalidEvent as error:
+                    invalid[delivery.id] = (delivery, error.code)
+                    self._invalid_row += self._none_valid or not redelivered
                 except Exception as error:  # noqa: BLE001 - a defect of ours costs this entry its budget, not the node
-                    self._refuse(delivery, error, batch, redelivered=redelivered)
+                    failed.append(delivery.id)
+                    _tell(delivery, error)
                 else:
-                    self.invalid_row = 0
-                    if self.in_doubt:
-                        self.in_doubt = redelivered
+                    self._invalid_row = 0
+                    if self._none_valid:
+                        self._none_valid = redelivered
         return batch
 
     def keep(self, batch: Batch) -> None:
@@ -105,12 +114,11 @@ class Assembler:
         """Another consumer had the stream meanwhile: what was built is out of date."""
         self._built.clear()
 
-    def _refuse(self, delivery: Delivery, error: Exception, batch: Batch, *, redelivered: bool) -> None:
-        """No line can be built: it is for the dead letters when that is the entry's fault."""
-        if isinstance(error, InvalidEvent):
-            batch.invalid[delivery.id] = (delivery, error.code)
-            self.invalid_row += self.in_doubt or not redelivered
-            return
-        name, entry = type(error).__name__, delivery.id.decode()
-        log("error", "entry_failed", entry=entry, error=name, attempt=delivery.attempts)
-        batch.failed.append(delivery.id)
+    def distrust(self) -> None:
+        """The consumer halts: until a new entry is valid, what comes again may be invalid by our fault."""
+        self._none_valid = True
+
+
+def _tell(delivery: Delivery, error: Exception) -> None:
+    name, entry = type(error).__name__, delivery.id.decode()
+    log("error", "entry_failed", entry=entry, error=name, attempt=delivery.attempts)

@@ -1,13 +1,15 @@
-"""Following the stream: larger reads while a backlog lasts, and the next one sent before the last one is settled.
+"""Reading the stream: with care, as any member of its group does, or ahead.
 
-A loaded Redis takes longer to answer than we take to settle what it answered, and a read changes nothing in it.
+Whoever reads ahead reads more at once while a backlog lasts, and sends the next read before the last one is settled: a
+loaded Redis takes longer to answer than we take to settle what it answered, and a read changes nothing in it.
 """
 
 import asyncio
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from payflux.stream.deliveries import Delivery
+from payflux.consume.ledger import ConsumerLedger
+from payflux.stream.deliveries import Delivery, entry_key
 from payflux.stream.protocol import ReadStream
 
 BATCH, MOST = 1000, 2000  # entries read at once: usually, and while a backlog lasts
@@ -20,8 +22,8 @@ class _Ahead(NamedTuple):
     reply: asyncio.Task[list[Delivery]]
 
 
-class Follower:
-    """Reads what follows an entry.
+class ReadAhead:
+    """Reads what follows an entry; Redis notes nothing of it.
 
     Args:
         stream: the consumer's side of the stream.
@@ -77,3 +79,38 @@ class Follower:
             self._ahead.reply.cancel()
             self._ahead = None
         self._count = BATCH
+
+
+class CarefulReader:
+    """Reads as any member of the group does: what is read is pending until it is acked, and its deliveries are counted.
+
+    Args:
+        stream: the consumer's side of the stream.
+        ledger: how far the consumer got.
+        alone: entries are read one by one; with a budget of one delivery none must be read beside one that may kill us.
+    """
+
+    def __init__(self, stream: ReadStream, ledger: ConsumerLedger, *, alone: bool) -> None:
+        self._stream, self._ledger, self._alone = stream, ledger, alone
+        self._due = 0
+
+    @property
+    def due(self) -> int:
+        """How many entries are still to be read with care, if there are as many."""
+        return self._due
+
+    def owe(self, entries: int) -> None:
+        """So many entries at least are to be read with care."""
+        self._due = max(self._due, entries)
+
+    async def read(self, count: int) -> list[Delivery]:
+        """The next entries; none when there is nothing to read.
+
+        Raises:
+            StreamUnavailable, GroupMissing: as `ReadStream.read` does.
+        """
+        deliveries = await self._stream.read(1 if self._alone else count, 0.001)
+        self._due = max(0, self._due - len(deliveries)) if deliveries else 0
+        if deliveries and entry_key(deliveries[-1].id) < entry_key(self._ledger.last_id):
+            self.owe(1)  # the group is behind us
+        return deliveries

@@ -3,30 +3,37 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from payflux.consume.decide import Assembler, Batch
-from payflux.consume.ledger import Progress
+from payflux.consume.ledger import ConsumerLedger, SeqAudit
 from payflux.errors import StreamUnavailable
 from payflux.exporters.fanout import FanOut
 from payflux.log import log
-from payflux.stream.deliveries import Delivery, entry_key
+from payflux.stream.deliveries import Delivery, entry_key, just_before
 from payflux.stream.protocol import GroupMissing, LeaseLost, ReadStream
 from payflux.telemetry.metrics import CONSUMER_HALTED, DEAD_LETTERED, Metrics
 
-HALT_AFTER = 100  # invalid entries in a row: something is wrong with us or with the stream, not with the entries
 HALT_SECONDS = 60.0
-STAY_SECONDS = 0.5
+WAIT_SECONDS = 0.5
 
 
 class Stopped(Exception):
     """The consumer ends before a batch could be made safe; it is not acked."""
 
 
-class Doubt(NamedTuple):
-    """A batch whose ack had no reply: all of it happened, or nothing did."""
+class _Ack(NamedTuple):
+    """An ack that is to happen: all of it or nothing.
+
+    Attributes:
+        batch: what is acked.
+        audit: the numbers of the entries after it.
+        followed: it moves the group over a range; else single entries are acked.
+    """
 
     batch: Batch
+    audit: SeqAudit
     followed: bool
 
 
@@ -36,42 +43,42 @@ class Settlement:
     Args:
         stream: the consumer's side of the stream.
         assembler: decides what becomes of each entry.
-        progress: how far the consumer got.
+        ledger: how far the consumer got.
         fan_out: takes the lines.
-        metrics: of this child.
+        metrics: of this consumer.
         wait: called twice a second while lines are being made safe before their ack; None: they are exported after it.
         now: a monotonic clock.
-
-    Attributes:
-        doubt: the batch whose ack had no reply.
-        halted_until: by the clock: nothing is to be read before.
-        exported: the stream time in milliseconds up to which lines are exported, and since when by the clock.
     """
 
     def __init__(
         self,
         stream: ReadStream,
         assembler: Assembler,
-        progress: Progress,
+        ledger: ConsumerLedger,
         fan_out: FanOut,
         metrics: Metrics,
         *,
         wait: Callable[[], Awaitable[None]] | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._stream, self._assembler, self._progress = stream, assembler, progress
+        self._stream, self._assembler, self._ledger = stream, assembler, ledger
         self._fan_out, self._metrics, self._wait, self._now = fan_out, metrics, wait, now
-        self.doubt: Doubt | None = None
-        self.halted_until = 0.0
-        self.exported = 0, 0.0
+        self._values, self._halted_slot = metrics.values, metrics.slot(CONSUMER_HALTED)
+        self._unanswered: _Ack | None = None  # it had no reply
+        self._halted_until = 0.0
+        self._exported = b"", 0.0
         self._safe: set[bytes] = set()  # exported, and perhaps not acked
-        self._dying: dict[bytes, str] = {}
+        self._dying: dict[bytes, str] = {}  # being dead-lettered, and why
 
-    def forget(self) -> None:
-        """Another consumer had the stream meanwhile."""
-        self.doubt = None
-        self._safe.clear()
-        self._assembler.forget_all()
+    @property
+    def halted(self) -> bool:
+        """Whether nothing is to be read for a while, as nearly everything read was invalid."""
+        return self._now() < self._halted_until
+
+    @property
+    def exported(self) -> tuple[bytes, float]:
+        """The newest entry up to which lines are exported, and since when by the clock; empty before the first."""
+        return self._exported
 
     async def process(
         self, deliveries: Sequence[Delivery], *, redelivered: bool = False, followed: bool = False
@@ -83,46 +90,43 @@ class Settlement:
             redelivered: they were pending.
             followed: they are not pending: everything after the newest entry seen, as the stream was followed.
         """
-        batch = self._assembler.batch(deliveries, self._progress.audit, self._progress.left, redelivered=redelivered)
+        ledger = self._ledger
+        known = ledger.known(deliveries)
+        batch = self._assembler.batch(deliveries, known, ledger.unacked, redelivered=redelivered)
+        ack = _Ack(batch, ledger.after(deliveries[known:]), followed)
         if self._wait is not None:
             await self._make_safe(batch, self._wait)
-        undone = dict.fromkeys([*batch.invalid, *batch.failed])
-        new = [entry_id for entry_id in undone if entry_id not in self._progress.left]
-        self._progress.left.update(undone)
         try:
-            flags = await self._ack(batch, undone, followed=followed)
+            ack, flags = await self._send(ack)
         except (StreamUnavailable, LeaseLost, GroupMissing) as error:
-            for entry_id in new if followed else ():
-                del self._progress.left[entry_id]
             self._assembler.keep(batch)
             if isinstance(error, StreamUnavailable):
-                self.doubt = Doubt(batch, followed)
+                self._unanswered = ack
             raise
-        self._commit(batch, flags)
-        await self._bury(batch)
+        self._acked(ack, flags)
+        await self._bury(ack.batch)
 
-    async def _ack(self, batch: Batch, undone: Collection[bytes], *, followed: bool) -> bytes:
-        ids, progress = batch.ids, self._progress
-        after = progress.noted(batch.audit, acking=set(ids) if progress.left else ())
+    async def _send(self, ack: _Ack) -> tuple[_Ack, bytes]:
+        """Ack; returns what was acked in the end, and for each of its ids `1` or `0`."""
+        batch, audit, followed = ack
+        ids, undone, after = batch.ids, batch.undone, self._ledger.noted_after(batch, audit)
         if not followed:
-            return await self._stream.ack(ids, after, len(ids) + len(after.left))
+            return ack, await self._stream.ack(ids, after, len(ids) + len(after.left))
         entries = len(ids) + len(undone)
-        gone = await self._stream.commit(after, progress.audit.last_id, entries, batch.audit.trimmed, [*undone])
-        for entry_id in gone:  # trimmed while we held it: there is nothing left to take up
-            progress.left.pop(entry_id, None)
-            batch.invalid.pop(entry_id, None)
-            batch.audit.trimmed += 1
-        return b"1" * len(ids)
+        gone = await self._stream.commit(after, self._ledger.last_id, entries, audit.trimmed, undone)
+        if gone:  # trimmed while we held them: there is nothing left to take up
+            ack = _Ack(batch.without(gone), replace(audit, trimmed=audit.trimmed + len(gone)), followed)
+        return ack, b"1" * len(ids)
 
-    def _commit(self, batch: Batch, flags: bytes) -> None:
+    def _acked(self, ack: _Ack, flags: bytes) -> None:
         """The ack has happened: count it, and hand the lines of what was ours to the exporters."""
-        lines = self._progress.acked(batch, flags)
+        lines = self._ledger.acked(ack.batch, ack.audit, flags)
         if lines and self._wait is None:
             self._fan_out.publish([line.data for line in lines])
         if lines:
-            self.exported = int(self._progress.audit.last_id.partition(b"-")[0]), self._now()
+            self._exported = self._ledger.last_id, self._now()
         if self._safe:
-            self._safe.difference_update(batch.lines)
+            self._safe.difference_update(ack.batch.lines)
 
     async def _make_safe(self, batch: Batch, wait: Callable[[], Awaitable[None]]) -> None:
         """Export a batch before it is acked: until that is done nothing more is read, and no delivery is counted."""
@@ -132,7 +136,7 @@ class Settlement:
         confirmed = asyncio.wrap_future(self._fan_out.confirm(lines))
         try:
             while not confirmed.done():
-                await asyncio.wait({confirmed}, timeout=STAY_SECONDS)
+                await asyncio.wait({confirmed}, timeout=WAIT_SECONDS)
                 if not confirmed.done():
                     await wait()
         except (StreamUnavailable, LeaseLost, GroupMissing, Stopped):
@@ -145,51 +149,63 @@ class Settlement:
     async def _bury(self, batch: Batch) -> None:
         """Dead-letter what can never be processed, unless that is nearly everything."""
         for delivery, reason in batch.invalid.values():
-            if self._assembler.invalid_row >= HALT_AFTER and reason != "max_deliveries":
+            if self._assembler.suspicious and reason != "max_deliveries":
                 self._halt()
                 return
             self._dying[delivery.id] = reason
-            buried = await self._stream.dead_letter(delivery, reason, self._progress.noted())
+            buried = await self._stream.dead_letter(delivery, reason, self._ledger.noted())
             del self._dying[delivery.id]
-            self._progress.left.pop(delivery.id, None)
+            self._ledger.buried(delivery.id)
             if buried:
                 self._metrics.add(DEAD_LETTERED, reason)
                 log("warning", "dead_lettered", entry=delivery.id.decode(), reason=reason)
-        self._metrics.set(CONSUMER_HALTED, to=0)
+        self._values[self._halted_slot] = 0.0
 
     def _halt(self) -> None:
-        self.halted_until = self._now() + HALT_SECONDS
-        self._assembler.in_doubt = True
-        self._metrics.set(CONSUMER_HALTED, to=1)
-        log("error", "consumer_halted", reason="nearly everything read is invalid", pending=len(self._progress.left))
+        self._halted_until = self._now() + HALT_SECONDS
+        self._assembler.distrust()
+        self._values[self._halted_slot] = 1.0
+        pending = len(self._ledger.unacked)
+        log("error", "consumer_halted", reason="nearly everything read is invalid", pending=pending)
 
-    # after something was uncertain, in this order
+    # after something was uncertain
 
-    async def settle_followed(self) -> None:
-        """Ask how far the group is: what was followed and is not noted will be followed again."""
-        if self.doubt is None or not self.doubt.followed:
+    async def learn(self) -> None:
+        """Ask what became of an ack that had no reply, before anything else is acked.
+
+        What was followed and is not noted will be followed again; what is still pending was not acked.
+
+        Raises:
+            StreamUnavailable, GroupMissing: it is not known yet.
+        """
+        ack = self._unanswered
+        if ack is None:
             return
-        batch = self.doubt.batch
-        noted = await self._stream.noted()
-        self.doubt = None
-        if entry_key(noted.last_id) >= entry_key(batch.audit.last_id):
-            self._progress.left.update(dict.fromkeys([*batch.invalid, *batch.failed]))
-            self._assembler.forget(batch)
-            self._commit(batch, b"1" * len(batch.ids))
+        happened = await (self._is_noted(ack.audit) if ack.followed else self._is_done(ack.batch.ids))
+        self._unanswered = None
+        if happened:
+            self._assembler.forget(ack.batch)
+            self._acked(ack, b"1" * len(ack.batch.ids))
 
-    def found_pending(self, ids: Collection[bytes]) -> None:
-        """These are pending: an ack in doubt that concerns them did not happen."""
-        if self.doubt is not None and not self.doubt.followed and any(i in ids for i in self.doubt.batch.ids):
-            self.doubt = None
+    async def _is_noted(self, audit: SeqAudit) -> bool:
+        noted = await self._stream.noted()
+        return entry_key(noted.last_id) >= entry_key(audit.last_id)
+
+    async def _is_done(self, ids: Collection[bytes]) -> bool:
+        pending = await self._stream.pending(just_before(min(ids, key=entry_key)), 0) if ids else []
+        return not any(delivery.id in ids for delivery in pending)
 
     def buried_but(self, pending: Collection[bytes]) -> None:
-        """What was being buried, and is not among what is pending, was buried."""
+        """What was being dead-lettered, and is not among what is pending, was dead-lettered."""
         for entry_id in [entry_id for entry_id in self._dying if entry_id not in pending]:
             self._metrics.add(DEAD_LETTERED, self._dying.pop(entry_id))
 
-    def settle_read(self) -> None:
-        """Everything pending was looked at, and what is in doubt was not among it: its ack happened."""
-        doubt, self.doubt = self.doubt, None
-        if doubt is not None:
-            self._commit(doubt.batch, b"1" * len(doubt.batch.ids))
-            self._assembler.forget(doubt.batch)
+    def group_made(self) -> None:
+        """Whatever was acked of the former group: the new one begins before it, and gives it again."""
+        self._unanswered = None
+
+    def forget(self) -> None:
+        """Another consumer had the stream meanwhile."""
+        self._unanswered = None
+        self._safe.clear()
+        self._assembler.forget_all()

@@ -40,6 +40,12 @@ def entry_key(entry_id: bytes) -> tuple[int, int]:
     return int(milliseconds), int(counter or 0)
 
 
+def just_before(entry_id: bytes) -> bytes:
+    """The highest id below an entry's."""
+    milliseconds, counter = entry_key(entry_id)
+    return b"%d-%d" % (milliseconds, counter - 1) if counter else b"%d-%d" % (milliseconds - 1, 2**64 - 1)
+
+
 def at_ms(entry_id: bytes) -> int:
     """When an entry was appended by the clock of the stream, milliseconds."""
     return int(entry_id[: entry_id.index(b"-")])

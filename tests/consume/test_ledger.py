@@ -1,4 +1,4 @@
-"""Loss accounting by the numbers of the entries: exact for whatever was deleted, rolled back or wiped."""
+"""The ledger: how far a consumer got, and exact losses, whatever was deleted, rolled back or wiped."""
 
 from dataclasses import dataclass, field
 
@@ -6,8 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from payflux.consume.sequence import Losses, SeqAudit
-from payflux.stream.deliveries import Delivery, entry_key
+from consumer_parts import Parts, good
+from payflux.consume.ledger import Losses, SeqAudit
+from payflux.stream.deliveries import Delivery, Ledger, entry_key
+from payflux.telemetry.metrics import PROCESSED, STREAM_LOST
+from payflux.testing import MemoryStream
 
 Seen = tuple[int, int]
 """Number and `lost_to` of an entry."""
@@ -62,17 +65,17 @@ def test_the_position_follows_every_entry() -> None:
     assert (audit.last_id, audit.last_seq) == (b"3-0", 2)
 
 
-def test_settling_keeps_the_position_and_counts_nothing_twice() -> None:
+def test_counting_keeps_the_position_and_counts_nothing_twice() -> None:
     """What was counted is gone, what was reported is remembered, and the original is untouched."""
     audit = SeqAudit(6)
     for delivery in deliveries(8, (1, 10)):
         audit.see(delivery)
-    settled = audit.settled()
+    counted = audit.counted()
     assert audit.losses() == (1, 2)
-    assert settled.losses() == (0, 0)
-    assert (settled.last_seq, settled.last_id, settled.reported) == (1, b"2-0", 10)
-    settled.see(Delivery(b"3-0", 2, b"{}", lost_to=10))
-    assert settled.losses() == (0, 0)
+    assert counted.losses() == (0, 0)
+    assert (counted.last_seq, counted.last_id, counted.reported) == (1, b"2-0", 10)
+    counted.see(Delivery(b"3-0", 2, b"{}", lost_to=10))
+    assert counted.losses() == (0, 0)
 
 
 @given(
@@ -87,7 +90,7 @@ def test_any_set_of_deleted_entries_is_counted_exactly(history: tuple[int, set[i
     left = deliveries(*(seq for seq in range(1, count + 1) if seq not in deleted))
     audit, trimmed = SeqAudit(), 0
     for start in range(0, len(left), batch):
-        audit = audit.settled()
+        audit = audit.counted()
         for delivery in left[start : start + batch]:
             audit.see(delivery)
         trimmed += audit.losses().trimmed
@@ -165,3 +168,87 @@ def test_every_history_is_accounted_for(history: list[tuple[str, int]]) -> None:
 def test_ids_are_ordered_as_the_stream_orders_them(ordered: list[bytes]) -> None:
     """By milliseconds, then by counter, both as numbers."""
     assert sorted(sorted(ordered), key=entry_key) == ordered
+
+
+async def test_a_ledger_is_noted_as_it_will_be_after_a_batch() -> None:
+    """Nothing of it is true before the ack has happened."""
+    one = Parts(MemoryStream())
+    found = [Delivery(b"%d-0" % at, at, good().data if at != 3 else b"{") for at in (1, 2, 3, 5)]
+    batch = one.assembler.batch(found, 0, (), redelivered=False)
+    audit = one.ledger.after(found)
+    assert one.ledger.noted_after(batch, audit) == Ledger("one", last_id=b"5-0", last_seq=5, left=(b"3-0",))
+    assert one.ledger.noted() == Ledger("one")
+    assert len(one.ledger.acked(batch, audit, b"101")) == 2
+    assert one.ledger.noted() == Ledger("one", last_id=b"5-0", last_seq=5, left=(b"3-0",))
+    assert one.count(STREAM_LOST, "trimmed") == 1
+    assert one.count(PROCESSED) == 2
+    assert one.ledger.known(found) == 4
+    silent = one.assembler.batch(found[:1], 1, (), redelivered=True)
+    one.ledger.acked(silent, one.ledger.after([]), b"1")
+    assert one.ledger.noted().settled == 1  # acked, and nothing of it is to be exported
+    one.ledger.buried(b"3-0")
+    assert not one.ledger.unacked
+
+
+def test_the_place_of_an_entry() -> None:
+    """Older or newer than the newest one seen, next to it or with something missing between."""
+    one = Parts(MemoryStream())
+    one.ledger.begin(Ledger("other", last_id=b"10-0", last_seq=7), fresh=True, former_settled=None)
+    ids = [Delivery(b"9-5", 6, b""), Delivery(b"10-0", 7, b""), Delivery(b"11-0", 8, b"")]
+    assert one.ledger.known(ids) == 2
+    assert [one.ledger.is_behind(delivery.id) for delivery in ids] == [False, False, True]
+    assert all(one.ledger.follows(delivery) for delivery in ids)
+    assert not one.ledger.follows(Delivery(b"12-0", 9, b""))
+    one.ledger.passed(b"9-9")
+    assert one.ledger.last_id == b"10-0"
+    one.ledger.passed(b"12-0")
+    assert one.ledger.last_id == b"12-0"
+
+
+@pytest.mark.parametrize(
+    ("owner", "fresh", "former_settled", "lost"),
+    [
+        ("other", True, None, 3),
+        ("other", True, 9, 3),
+        ("one", True, None, 3),
+        ("one", True, 9, 1),
+        ("one", False, 9, 3),
+    ],
+)
+def test_what_a_former_holder_acked_and_did_not_export(
+    owner: str, fresh: bool, former_settled: int | None, lost: int
+) -> None:
+    """Counted as lost; a former process of this node may have exported more than it could note."""
+    one = Parts(MemoryStream())
+    before = Ledger(owner, acked=10, settled=7, last_id=b"10-0", last_seq=10, left=(b"4-0",))
+    one.ledger.begin(before, fresh=fresh, former_settled=former_settled)
+    assert one.count(STREAM_LOST, "crash") == lost
+    assert (one.ledger.last_id, list(one.ledger.unacked)) == (b"10-0", [b"4-0"])
+
+
+def test_nobody_noted_where_the_group_is() -> None:
+    """Unknown until it is read, unless the group is made from the first entry on."""
+    one, other = Parts(MemoryStream()), Parts(MemoryStream())
+    for parts in (one, other):
+        parts.ledger.begin(Ledger(), fresh=True, former_settled=None)
+        assert not parts.ledger.begun
+    one.ledger.place(b"0-0", anew=True)
+    other.ledger.place(b"0-0", anew=False)
+    assert (one.ledger.begun, other.ledger.begun) == (True, False)
+    one.ledger.ended(3)
+    other.ledger.ended(3)
+    assert (one.count(STREAM_LOST, "trimmed"), other.count(STREAM_LOST, "trimmed")) == (3, 0)
+
+
+@pytest.mark.parametrize(
+    ("last_id", "anew", "kept"), [(b"9-0", True, True), (b"0-0", True, False), (b"8-0", False, True)]
+)
+def test_what_is_not_acked_is_forgotten_with_its_stream(last_id: bytes, anew: bool, kept: bool) -> None:
+    """A group made anew in the same stream gives it again; one in another stream can't."""
+    one = Parts(MemoryStream())
+    one.ledger.begin(Ledger("other", last_id=b"9-0", last_seq=9, left=(b"4-0",)), fresh=True, former_settled=None)
+    one.ledger.place(last_id, anew=anew)
+    assert one.ledger.last_id == last_id
+    assert bool(one.ledger.unacked) is kept
+    one.ledger.keep_pending(set())
+    assert not one.ledger.unacked
