@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import msgspec
 import pytest
 
-from floors import Floor, FloorMissing, floor_of, nginx_binary
-from load_generator import Load, Shape, off_schedule
-from promise import Counted, broken
-from report import verdict_rows
-from results_file import Measured, Result, Run
-from targets import TARGETS, Target, figure, judge, ratio
+from benchmarks.load.generator import Load, Shape, off_schedule
+from benchmarks.report.result import Measured, Result, Run
+from benchmarks.report.targets import TARGETS, Target, figure, judge, ratio
+from benchmarks.report.terminal import verdict_rows
+from benchmarks.servers.floors import Floor, FloorMissing, floor_of, nginx_binary
+from benchmarks.servers.promise import Counted, broken
 
 OCTETS = (150, 150)
 SHAPE = Shape(connections=4)

@@ -5,12 +5,12 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from figures import plots, write
-from floors import Floor
-from page import END, PAGE, PLOTS, parts, rewrite
-from plots import Axis, axis, bars, lines
-from results_file import Measured, Result, Run, read, save
-from targets import judge
+from benchmarks.report.figures import plots, write
+from benchmarks.report.page import END, PAGE, PLOTS, parts, rewrite
+from benchmarks.report.plots import Axis, axis, bars, lines
+from benchmarks.report.result import Measured, Result, Run, read, save
+from benchmarks.report.targets import judge
+from benchmarks.servers.floors import Floor
 
 SVG = "{http://www.w3.org/2000/svg}"
 MACHINE: dict[str, object] = {
@@ -117,7 +117,7 @@ def test_a_page_without_marks_is_refused() -> None:
 
 def test_a_result_is_kept_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Written and read again it is the same, floors, traces and verdicts included; plots lie beside it."""
-    monkeypatch.setattr("results_file.RESULTS", tmp_path)
+    monkeypatch.setattr("benchmarks.report.result.RESULTS", tmp_path)
     assert read(save(result(), "some-run")) == result()
     files = write(result(), tmp_path / "some-run")
     assert files == sorted(tmp_path.rglob("*.svg"), key=files.index)

@@ -13,11 +13,11 @@ import pytest
 import yaml
 
 from deploying import tool
-from monitoring import Monitor, Prometheus
 from nodes import Node
 from payflux.load.traffic import Incident, Traffic
 from queries import ROOT, RULES
 from real_parts import MakeNode
+from scripts.dashboards.prometheus import Monitor, Prometheus
 from servers import until
 
 ALERTMANAGER = ROOT / "deploy" / "alertmanager" / "alertmanager.yml"

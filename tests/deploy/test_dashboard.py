@@ -10,18 +10,18 @@ from xml.etree import ElementTree as ET
 import pytest
 import yaml
 
-import dashboard_images
-from dashboard import WIDTH, dashboard, text
-from dashboard_panels import CUTS, ROWS, Panel
 from deploying import tool
-from monitoring import Prometheus
 from nodes import event
 from payflux.operations.exposition import INFO, REDIS_GAUGES
 from payflux.telemetry.metrics import METRICS
 from queries import ROOT, objections
 from real_parts import MakeNode
+from scripts.dashboards import pictures
+from scripts.dashboards.grafana import WIDTH, dashboard, text
+from scripts.dashboards.panels import CUTS, ROWS, Panel
+from scripts.dashboards.prometheus import Prometheus
+from scripts.dashboards.svg_chart import Chart, scaled, ticks
 from servers import until
-from svg_chart import Chart, scaled, ticks
 
 GRAFANA = ROOT / "deploy" / "grafana"
 FILE = GRAFANA / "dashboards" / "payflux.json"
@@ -107,16 +107,16 @@ def test_a_real_prometheus_answers_every_query(make_node: MakeNode, directory: P
         silent = {
             panel.title
             for panel in PANELS
-            if not any(prometheus.instant(dashboard_images.asked(query.expr), time=str(end)) for query in panel.queries)
+            if not any(prometheus.instant(pictures.asked(query.expr), time=str(end)) for query in panel.queries)
         }
         assert silent == {"Lines not exported"}
-        dashboard_images.write(directory / "img", prometheus, end)
+        pictures.write(directory / "img", prometheus, end)
         assert {panel.title for panel in PANELS} <= words(directory / "img" / "dashboard.svg")
         assert "Risk score, by processor" in words(directory / "img" / "risk.svg")
 
 
 def test_the_pictures_show_every_panel() -> None:
-    """Those in the documentation have today's panels; `scripts/dashboard_images.py docs/img` draws them anew."""
+    """Those in the documentation have today's panels; `make pictures` draws them anew."""
     assert {panel.title for panel in PANELS} <= words(ROOT / "docs" / "img" / "dashboard.svg")
     assert "Risk score, by processor" in words(ROOT / "docs" / "img" / "risk.svg")
 

@@ -17,11 +17,11 @@ from typing import NamedTuple
 import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 
-from load_generator import KEY, Load, Shape, event_of, key_of
-from machine import cpu_seconds, rss_mib
+from benchmarks.load.generator import KEY, Load, Shape, event_of, key_of
+from benchmarks.machine import cpu_seconds, rss_mib
+from benchmarks.servers.promise import COUNTED, Counted, broken
+from benchmarks.servers.redis import APPENDS, COMMITS, Commands, Redis
 from payflux.load.sender import BATCH_PATH, SINGLE_PATH
-from promise import COUNTED, Counted, broken
-from redis_server import APPENDS, COMMITS, Commands, Redis
 
 START_SECONDS = 30.0
 DRAIN_SECONDS = 30.0

@@ -1,11 +1,11 @@
-"""The Grafana dashboard, written from code: `dashboard.py` prints it, `dashboard.py FILE` writes it."""
+"""The Grafana dashboard, written from code: run with a file it writes it, without one it prints it."""
 
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
-from dashboard_panels import JOB, ROWS, Panel
+from scripts.dashboards.panels import JOB, ROWS, Panel
 
 WIDTH = 24  # columns of Grafana's grid
 HEIGHTS = {"stat": 4, "graph": 8, "table": 8}

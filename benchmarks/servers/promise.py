@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from load_generator import Load, Shape, off_schedule
+from benchmarks.load.generator import Load, Shape, off_schedule
 
 COUNTED = ("accepted", "duplicates", "rejected", "lost", "exported")
 

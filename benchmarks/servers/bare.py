@@ -1,4 +1,4 @@
-"""A floor: PayFlux's HTTP server with a handler that answers 202 to everything. `bare_server.py PORT`."""
+"""A floor, started with a port: PayFlux's HTTP server with a handler that answers 202 to everything."""
 
 import asyncio
 import gc

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from results_file import Measured, Result, Verdict
+from benchmarks.report.result import Measured, Result, Verdict
 
 
 class Column(NamedTuple):

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from statistics import median
 from typing import NamedTuple
 
-from results_file import Measured, Run, Verdict
+from benchmarks.report.result import Measured, Run, Verdict
 
 DRAINED = ("single-64-2w", "ndjson-100-2w", "json-100-2w", "arriving", "soak")
 """Where it is judged how long the backlog stays after a load."""

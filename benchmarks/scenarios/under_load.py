@@ -8,14 +8,14 @@ from statistics import mean
 
 import msgspec
 
-from floors import Floor
-from load_generator import Load, Shape, fill, fill_pool
-from machine import cpu_seconds
-from node_under_test import DRAIN_SECONDS, Figures, Node, until
-from redis_server import COMMITS
-from results_file import Run
-from scenario import Scenario
-from servers_under_test import Servers
+from benchmarks.load.generator import Load, Shape, fill, fill_pool
+from benchmarks.machine import cpu_seconds
+from benchmarks.report.result import Run
+from benchmarks.scenarios.scenario import Scenario
+from benchmarks.servers.fleet import Servers
+from benchmarks.servers.floors import Floor
+from benchmarks.servers.node import DRAIN_SECONDS, Figures, Node, until
+from benchmarks.servers.redis import COMMITS
 
 CAPACITY_SECONDS = 2.0
 SAMPLE_SECONDS = 0.25

@@ -21,7 +21,7 @@ KEYS = "smoke-key-one-0123,smoke-key-two-4567"
 START_SECONDS = 30.0
 END_SECONDS = 35.0
 POLL_SECONDS = 0.02
-LOAD_CHECK = Path(__file__).with_name("smoke_load.sh")
+LOAD_CHECK = Path(__file__).parent.parent / "smoke_load.sh"
 
 
 class NodeFailed(Exception):

@@ -23,7 +23,7 @@ from payflux.redis.backlog import Durability
 from payflux.telemetry import metrics
 from payflux.terminal.operate import HINTS
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 PAGES = (
     *(ROOT / name for name in ("README.md", "RUNBOOK.md", "examples/README.md")),
     *sorted((ROOT / "docs").glob("*.md")),

@@ -1,7 +1,7 @@
 """Our own load generator, a process of its own: at a constant rate, or for machines without wrk.
 
-`own_load.py PLAN` (JSON, see `LoadGenerator.paced`) prints one line, a `Load`. The schedule is driven by a timer of the
-kernel (timerfd_create(2)), finer than the millisecond that event loops know.
+`python -m benchmarks.load.own PLAN` (JSON, see `LoadGenerator.paced`) prints one line, a `Load`. The schedule is driven
+by a timer of the kernel (timerfd_create(2)), finer than the millisecond that event loops know.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from collections.abc import Callable
 import msgspec
 import uvloop
 
-from load_generator import Load, Shape
+from benchmarks.load.generator import Load, Shape
 from payflux.load.generator import Pressure, Requests
 
 TICK_NANOSECONDS = 200_000

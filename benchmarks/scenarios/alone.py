@@ -11,18 +11,18 @@ from collections.abc import Iterator
 from math import exp
 from statistics import median
 
-from load_generator import KEY, event_of
-from node_under_test import Node, until
+from benchmarks.load.generator import KEY, event_of
+from benchmarks.report.result import Run
+from benchmarks.scenarios.scenario import Scenario
+from benchmarks.servers.fleet import Servers
+from benchmarks.servers.node import Node, until
+from benchmarks.servers.redis import Redis
 from payflux.errors import StreamUnavailable
 from payflux.event.decode import StoredEvent
 from payflux.load.latencies import Latencies
 from payflux.load.sender import SINGLE_PATH
 from payflux.redis.append import SCRIPT, RedisAppender
 from payflux.redis.link import parse_url
-from redis_server import Redis
-from results_file import Run
-from scenario import Scenario
-from servers_under_test import Servers
 
 IDLE_EVENTS = 200
 PAUSE_SECONDS = (0.005, 0.05)

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from plots import FLOOR, Point, bars, lines
-from results_file import Measured, Result
-from runs_alone import modelled
+from benchmarks.report.plots import FLOOR, Point, bars, lines
+from benchmarks.report.result import Measured, Result
+from benchmarks.scenarios.alone import modelled
 
 COST = (
     *("single-8", "single-64", "single-256", "single-64-2w", "pipelined", "duplicates-100", "aof-everysec"),

@@ -8,12 +8,12 @@ from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
 
-from floors import Floor, bare_server, measure_script, measure_xadd, nginx, nginx_binary
-from load_generator import LoadGenerator, Shape
-from machine import busy_seconds, cpu_seconds
-from node_under_test import Node, NodeFailed
-from redis_server import Redis
-from results_file import Run
+from benchmarks.load.generator import LoadGenerator, Shape
+from benchmarks.machine import busy_seconds, cpu_seconds
+from benchmarks.report.result import Run
+from benchmarks.servers.floors import Floor, bare_server, measure_script, measure_xadd, nginx, nginx_binary
+from benchmarks.servers.node import Node, NodeFailed
+from benchmarks.servers.redis import Redis
 
 Aof = str
 

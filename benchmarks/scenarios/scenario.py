@@ -2,7 +2,7 @@
 
 import msgspec
 
-from load_generator import Shape
+from benchmarks.load.generator import Shape
 
 
 class Scenario(msgspec.Struct, frozen=True, kw_only=True):
@@ -13,7 +13,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
         family: those that are shown together, by `x`.
         x: its place among them.
         title: for people.
-        kind: how it is measured, one of `KINDS` in `scenarios.py`.
+        kind: how it is measured, one of `KINDS` in `catalogue.py`.
         floors: what is measured beside it.
         shape: of the load.
         workers: ingest processes.

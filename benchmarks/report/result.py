@@ -5,9 +5,10 @@ from statistics import median
 
 import msgspec
 
-from floors import Floor
+from benchmarks.machine import ROOT
+from benchmarks.servers.floors import Floor
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = ROOT / "benchmarks" / "results"
 
 
 class Run(msgspec.Struct):

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import msgspec
 
-from load_generator import Load, LoadGenerator, Shape, event_of
-from machine import children, cpu_seconds
-from redis_server import Redis
+from benchmarks.load.generator import Load, LoadGenerator, Shape, event_of
+from benchmarks.machine import ROOT, children, cpu_seconds
+from benchmarks.servers.redis import Redis
 
 START_SECONDS = 10.0
 PIPELINE, CLIENTS = 64, 4
@@ -85,7 +85,7 @@ class WebServer:
 
     def __init__(self, name: str, command: list[str], port: int, pid: Callable[[int], int | None]) -> None:
         self.name, self.port = name, port
-        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT)
         deadline = time.monotonic() + START_SECONDS
         while not ((found := pid(self._process.pid)) and self._answers()):
             if self._process.poll() is not None or time.monotonic() > deadline:
@@ -157,7 +157,7 @@ def nginx_binary() -> str:
 def bare_server() -> WebServer:
     """PayFlux's own HTTP server with a handler that answers 202 and does nothing."""
     port = free_port()
-    command = [sys.executable, str(Path(__file__).with_name("bare_server.py")), str(port)]
+    command = [sys.executable, "-m", "benchmarks.servers.bare", str(port)]
     return WebServer("the bare HTTP server", command, port, lambda pid: pid)
 
 

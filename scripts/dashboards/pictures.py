@@ -1,7 +1,8 @@
 """Pictures of the dashboard: staged incidents, seen by a real Prometheus, each panel drawn from its queries' answers.
 
-`dashboard_images.py DIRECTORY` starts Valkey, a node and a Prometheus, sends eight minutes of `payflux simulate` with
-two incidents, stops the consumer for eight seconds, and writes dashboard.svg and risk.svg. Needs `prometheus`.
+`python -m scripts.dashboards.pictures DIRECTORY` starts Valkey, a node and a Prometheus, sends eight minutes of
+`payflux simulate` with two incidents, stops the consumer for eight seconds, and writes dashboard.svg and risk.svg.
+Needs `prometheus`.
 """
 
 import json
@@ -18,12 +19,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from dashboard import HEIGHTS, WIDTH
-from dashboard_panels import ROWS, Panel
-from monitoring import Prometheus
 from payflux.redis.embedded import EmbeddedServer
-from smoke import KEYS, Node
-from svg_chart import MUTED, Box, Chart, card, number, picture, scaled, table, text
+from scripts.dashboards.grafana import HEIGHTS, WIDTH
+from scripts.dashboards.panels import ROWS, Panel
+from scripts.dashboards.prometheus import Prometheus
+from scripts.dashboards.svg_chart import MUTED, Box, Chart, card, number, picture, scaled, table, text
+from scripts.smoke.run import KEYS, Node
 
 SECONDS = 480.0
 STEP = 4.0

@@ -12,27 +12,12 @@ from typing import Literal
 
 import msgspec
 
+from benchmarks.machine import ROOT
+from payflux.event.example import make_event
 from payflux.load.sender import BATCH_PATH, SINGLE_PATH, Form
 
 HERE = Path(__file__).parent
 KEY = "bench-key-0123456789"
-EVENT = {
-    "event_type": "payment_failed",
-    "event_timestamp": "2026-01-09T12:00:00Z",
-    "event_id": "@",
-    "merchant_id_hash": "abc123",
-    "payment_intent_id_hash": "xyz456",
-    "processor": "stripe",
-    "failure_category": "processor_timeout",
-    "retry_count": 0,
-    "geo_bucket": "US",
-    "amount_bucket": "50-200",
-    "system_source": "checkout_api",
-    "payment_method_bucket": "credit_card",
-    "channel": "web",
-    "retry_result": "failed",
-    "failure_origin": "processor",
-}
 EXAMPLE_ID = "550e8400-e29b-41d4-a716-446655440000"
 LONG = (
     *("merchant_id_hash", "payment_intent_id_hash", "failure_category", "amount_bucket", "system_source", "channel"),
@@ -109,7 +94,7 @@ def key_of(number: int) -> str:
 
 def event_of(shape: Shape, event_id: str = EXAMPLE_ID) -> str:
     """One event of a shape; `%` stands where the processor belongs when there are several."""
-    event: dict[str, object] = EVENT | {"event_id": event_id}
+    event = make_event(event_id=event_id)
     missing = shape.stored - len(msgspec.json.encode(event))
     for name in LONG:
         room = max(0, min(100 - len(str(event[name])), missing))
@@ -135,7 +120,7 @@ class LoadGenerator:
     def __init__(self, seconds: float, *, threads: int) -> None:
         self._wrk = shutil.which("wrk")
         self._seconds, self._threads = seconds, threads
-        self.name = f"wrk, {threads} thread(s)" if self._wrk else "own_load.py (wrk is not installed)"
+        self.name = f"wrk, {threads} thread(s)" if self._wrk else "our own generator (wrk is not installed)"
 
     def run(self, port: int, shape: Shape, seconds: float = 0.0) -> Load:
         """Keep connections busy: as many requests as are answered.
@@ -161,7 +146,7 @@ class LoadGenerator:
         seconds = max(1.0, round(seconds))  # wrk knows no less
         threads = min(self._threads, shape.connections)
         options = [f"-t{threads}", f"-c{shape.connections}", f"-d{seconds:.0f}s", "--timeout", "10s"]
-        command = [self._wrk, *options, "-s", str(HERE / "wrk_load.lua"), f"http://127.0.0.1:{port}", "--", *what]
+        command = [self._wrk, *options, "-s", str(HERE / "wrk.lua"), f"http://127.0.0.1:{port}", "--", *what]
         return _read(command, seconds)
 
     def paced(self, port: int, shape: Shape, rate: float, seconds: float) -> Load:
@@ -184,11 +169,11 @@ class LoadGenerator:
             "event": event_of(shape, "@"),
             "key": KEY,
         }
-        return _read([sys.executable, str(HERE / "own_load.py"), msgspec.json.encode(plan).decode()], seconds)
+        return _read([sys.executable, "-m", "benchmarks.load.own", msgspec.json.encode(plan).decode()], seconds)
 
 
 def _read(command: list[str], seconds: float) -> Load:
-    done = subprocess.run(command, capture_output=True, timeout=seconds + MORE_SECONDS, check=True)
+    done = subprocess.run(command, capture_output=True, timeout=seconds + MORE_SECONDS, check=True, cwd=ROOT)
     return msgspec.json.decode(done.stdout.splitlines()[-1], type=Load)
 
 

@@ -1,4 +1,4 @@
-"""Writes the figures of a kept result, and its plots, into docs/performance.md: `page.py benchmarks/results/NAME.json`.
+"""Writes the figures of a kept result, and its plots, into docs/performance.md: run with benchmarks/results/NAME.json.
 
 Only what stands between its marks is written; the words around it are people's.
 """
@@ -7,13 +7,13 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from figures import write
-from report import COLUMNS, FLOORS, cells, others, verdict_rows
-from results_file import RESULTS, Measured, Result, read
+from benchmarks.report.figures import write
+from benchmarks.report.result import RESULTS, Measured, Result, read
+from benchmarks.report.terminal import COLUMNS, FLOORS, cells, others, verdict_rows
 
 PAGE = RESULTS.parent.parent / "docs" / "performance.md"
 PLOTS = PAGE.parent / "img" / "performance"
-BEGIN, END = "<!-- {}: written by benchmarks/page.py from {} -->", "<!-- end of {} -->"
+BEGIN, END = "<!-- {}: written by benchmarks/report/page.py from {} -->", "<!-- end of {} -->"
 
 
 def rewrite(page: str, result: Result, name: str, plots: Sequence[str]) -> str:

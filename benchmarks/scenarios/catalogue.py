@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Iterator
 
-from load_generator import Shape
-from results_file import Run
-from runs import run_arriving, run_consumer, run_load, run_open_loop, run_soak
-from runs_alone import run_dedup_memory, run_idle, run_start
-from scenario import Scenario
-from servers_under_test import Servers
+from benchmarks.load.generator import Shape
+from benchmarks.report.result import Run
+from benchmarks.scenarios.alone import run_dedup_memory, run_idle, run_start
+from benchmarks.scenarios.scenario import Scenario
+from benchmarks.scenarios.under_load import run_arriving, run_consumer, run_load, run_open_loop, run_soak
+from benchmarks.servers.fleet import Servers
 
 KINDS: dict[str, Callable[[Servers, Scenario], Iterator[Run]]] = {
     "load": run_load,
