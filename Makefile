@@ -33,7 +33,7 @@ smoke: $(VENV)/.dev  ## send 10,000 events through a node of its own and prove t
 bench: $(VENV)/.dev  ## measure against the floors of the same machine; needs nginx and redis-benchmark
 	$(BIN)/python -m benchmarks.bench
 
-bench-full: $(VENV)/.dev  ## every scenario, most of an hour; results and plots in benchmarks/results
+bench-full: $(VENV)/.dev  ## every scenario, most of an hour; a summary in benchmarks/results, the rest in build/benchmarks
 	$(BIN)/python -m benchmarks.bench --full
 
 dashboard: $(VENV)/.dev  ## write the Grafana dashboard anew

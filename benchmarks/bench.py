@@ -22,7 +22,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from benchmarks.load.generator import GeneratorMissing
 from benchmarks.machine import describe, host_kind, open_files, supported
 from benchmarks.report.figures import write
-from benchmarks.report.result import RESULTS, Measured, Result, Run, save
+from benchmarks.report.result import Measured, Result, Run, save
+from benchmarks.report.summary import keep, summarised
 from benchmarks.report.targets import judge
 from benchmarks.report.terminal import show
 from benchmarks.scenarios.catalogue import KINDS, SCENARIOS
@@ -154,12 +155,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UNMEASURABLE as error:
         console.print(f"[red]cannot measure:[/] {error}")
         return 2
-    show(console, result)
+    summary = summarised(result)
+    show(console, summary)
     if options.extent != "quick" or options.name:
         kind = "" if options.extent == "full" else f"-{options.extent}"
         name = options.name or f"{result.date[:10]}-{host_kind()}{kind}"
-        print(f"kept in {save(result, name)}, with {len(write(result, RESULTS / name))} plots beside it")
-    return 0 if result.passed else 1
+        folder = save(result, name)
+        print(f"kept in {keep(summary, name)}; every round and {len(write(summary, folder))} plots are in {folder}")
+    return 0 if summary.passed else 1
 
 
 if __name__ == "__main__":

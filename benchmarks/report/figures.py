@@ -1,10 +1,10 @@
-"""The plots of a result."""
+"""The plots of a summary."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from benchmarks.report.plots import FLOOR, Point, bars, lines
-from benchmarks.report.result import Measured, Result
+from benchmarks.report.summary import Line, Summary
 from benchmarks.scenarios.alone import modelled
 
 COST = (
@@ -25,9 +25,9 @@ START = {"connections": 64.0, "stored": 447.0, "ignored": 447.0, "stream": 200_0
 """Where the usual load, `single-64`, lies among them."""
 
 
-def write(result: Result, folder: Path) -> list[Path]:
+def write(summary: Summary, folder: Path) -> list[Path]:
     """Write every plot there are figures for, instead of those that are there; returns the files."""
-    found = dict(plots(result))
+    found = dict(plots(summary))
     if found:
         folder.mkdir(parents=True, exist_ok=True)
     for former in folder.glob("*.svg"):
@@ -37,17 +37,17 @@ def write(result: Result, folder: Path) -> list[Path]:
     return [folder / f"{plot}.svg" for plot in found]
 
 
-def plots(result: Result) -> Iterator[tuple[str, str]]:
+def plots(summary: Summary) -> Iterator[tuple[str, str]]:
     """Each plot's name and SVG."""
-    by_name = {scenario.name: scenario for scenario in result.scenarios}
-    machine = result.machine
-    about = f"{machine['cpus']} x {machine['cpu']}, shared by load, node and Redis; {result.date[:10]}; medians"
+    by_name = {scenario.name: scenario for scenario in summary.scenarios}
+    machine = summary.about.machine
+    about = f"{machine['cpus']} x {machine['cpu']}, shared by load, node and Redis; {summary.about.date[:10]}; medians"
     for name, plot in PLOTS.items():
         if svg := plot(by_name, about):
             yield name, svg
 
 
-def _cost(found: dict[str, Measured], about: str) -> str:
+def _cost(found: dict[str, Line], about: str) -> str:
     rows = {name: parts for name in COST if name in found and (parts := _parts(found[name]))}
     reference = found.get("single-64") or found.get("single-64-2w")
     floors = {
@@ -62,13 +62,13 @@ def _cost(found: dict[str, Measured], about: str) -> str:
     return bars("CPU of an event, µs", about, rows, "µs of CPU per event") if rows else ""
 
 
-def _parts(scenario: Measured) -> dict[str, float]:
+def _parts(scenario: Line) -> dict[str, float]:
     """CPU of an event by who spends it."""
     sides = SIDES | {"redis_append_us": "Redis: append", "redis_consumer_us": "Redis: consumer"}
     return {label: value for name, label in sides.items() if (value := scenario.figure(name))}
 
 
-def _speed(found: dict[str, Measured], about: str) -> str:
+def _speed(found: dict[str, Line], about: str) -> str:
     rows = {
         name: {"events/s": value} for name in SPEED if name in found and (value := found[name].figure("per_second"))
     }
@@ -79,7 +79,7 @@ def _speed(found: dict[str, Measured], about: str) -> str:
     )
 
 
-def _sizes(found: dict[str, Measured], about: str) -> str:
+def _sizes(found: dict[str, Line], about: str) -> str:
     names = [name for name in ("single-64", "ndjson-10", "ndjson-100", "ndjson-1000") if name in found]
     curves = {
         label: [(found[name].x if name != "single-64" else 1.0, found[name].figure(figure) or 0.0) for name in names]
@@ -90,7 +90,7 @@ def _sizes(found: dict[str, Measured], about: str) -> str:
     return lines("Batches make events cheaper", about, curves, "events in a request", "µs of CPU per event", "x")
 
 
-def _latency(found: dict[str, Measured], about: str) -> str:
+def _latency(found: dict[str, Line], about: str) -> str:
     names = [name for name in ("open-25", "open-50", "open-75") if name in found]
     curves: dict[str, list[Point]] = {
         label: [(found[name].x, found[name].figure(figure) or 0.0) for name in names]
@@ -101,20 +101,20 @@ def _latency(found: dict[str, Measured], about: str) -> str:
     return lines("Latency at a constant rate", about, curves, "percent of what the node takes at most", "ms", "y")
 
 
-def _lag(found: dict[str, Measured], about: str) -> str:
+def _lag(found: dict[str, Line], about: str) -> str:
     if "arriving" not in found:
         return ""
-    trace = found["arriving"].runs[-1].trace
+    trace = found["arriving"].trace
     curve = list(zip(trace["x"], trace["lag"], strict=True))
     return lines(
         "Lag while 80,000 events/s arrive", about, {"events not read or not acked": curve}, "seconds", "events"
     )
 
 
-def _soak(found: dict[str, Measured], about: str) -> str:
+def _soak(found: dict[str, Line], about: str) -> str:
     if "soak" not in found:
         return ""
-    trace = found["soak"].runs[-1].trace
+    trace = found["soak"].trace
     minutes = [x / 60 for x in trace["x"]]
     curves = {name: list(zip(minutes, trace[key], strict=True)) for name, key in MEMORY.items()}
     return lines("Memory in a soak", about, curves, "minutes", "MiB")
@@ -123,19 +123,19 @@ def _soak(found: dict[str, Measured], about: str) -> str:
 MEMORY = {"the node, all processes": "node_mib", "Redis": "redis_mib"}
 
 
-def _dedup(found: dict[str, Measured], about: str) -> str:
+def _dedup(found: dict[str, Line], about: str) -> str:
     if "dedup-memory" not in found:
         return ""
-    run = found["dedup-memory"].runs[-1]
-    trace, a, b = run.trace, run.figures["per_id"], run.figures["per_bucket"]
+    line = found["dedup-memory"]
+    trace, a, b = line.trace, line.figures["per_id"], line.figures["per_bucket"]
     measured = [(x, size / x) for x, size in zip(trace["x"], trace["bytes"], strict=True)]
     ids = [50_000 * 1.12**step for step in range(68)]
     curves = {"measured": measured, "calculated (model)": [(x, modelled(x, a, b)) for x in ids]}
     return lines("Memory of a remembered id", about, curves, "ids remembered", "bytes per id", "x")
 
 
-def _scaling(family: str) -> Callable[[dict[str, Measured], str], str]:
-    def plot(found: dict[str, Measured], about: str) -> str:
+def _scaling(family: str) -> Callable[[dict[str, Line], str], str]:
+    def plot(found: dict[str, Line], about: str) -> str:
         members = [scenario for scenario in found.values() if scenario.family == family]
         places = {scenario.name: scenario.x for scenario in members}
         if members and "single-64" in found:
@@ -155,7 +155,7 @@ def _scaling(family: str) -> Callable[[dict[str, Measured], str], str]:
     return plot
 
 
-PLOTS: dict[str, Callable[[dict[str, Measured], str], str]] = {
+PLOTS: dict[str, Callable[[dict[str, Line], str], str]] = {
     "cost": _cost,
     "speed": _speed,
     "batch-size": _sizes,

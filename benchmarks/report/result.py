@@ -1,4 +1,4 @@
-"""What is kept of a benchmark: every figure of every round, as JSON."""
+"""The result of a benchmark: every figure of every round."""
 
 from pathlib import Path
 from statistics import median
@@ -8,7 +8,7 @@ import msgspec
 from benchmarks.machine import ROOT
 from benchmarks.servers.floors import Floor
 
-RESULTS = ROOT / "benchmarks" / "results"
+RAW = ROOT / "build" / "benchmarks"
 
 
 class Run(msgspec.Struct):
@@ -72,7 +72,7 @@ class Verdict(msgspec.Struct):
 
 
 class Result(msgspec.Struct):
-    """Everything there is to keep of a run."""
+    """Everything a run has found."""
 
     date: str
     machine: dict[str, object]
@@ -81,30 +81,10 @@ class Result(msgspec.Struct):
     scenarios: list[Measured]
     verdicts: list[Verdict]
 
-    @property
-    def wrong(self) -> list[str]:
-        """What broke the contract, and which floors are missing, each with its scenario and round."""
-        return [
-            f"{scenario.name}, round {number}: {text}"
-            for scenario in self.scenarios
-            for number, run in enumerate(scenario.runs, 1)
-            for text in (*run.wrong, *(f"no floor: {name}" for name in scenario.needs if name not in run.floors))
-        ] + [f"{scenario.name}: not measured" for scenario in self.scenarios if not scenario.runs]
-
-    @property
-    def passed(self) -> bool:
-        """Whether nothing is wrong and every target that was judged is met."""
-        return not self.wrong and all(verdict.ok is not False for verdict in self.verdicts)
-
 
 def save(result: Result, name: str) -> Path:
-    """Keep a result; one of the same name is replaced."""
-    RESULTS.mkdir(exist_ok=True)
-    file = RESULTS / f"{name}.json"
-    file.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=1) + b"\n")
-    return file
-
-
-def read(file: Path) -> Result:
-    """A result that was kept."""
-    return msgspec.json.decode(file.read_bytes(), type=Result)
+    """Write a result where nothing is kept for good; one of the same name is replaced. Returns its folder."""
+    folder = RAW / name
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "result.json").write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=1) + b"\n")
+    return folder

@@ -1,4 +1,4 @@
-"""A result for people: the table, the floors, the verdicts."""
+"""A summary for people: the table, the floors, the verdicts."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -6,7 +6,8 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.report.result import Measured, Result, Verdict
+from benchmarks.report.result import Verdict
+from benchmarks.report.summary import Line, Summary
 
 
 class Column(NamedTuple):
@@ -64,21 +65,20 @@ OTHERS = {
 CONTRACT = "every answer the expected one; accepted = numbered = in the stream = exported = lines"
 
 
-def show(console: Console, result: Result) -> None:
+def show(console: Console, summary: Summary) -> None:
     """Print a run."""
-    machine = result.machine
+    machine = summary.about.machine
     console.print(f"\n{machine['cpus']} x {machine['cpu']}, Linux {machine['kernel']}, Python {machine['python']}")
-    foreign = [run.foreign for scenario in result.scenarios for run in scenario.runs]
-    console.print(f"load by {result.generator}; CPUs kept busy by others: {max(foreign, default=0):.2f} at most")
-    console.print(figures_table(result.scenarios))
-    for table in (floors_table(result.scenarios), others_table(result.scenarios), verdict_table(result)):
+    console.print(f"load by {summary.about.generator}; CPUs kept busy by others: {summary.about.foreign:.2f} at most")
+    console.print(figures_table(summary.scenarios))
+    for table in (floors_table(summary.scenarios), others_table(summary.scenarios), verdict_table(summary)):
         if table.row_count:
             console.print(table)
-    for text in result.wrong:
+    for text in summary.wrong:
         console.print(f"[red]{text}[/]")
 
 
-def figures_table(scenarios: list[Measured]) -> Table:
+def figures_table(scenarios: list[Line]) -> Table:
     """What the loads cost, a row for each."""
     table = Table(title="the node: medians of the rounds; CPU in µs per event", title_justify="left")
     table.add_column("", no_wrap=True)
@@ -90,28 +90,27 @@ def figures_table(scenarios: list[Measured]) -> Table:
     return table
 
 
-def cells(scenario: Measured) -> list[str]:
+def cells(scenario: Line) -> list[str]:
     """The figures of a row; empty where there is none."""
     values = ((scenario.figure(column.figure), column.form) for column in COLUMNS)
     return ["" if value is None else format(value, form) for value, form in values]
 
 
-def floors_table(scenarios: list[Measured]) -> Table:
+def floors_table(scenarios: list[Line]) -> Table:
     """What the floors cost in the same rounds."""
     table = Table(title="the floors: CPU in µs per request or event, and how many a second", title_justify="left")
     table.add_column("beside")
     for name in FLOORS.values():
         table.add_column(name, justify="right")
     for scenario in scenarios:
-        found = [(scenario.floor(name), scenario.floor(name, "per_second")) for name in FLOORS]
-        if any(cpu is not None for cpu, _ in found):
-            table.add_row(
-                scenario.name, *("" if cpu is None else f"{cpu:.2f}  {speed or 0:>9,.0f}" for cpu, speed in found)
-            )
+        if scenario.floors:
+            found = (scenario.floors.get(name) for name in FLOORS)
+            cells = ("" if floor is None else f"{floor.cpu_us:.2f}  {floor.per_second:>9,.0f}" for floor in found)
+            table.add_row(scenario.name, *cells)
     return table
 
 
-def others_table(scenarios: list[Measured]) -> Table:
+def others_table(scenarios: list[Line]) -> Table:
     """What is measured otherwise."""
     table = Table("", "figure", "median", title="other figures", title_justify="left")
     for scenario in scenarios:
@@ -120,33 +119,33 @@ def others_table(scenarios: list[Measured]) -> Table:
     return table
 
 
-def others(scenario: Measured) -> Iterator[tuple[str, str]]:
+def others(scenario: Line) -> Iterator[tuple[str, str]]:
     """What of a scenario is in no column: what it is, and the median."""
     for name, label in OTHERS.items():
         if value := scenario.figure(name):  # 0 is a schedule that was none
             yield label, f"{value:,.2f}"
 
 
-def verdict_table(result: Result) -> Table:
+def verdict_table(summary: Summary) -> Table:
     """The targets."""
     table = Table("target", title="targets", title_justify="left")
     for heading in ("median", "range", "limit", "verdict"):
         table.add_column(heading, justify="right")
-    for row in verdict_rows(result):
+    for row in verdict_rows(summary):
         table.add_row(*row[:-1], {"PASS": "[green]PASS[/]", "FAIL": "[red]FAIL[/]"}.get(row[-1], row[-1]))
     return table
 
 
-def verdict_rows(result: Result) -> Iterator[tuple[str, str, str, str, str]]:
+def verdict_rows(summary: Summary) -> Iterator[tuple[str, str, str, str, str]]:
     """Each target: name, median, range, limit, verdict; the contract is the last one."""
-    for verdict in result.verdicts:
+    for verdict in summary.verdicts:
         limit = f"{'≥' if verdict.at_least else '≤'} {number(verdict.limit)}"
         if verdict.reason:
             yield verdict.name, verdict.reason, "", limit, "FAIL"
             continue
         spread = f"{number(verdict.least)} to {number(verdict.most)}"
         yield verdict.name, number(verdict.found), spread, limit, word(verdict)
-    yield CONTRACT, "", "", "", "FAIL" if result.wrong else "PASS"
+    yield CONTRACT, "", "", "", "FAIL" if summary.wrong else "PASS"
 
 
 def word(verdict: Verdict) -> str:

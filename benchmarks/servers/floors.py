@@ -49,7 +49,7 @@ http {{
 """
 
 
-class Floor(msgspec.Struct):
+class Floor(msgspec.Struct, omit_defaults=True):
     """What a floor took: CPU for each request or event in µs, and how many a second; latency where it has one."""
 
     cpu_us: float

@@ -15,15 +15,14 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from payflux.redis.embedded import EmbeddedServer
-from scripts.dashboards.grafana import HEIGHTS, WIDTH
 from scripts.dashboards.panels import ROWS, Panel
+from scripts.dashboards.plots import Plot, Points, graph, stat, table, whole
 from scripts.dashboards.prometheus import Prometheus
-from scripts.dashboards.svg_chart import MUTED, Box, Chart, card, number, picture, scaled, table, text
+from scripts.drawing import svg
 from scripts.smoke.run import KEYS, Node
 
 SECONDS = 480.0
@@ -33,7 +32,6 @@ SIMULATION = ("--rate", "30", "--seed", "7", "--incident", "retry_storm", "--inc
 KEY = KEYS.partition(",")[0]
 PAUSE_AT, PAUSE_SECONDS = 290.0, 8.0
 FAULTS_EVERY = 45.0
-COLUMN, LINE, GAP, MARGIN, ROW = 58.0, 32.0, 10.0, 24.0, 34.0
 
 
 def record(directory: Path, source: ExitStack) -> tuple[Prometheus, float]:
@@ -99,51 +97,26 @@ def named(legend: str, labels: dict[str, str]) -> str:
     return re.sub(r"\{\{(\w+)\}\}", lambda found: labels.get(found[1], ""), legend)
 
 
-def draw(panel: Panel, box: Box, source: Prometheus, end: float) -> Iterator[str]:
-    """A panel in a rectangle."""
-    inner = box.inset(0, 46, 0, 4)
-    yield from card(box, panel.title, panel.about if panel.kind == "graph" else "")
+def plot(panel: Panel, source: Prometheus, end: float) -> Plot:
+    """A panel as a plot of what its queries answer."""
     if panel.kind == "graph":
-        yield from chart(panel, source, end).draw(inner)
-        return
-    found = [series for query in panel.queries for series in source.instant(asked(query.expr), time=str(end))]
+        return graph(panel, series(panel, source, end), SECONDS / 60)
+    found = [one for query in panel.queries for one in source.instant(asked(query.expr), time=str(end))]
     if panel.kind == "table":
-        yield from table(inner, [series["metric"] for series in found])
-        return
-    value = float(found[0]["value"][1]) if found else 0.0
-    colour = [colour for least, colour in panel.steps if least is None or value >= least][-1]
-    yield from number(box.inset(10, 34, 10, 10), scaled(value, panel.unit), colour)
+        return table(panel, [one["metric"] for one in found])
+    return stat(panel, float(found[0]["value"][1]) if found else 0.0)
 
 
-def chart(panel: Panel, source: Prometheus, end: float) -> Chart:
-    """The answers to a panel's queries."""
+def series(panel: Panel, source: Prometheus, end: float) -> dict[str, Points]:
+    """Points by the names of their series, times in minutes since the start."""
     start = end - SECONDS
-    series = {
-        named(query.legend, found["metric"]): [(at, float(value)) for at, value in found["values"] if value != "NaN"]
+    return {
+        named(query.legend, found["metric"]): [
+            (round((at - start) / 60, 3), float(value)) for at, value in found["values"] if value != "NaN"
+        ]
         for query in panel.queries
         for found in source.span(asked(query.expr), start, end, STEP)
     }
-    return Chart(series, start, end, panel.unit, panel.stacked, panel.steps, panel.highest)
-
-
-def whole(source: Prometheus, end: float) -> str:
-    """The dashboard, laid out as Grafana does."""
-    parts: list[str] = []
-    y = MARGIN
-    for title, panels in ROWS.items():
-        parts.append(text(MARGIN, y + 18, title, size=15, style="font-weight='600'"))
-        y += ROW
-        left, height = 0, 0.0
-        for panel in panels:
-            if left + panel.width > WIDTH:
-                y, left, height = y + height, 0, 0.0
-            tall = HEIGHTS[panel.kind] * LINE * (0.7 if panel.kind == "stat" else 1)
-            box = Box(MARGIN + left * COLUMN, y, panel.width * COLUMN - GAP, tall - GAP)
-            parts += draw(panel, box, source, end)
-            left, height = left + panel.width, max(height, tall)
-        y += height
-    parts.append(text(MARGIN, y + 16, CAPTION, colour=MUTED))
-    return picture(2 * MARGIN + WIDTH * COLUMN - GAP, y + MARGIN + 10, parts)
 
 
 CAPTION = (
@@ -152,17 +125,12 @@ CAPTION = (
 )
 
 
-def risk(source: Prometheus, end: float) -> str:
-    """The panel of the risk scores alone."""
-    width, height = 960.0, 400.0
-    return picture(width, height, list(draw(ROWS["Risk"][0], Box(8, 8, width - 16, height - 16), source, end)))
-
-
 def write(directory: Path, source: Prometheus, end: float) -> None:
     """Both pictures as files."""
     directory.mkdir(parents=True, exist_ok=True)
-    (directory / "dashboard.svg").write_text(whole(source, end))
-    (directory / "risk.svg").write_text(risk(source, end))
+    plots = {row: [(panel, plot(panel, source, end)) for panel in panels] for row, panels in ROWS.items()}
+    (directory / "dashboard.svg").write_text(svg(whole(plots, CAPTION)))
+    (directory / "risk.svg").write_text(svg(plots["Risk"][0][1]))
 
 
 def main() -> None:

@@ -13,7 +13,8 @@ import pytest
 from benchmarks.bench import PRESETS, choose, measure, parse
 from benchmarks.load.generator import EXAMPLE_ID, KEY, Load, LoadGenerator, Shape, event_of, fill, store
 from benchmarks.machine import ROOT, cpu_seconds
-from benchmarks.report.result import RESULTS, Result, Run
+from benchmarks.report.result import Result, Run
+from benchmarks.report.summary import RESULTS, summarised
 from benchmarks.report.targets import TARGETS, judge
 from benchmarks.scenarios.alone import buckets, fit, layout, modelled, remember
 from benchmarks.scenarios.catalogue import KINDS, SCENARIOS
@@ -214,6 +215,6 @@ def test_a_scenario_that_goes_wrong_fails_the_run_and_stops_no_other(monkeypatch
 
     monkeypatch.setitem(KINDS, "start", fails)
     found = measure(cast("Servers", None), SCENARIOS["start"])
-    result = Result("", {}, {}, "", [found], judge([found]))
+    result = summarised(Result("", {}, {}, "", [found], judge([found])))
     assert result.wrong == ["start, round 2: failed: NodeFailed: it did not start"]
     assert not result.passed
