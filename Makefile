@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 $(shell $(BIN)/payflux --version >/dev/null 2>&1 || rm -f $(VENV)/.run $(VENV)/.dev)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check docs smoke bench bench-full dashboard site wheel lock clean
+.PHONY: help run test check docs smoke bench bench-full dashboard pictures site wheel lock clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,19 +25,22 @@ check: $(VENV)/.dev  ## formatting, lint, types, layers
 	$(BIN)/lint-imports --no-cache
 
 docs: $(VENV)/.dev  ## write the reference tables of the documentation from the declarations
-	$(BIN)/python scripts/docs.py
+	$(BIN)/python -m scripts.docs.tables
 
 smoke: $(VENV)/.dev  ## send 10,000 events through a node of its own and prove that each came out once
-	$(BIN)/python scripts/smoke.py
+	$(BIN)/python -m scripts.smoke.run
 
 bench: $(VENV)/.dev  ## measure against the floors of the same machine; needs nginx and redis-benchmark
-	$(BIN)/python benchmarks/bench.py
+	$(BIN)/python -m benchmarks.bench
 
-bench-full: $(VENV)/.dev  ## every scenario, most of an hour; results and plots in benchmarks/results
-	$(BIN)/python benchmarks/bench.py --full
+bench-full: $(VENV)/.dev  ## every scenario, most of an hour; a summary in benchmarks/results, the rest in build/benchmarks
+	$(BIN)/python -m benchmarks.bench --full
 
 dashboard: $(VENV)/.dev  ## write the Grafana dashboard anew
-	$(BIN)/python scripts/dashboard.py deploy/grafana/dashboards/payflux.json
+	$(BIN)/python -m scripts.dashboards.grafana deploy/grafana/dashboards/payflux.json
+
+pictures: $(VENV)/.dev  ## draw the pictures of the dashboard anew; needs prometheus, takes nine minutes
+	$(BIN)/python -m scripts.dashboards.pictures docs/img
 
 site: $(VENV)/.dev  ## build the documentation site into build/site
 	$(BIN)/mkdocs build --strict

@@ -19,19 +19,20 @@ import hiredis
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from figures import write
-from floors import FloorMissing
-from load_generator import GeneratorMissing
-from machine import describe, host_kind, open_files, supported
-from node_under_test import NodeFailed
+from benchmarks.load.generator import GeneratorMissing
+from benchmarks.machine import describe, host_kind, open_files, supported
+from benchmarks.report.figures import write
+from benchmarks.report.result import Measured, Result, Run, save
+from benchmarks.report.summary import keep, summarised
+from benchmarks.report.targets import judge
+from benchmarks.report.terminal import show
+from benchmarks.scenarios.catalogue import KINDS, SCENARIOS
+from benchmarks.scenarios.scenario import Scenario
+from benchmarks.servers.fleet import Servers
+from benchmarks.servers.floors import FloorMissing
+from benchmarks.servers.node import NodeFailed
+from benchmarks.servers.redis import RedisMissing
 from payflux.errors import SettingsError
-from redis_server import RedisMissing
-from report import show
-from results_file import RESULTS, Measured, Result, Run, save
-from scenario import Scenario
-from scenarios import KINDS, SCENARIOS
-from servers_under_test import Servers
-from targets import judge
 
 WIDTH = 150  # of the table in a pipe
 OPEN_FILES = 16_384
@@ -90,7 +91,7 @@ def measure(servers: Servers, scenario: Scenario) -> Measured:
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
-        prog="bench.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="benchmarks.bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     extent = parser.add_mutually_exclusive_group()
     extent.add_argument("--full", dest="extent", action="store_const", const="full", help="every scenario")
@@ -154,12 +155,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UNMEASURABLE as error:
         console.print(f"[red]cannot measure:[/] {error}")
         return 2
-    show(console, result)
+    summary = summarised(result)
+    show(console, summary)
     if options.extent != "quick" or options.name:
         kind = "" if options.extent == "full" else f"-{options.extent}"
         name = options.name or f"{result.date[:10]}-{host_kind()}{kind}"
-        print(f"kept in {save(result, name)}, with {len(write(result, RESULTS / name))} plots beside it")
-    return 0 if result.passed else 1
+        folder = save(result, name)
+        print(f"kept in {keep(summary, name)}; every round and {len(write(summary, folder))} plots are in {folder}")
+    return 0 if summary.passed else 1
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The producer client through an outage of the node, and what `send` costs its caller: `client_outage.py --help`.
+"""The producer client through an outage of the node, and what `send` costs its caller.
 
 A real node with an embedded Valkey is ended, stays away, and comes back, while two clients are given events at a steady
 rate: one with a spool, one with its memory alone. What arrived is counted by the node's own lines.
@@ -20,30 +20,22 @@ from statistics import median
 from types import TracebackType
 from typing import Any, Self
 
-from machine import host_kind
+from benchmarks.machine import host_kind
 from payflux.client import Client, Counts
+from payflux.event.example import make_event
 
 KEY = "bench-key-0123456789"
 TARGET_US = 10.0
 SETTLE_SECONDS = 60.0
 SPEED_EVENTS = 5000  # fewer than the queue holds
 PACED_RATE = 1000.0
+MADE_BY_THE_CLIENT = ("event_id", "event_timestamp")
 PERCENTILES = (("median", 0.5), ("p90", 0.9), ("p99", 0.99))
 
 
 def event() -> dict[str, Any]:
-    """An event as an application makes it; id and time are the client's work."""
-    return {
-        "event_type": "payment_failed",
-        "merchant_id_hash": "abc123",
-        "payment_intent_id_hash": "xyz456",
-        "processor": "stripe",
-        "failure_category": "processor_timeout",
-        "retry_count": 1,
-        "geo_bucket": "US",
-        "amount_bucket": "50-200",
-        "system_source": "checkout_api",
-    }
+    """An event as an application makes it."""
+    return {name: value for name, value in make_event().items() if name not in MADE_BY_THE_CLIENT}
 
 
 class Node:

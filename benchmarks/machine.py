@@ -8,6 +8,9 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+ROOT = Path(__file__).parent.parent
+"""Of the repository."""
+
 TICK = os.sysconf("SC_CLK_TCK")
 MODULES = ("httptools", "uvloop", "msgspec", "hiredis")
 
@@ -96,7 +99,7 @@ def _module_version(name: str) -> str:
 def _output(command: str | list[str]) -> str:
     words = command.split() if isinstance(command, str) else command
     try:
-        done = subprocess.run(words, capture_output=True, text=True, timeout=10, check=False, cwd=Path(__file__).parent)
+        done = subprocess.run(words, capture_output=True, text=True, timeout=10, check=False, cwd=ROOT)
     except OSError:
         return ""
     lines = (done.stdout or done.stderr).strip().splitlines()

@@ -20,8 +20,9 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from load_generator import Shape, event_of, key_of
-from machine import cpu_seconds, describe
+from benchmarks.load.generator import Shape, event_of, key_of
+from benchmarks.machine import cpu_seconds, describe
+from benchmarks.servers.redis import Redis
 from payflux.consume.line import Enricher, Scorable
 from payflux.event import decode as events
 from payflux.event.card_numbers import may_contain_pan
@@ -41,7 +42,6 @@ from payflux.redis.link import RedisLink, pack
 from payflux.risk.scorer import RiskScorer
 from payflux.stream.deliveries import Delivery
 from payflux.telemetry.metrics import Metrics, create_slab
-from redis_server import Redis
 
 EVENTS = 3000
 TOGETHER = 30  # events that arrive in one turn of the loop under 64 connections

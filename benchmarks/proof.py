@@ -1,4 +1,4 @@
-"""Proves a load: `proof.py` runs a node, loads it, asks Redis, and writes PROOF-load-test.md with a screenshot.
+"""Proves a load: runs a node, loads it, asks Redis, and writes PROOF-load-test.md with a screenshot.
 
 Everything shown is the output of the command above it. It fails, and writes nothing, when an event is missing anywhere:
 accepted, in the stream, read, acked and written as lines must be the same number, with nothing pending and no lag.
@@ -17,13 +17,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from floors import free_port
-from load_generator import KEY
-from machine import describe
-from node_under_test import until
+from benchmarks.load.generator import KEY
+from benchmarks.machine import ROOT, describe
+from benchmarks.servers.floors import free_port
+from benchmarks.servers.node import until
 from payflux.redis.embedded import server_binary
 
-ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "PROOF-load-test.md"
 PICTURE = ROOT / "docs" / "img" / "load-test.svg"
 START_SECONDS = 30.0

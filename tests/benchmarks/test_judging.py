@@ -5,12 +5,13 @@ from collections.abc import Sequence
 import msgspec
 import pytest
 
-from floors import Floor, FloorMissing, floor_of, nginx_binary
-from load_generator import Load, Shape, off_schedule
-from promise import Counted, broken
-from report import verdict_rows
-from results_file import Measured, Result, Run
-from targets import TARGETS, Target, figure, judge, ratio
+from benchmarks.load.generator import Load, Shape, off_schedule
+from benchmarks.report.result import Measured, Result, Run
+from benchmarks.report.summary import Summary, summarised
+from benchmarks.report.targets import TARGETS, Target, figure, judge, ratio
+from benchmarks.report.terminal import verdict_rows
+from benchmarks.servers.floors import Floor, FloorMissing, floor_of, nginx_binary
+from benchmarks.servers.promise import Counted, broken
 
 OCTETS = (150, 150)
 SHAPE = Shape(connections=4)
@@ -31,8 +32,8 @@ def run(ingest_us: float, **floors: float) -> Run:
     return Run({"ingest_us": ingest_us}, {name: Floor(cpu_us, 1.0) for name, cpu_us in floors.items()})
 
 
-def result(*scenarios: Measured, targets: Sequence[Target] = (CHEAP,)) -> Result:
-    return Result("2026-01-09T12:00:00Z", {}, {}, "wrk", list(scenarios), judge(scenarios, targets))
+def result(*scenarios: Measured, targets: Sequence[Target] = (CHEAP,)) -> Summary:
+    return summarised(Result("2026-01-09T12:00:00Z", {}, {}, "wrk", list(scenarios), judge(scenarios, targets)))
 
 
 def test_what_was_cut_at_the_end_may_have_been_stored() -> None:

@@ -1,18 +1,21 @@
-"""The benchmark's plots and page: made of the result, and of nothing else."""
+"""What the repository keeps of a benchmark, and the plots and the page that are made of it, and of nothing else."""
 
+import re
 from pathlib import Path
-from xml.etree import ElementTree as ET
 
+import msgspec
 import pytest
 
-from figures import plots, write
-from floors import Floor
-from page import END, PAGE, PLOTS, parts, rewrite
-from plots import Axis, axis, bars, lines
-from results_file import Measured, Result, Run, read, save
-from targets import judge
+from benchmarks.report.figures import plots, write
+from benchmarks.report.page import END, PAGE, PLOTS, parts, rewrite
+from benchmarks.report.plots import FLOOR, bars, lines
+from benchmarks.report.result import Measured, Result, Run, save
+from benchmarks.report.summary import RESULTS, SAMPLES, Summary, keep, read, summarised
+from benchmarks.report.targets import judge
+from benchmarks.servers.floors import Floor
+from pictures import texts
+from scripts.drawing import GREY, SERIES
 
-SVG = "{http://www.w3.org/2000/svg}"
 MACHINE: dict[str, object] = {
     "cpus": 2,
     "cpu": "A & B <C>",
@@ -29,7 +32,7 @@ def measured(name: str, family: str, x: float, **figures: float) -> Measured:
     return Measured(name, family, name, x, [], [Run(figures, floors)])
 
 
-def result() -> Result:
+def raw() -> Result:
     load = {"per_second": 40_000.0, "ingest_us": 12.0, "consumer_us": 5.0, "redis_us": 7.0, "node_mib": 100.0}
     load |= {"redis_append_us": 4.0, "redis_consumer_us": 2.0, "drain_ms": 12.0}
     late = {"p50_ms": 1.0, "p99_ms": 4.0, "p999_ms": 9.0}
@@ -53,8 +56,8 @@ def result() -> Result:
     return Result("2026-01-09T12:00:00Z", MACHINE, {"rounds": 1, "seconds": 2.0}, "wrk", scenarios, judge(scenarios))
 
 
-def texts(svg: str) -> list[str]:
-    return [element.text or "" for element in ET.fromstring(svg).iter(f"{SVG}text")]  # noqa: S314 - our own
+def result() -> Summary:
+    return summarised(raw())
 
 
 def test_every_plot_is_drawn_and_well_formed() -> None:
@@ -65,35 +68,46 @@ def test_every_plot_is_drawn_and_well_formed() -> None:
         assert "A & B <C>" in " ".join(texts(svg)), name
 
 
-def test_bars_are_as_long_as_their_figures() -> None:
-    """Twice as much is twice as long; a sum stands at the end."""
-    svg = bars("t", "a", {"one": {"x": 10.0, "y": 5.0}, "two": {"x": 20.0}}, "µs")
-    found = [float(e.get("width", 0)) for e in ET.fromstring(svg).iter(f"{SVG}rect") if e.get("class") != "page"]  # noqa: S314
-    assert found[0] * 2 == pytest.approx(found[2], abs=0.2)
-    assert found[1] * 2 == pytest.approx(found[0], abs=0.2)
-    assert {"15.0", "20.0"} <= set(texts(svg))
+def test_bars_say_what_they_are_and_how_much() -> None:
+    """A name at the start of each, the sum of its parts at the end, and a legend of the parts."""
+    svg = bars("t", "a", {"one": {"x": 10.0, "y": 5.5}, "two": {"x": 1234.0}}, "µs", ",.1f")
+    assert {"one", "two", "15.5", "1,234.0", "x", "y", "µs"} <= set(texts(svg))
 
 
-def test_points_lie_where_their_values_are() -> None:
-    """On a logarithmic axis equal ratios are equal steps; upwards is more."""
+def test_a_floor_is_grey_among_bars_and_curves() -> None:
+    """It is no cost of ours, and takes no colour from what is."""
+    for svg in (
+        bars("t", "a", {"one": {"ours": 1.0}, "two": {FLOOR: 1.0}}, "µs"),
+        lines("t", "a", {"floor: nginx": [(1.0, 1.0), (2.0, 2.0)], "ours": [(1.0, 3.0), (2.0, 4.0)]}, "x", "y"),
+    ):
+        assert GREY in svg
+        assert SERIES[0] in svg
+        assert SERIES[1] not in svg
+
+
+def test_equal_ratios_are_equal_steps_on_a_logarithmic_axis() -> None:
+    """Points lie where their values are."""
     svg = lines("t", "a", {"c": [(1.0, 0.0), (10.0, 5.0), (100.0, 10.0)]}, "x", "y", "x")
-    (line,) = ET.fromstring(svg).iter(f"{SVG}polyline")  # noqa: S314
-    (x0, y0), (x1, y1), (x2, y2) = (tuple(map(float, p.split(","))) for p in line.get("points", "").split())
+    curve = re.search(r'd="M([\d.]+),[\d.]+L([\d.]+),[\d.]+L([\d.]+),[\d.]+" stroke', svg)
+    assert curve is not None
+    x0, x1, x2 = map(float, curve.groups())
     assert x1 - x0 == pytest.approx(x2 - x1, abs=0.2)
-    assert y0 - y1 == pytest.approx(y1 - y2, abs=0.2)
-    assert y0 > y1 > y2
+    assert {"1", "10", "100"} <= set(texts(svg))
 
 
-@pytest.mark.parametrize("values", [[0.0], [3.0], [0.7, 12.0], [1.0, 151_234.0]])
-@pytest.mark.parametrize("log", [False, True])
-def test_an_axis_holds_its_values_and_has_round_ticks(values: list[float], log: bool) -> None:
-    """Whatever they are; a logarithmic one holds no zero."""
-    if log and 0.0 in values:
-        return
-    along = axis("a", values, log=log)
-    assert along.low <= min(values) <= max(values) <= along.high
-    assert 1 <= len(along.ticks()) <= 20
-    assert Axis("a", 0, 10, log=False).ticks() == [0, 2, 4, 6, 8, 10]
+def test_a_logarithmic_axis_ends_at_powers_of_ten() -> None:
+    """And has round numbers between them."""
+    svg = lines("t", "a", {"c": [(1.0, 2.0), (2.0, 40.0)]}, "x", "y", "y")
+    assert {"1", "2", "5", "10", "20", "50", "100"} <= set(texts(svg))
+
+
+def test_a_model_is_dashed_and_has_no_points() -> None:
+    """It was calculated, not measured."""
+    curve = [(1.0, 1.0), (2.0, 2.0)]
+    measured, model = (lines("t", "a", {name: curve}, "x", "y") for name in ("found", "found (model)"))
+    assert "stroke-dasharray" in model
+    assert "stroke-dasharray" not in measured.replace('stroke-dasharray="1,0"', "")
+    assert len(re.findall(r'fill="#3f76c4"', measured)) > len(re.findall(r'fill="#3f76c4"', model))
 
 
 def test_the_page_gets_figures_between_its_marks_and_keeps_its_words() -> None:
@@ -102,7 +116,7 @@ def test_the_page_gets_figures_between_its_marks_and_keeps_its_words() -> None:
     once = rewrite(page, result(), "some-run", ["cost"])
     assert rewrite(once, result(), "some-run", ["cost"]) == once
     assert "(img/performance/cost.svg)" in once
-    assert "benchmarks/results/some-run.json" in once
+    assert "benchmarks/results/some-run.jsonl" in once
     assert "| 40,000 |" in once
     assert "**Where each µs goes.**" in once
     for part in parts(result(), []):
@@ -115,22 +129,60 @@ def test_a_page_without_marks_is_refused() -> None:
         rewrite("# Nothing", result(), "some-run", [])
 
 
-def test_a_result_is_kept_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Written and read again it is the same, floors, traces and verdicts included; plots lie beside it."""
-    monkeypatch.setattr("results_file.RESULTS", tmp_path)
-    assert read(save(result(), "some-run")) == result()
-    files = write(result(), tmp_path / "some-run")
-    assert files == sorted(tmp_path.rglob("*.svg"), key=files.index)
+def test_a_summary_has_the_medians_of_the_rounds() -> None:
+    """And what was wrong in which of them, the floors that are missing included."""
+    runs = [Run({"x": value}, {"nginx": Floor(value, 10 * value)}, trace={"x": [value]}) for value in (1.0, 9.0, 3.0)]
+    runs[1].floors, runs[2].wrong = {}, ["lost"]
+    several = Measured("a", "b", "c", 7.0, ["nginx"], runs)
+    (line,) = summarised(Result("", {}, {}, "", [several], [])).scenarios
+    assert (line.figure("x"), line.floor("nginx"), line.floors["nginx"].per_second) == (3.0, 2.0, 20.0)
+    assert (line.figure("y"), line.floor("bare")) == (None, None)
+    assert line.wrong == ["round 2: no floor: nginx", "round 3: lost"]
+    assert line.trace == {"x": [3.0]}
+
+
+def test_what_was_sampled_is_thinned_and_keeps_its_ends() -> None:
+    """An hour of samples is no line."""
+    trace = {"x": [float(second) for second in range(3601)]}
+    (line,) = summarised(Result("", {}, {}, "", [Measured("a", "b", "c", 0, [], [Run({}, trace=trace)])], [])).scenarios
+    assert (len(line.trace["x"]), line.trace["x"][0], line.trace["x"][-1]) == (SAMPLES, 0, 3600)
+    assert line.trace["x"] == sorted(set(line.trace["x"]))
+
+
+def test_a_summary_is_kept_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line for each scenario and one for the run; read again it is the same, verdicts included."""
+    monkeypatch.setattr("benchmarks.report.summary.RESULTS", tmp_path)
+    file = keep(result(), "some-run")
+    assert len(file.read_text().splitlines()) == 1 + len(raw().scenarios)
+    assert read(file) == result()
+    assert read(file).verdicts
+
+
+def test_every_round_is_kept_outside_the_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In `build`, with the plots beside it; those of a former run are gone."""
+    monkeypatch.setattr("benchmarks.report.result.RAW", tmp_path)
+    folder = save(raw(), "some-run")
+    (folder / "former.svg").touch()
+    files = write(result(), folder)
+    assert msgspec.json.decode((folder / "result.json").read_bytes(), type=Result) == raw()
+    assert sorted(folder.glob("*.svg")) == sorted(files)
     assert len(files) == 8
 
 
+def test_results_in_the_repository_are_short_and_without_plots() -> None:
+    """A hundred lines in all; the plots are where the page shows them, once."""
+    files = [file for file in RESULTS.rglob("*") if file.is_file()]
+    assert sum(len(file.read_text().splitlines()) for file in files) <= 100
+    assert {file.suffix for file in files} <= {".jsonl", ".txt"}
+
+
 def test_the_page_shows_what_is_kept() -> None:
-    """The figures of docs/performance.md are those of the result it names."""
+    """Figures and plots of docs/performance.md are those of the result it names; `report/page.py` writes them."""
     page = PAGE.read_text()
-    for name in {line.rpartition("/")[2].split(".json")[0] for line in page.splitlines() if ".json -->" in line}:
-        file = PAGE.parent.parent / "benchmarks" / "results" / f"{name}.json"
-        assert file.exists()
-        pictures = sorted(plot.stem for plot in PLOTS.glob("*.svg"))
-        found = dict(plots(read(file)))
-        assert pictures == sorted(found)
-        assert rewrite(page, read(file), name, list(found)) == page
+    (name,) = {line.rpartition("/")[2].split(".jsonl")[0] for line in page.splitlines() if ".jsonl -->" in line}
+    summary = read(RESULTS / f"{name}.jsonl")
+    found = dict(plots(summary))
+    assert rewrite(page, summary, name, list(found)) == page
+    # Compared by their words: places depend on the fonts of the machine that drew them.
+    shown = {plot.stem: sorted(texts(plot.read_text())) for plot in PLOTS.glob("*.svg")}
+    assert shown == {plot: sorted(texts(svg)) for plot, svg in found.items()}

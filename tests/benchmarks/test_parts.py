@@ -1,6 +1,5 @@
 """What the benchmark measures with: CPU time, its load generators, the model of the marks, its table of scenarios."""
 
-import os
 import random
 import re
 import subprocess
@@ -11,26 +10,26 @@ from typing import cast
 
 import pytest
 
-from bench import PRESETS, choose, measure, parse
-from load_generator import EVENT, EXAMPLE_ID, KEY, Load, LoadGenerator, Shape, event_of, fill, store
-from machine import cpu_seconds
-from node_under_test import Node as NodeUnderTest
-from node_under_test import NodeFailed
+from benchmarks.bench import PRESETS, choose, measure, parse
+from benchmarks.load.generator import EXAMPLE_ID, KEY, Load, LoadGenerator, Shape, event_of, fill, store
+from benchmarks.machine import ROOT, cpu_seconds
+from benchmarks.report.result import Result, Run
+from benchmarks.report.summary import RESULTS, summarised
+from benchmarks.report.targets import TARGETS, judge
+from benchmarks.scenarios.alone import buckets, fit, layout, modelled, remember
+from benchmarks.scenarios.catalogue import KINDS, SCENARIOS
+from benchmarks.servers.fleet import Servers
+from benchmarks.servers.node import Node as NodeUnderTest
+from benchmarks.servers.node import NodeFailed
+from benchmarks.servers.redis import Commands, Redis
 from nodes import KEY as NODE_KEY
 from payflux.event.decode import decode_event
 from payflux.redis.append import mark_of
 from real_parts import MakeNode
-from redis_server import Commands, Redis
-from results_file import Result, Run
-from runs_alone import buckets, fit, layout, modelled, remember
-from scenarios import KINDS, SCENARIOS
 from servers import until
-from servers_under_test import Servers
-from targets import TARGETS, judge
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the benchmark needs /proc, which only Linux has")
 
-BENCHMARKS = Path(__file__).parent.parent.parent / "benchmarks"
 BUSY = "import time\nwhile time.process_time() < 0.2: pass\nprint(time.process_time(), flush=True)\ninput()"
 
 
@@ -193,20 +192,18 @@ async def test_ids_are_really_remembered(directory: Path) -> None:
 
 def test_the_bench_cannot_run_without_a_floor() -> None:
     """Where nginx is missing it says what to install, and exits with 2; no result is kept."""
-    before = sorted((BENCHMARKS / "results").iterdir())
-    command = [sys.executable, "-c", f"import shutil, sys; sys.path.insert(0, {str(BENCHMARKS)!r}); {WITHOUT}"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env={"PATH": os.environ["PATH"]})
+    before = sorted(RESULTS.iterdir())
+    command = [sys.executable, "-c", WITHOUT]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=ROOT)
     assert done.returncode == 2, done.stderr
     assert "nginx is not installed: apt-get install" in done.stdout
-    assert sorted((BENCHMARKS / "results").iterdir()) == before
+    assert sorted(RESULTS.iterdir()) == before
 
 
-WITHOUT = "shutil.which = lambda *_, **__: None; import bench; sys.exit(bench.main(['--quick']))"
-
-
-def test_the_example_is_the_contracts() -> None:
-    """Fifteen members, so that figures mean the same everywhere."""
-    assert len(EVENT) == 15
+WITHOUT = """import shutil, sys
+shutil.which = lambda *_, **__: None
+from benchmarks import bench
+sys.exit(bench.main(['--quick']))"""
 
 
 def test_a_scenario_that_goes_wrong_fails_the_run_and_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,6 +215,6 @@ def test_a_scenario_that_goes_wrong_fails_the_run_and_stops_no_other(monkeypatch
 
     monkeypatch.setitem(KINDS, "start", fails)
     found = measure(cast("Servers", None), SCENARIOS["start"])
-    result = Result("", {}, {}, "", [found], judge([found]))
+    result = summarised(Result("", {}, {}, "", [found], judge([found])))
     assert result.wrong == ["start, round 2: failed: NodeFailed: it did not start"]
     assert not result.passed

@@ -9,10 +9,10 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from benchmarks.machine import ROOT
+from benchmarks.proof import ProofFailed, agree
 from needs import program
-from proof import ProofFailed, agree
 
-PROOF = Path(__file__).parent.parent.parent / "benchmarks" / "proof.py"
 SAID = {
     "groups": "name\npayment_consumers\nconsumers\n1\npending\n0\nentries-read\n700\nlag\n0",
     "stream": "length\n700\n--\nentries-added\n700",
@@ -29,8 +29,8 @@ def test_a_load_is_proven(tmp_path: Path) -> None:
     """One short load: the page shows each command with its output, the numbers agree, the screenshot is a picture."""
     program("curl")
     shutil.which("valkey-cli") or program("redis-cli")
-    command = [sys.executable, str(PROOF), "--seconds", "0.5", "--into", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=110)
+    command = [sys.executable, "-m", "benchmarks.proof", "--seconds", "0.5", "--into", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=110, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     page = (tmp_path / "PROOF-load-test.md").read_text()
     accepted = re.search(r"^payflux_ingest_accepted_total (\d+)", page, re.MULTILINE)

@@ -20,11 +20,6 @@ from payflux.testing import MemoryStream
 from streams import wait_for
 
 
-def destroy_group(stream: MemoryStream) -> None:
-    """As an operator might."""
-    stream._store.group = None
-
-
 class Observed(Consumer):
     """A consumer that remembers the states it was in."""
 
@@ -131,7 +126,7 @@ async def test_a_group_that_vanished_is_read_with_care_from_the_oldest_entry_not
         await wait_for(lambda: one.count(PROCESSED) == 2)
         await wait_for(came_to(consumer, State.FOLLOW))
         one.enricher.fails = set()
-        destroy_group(one.stream)
+        one.stream.destroy_group()
         await put(one.stream, good())
         await wait_for(lambda: one.count(PROCESSED) == 4)
     assert await one.numbers() == [1, 3, 2, 4]
@@ -145,7 +140,7 @@ async def test_a_group_that_vanishes_with_a_reply_gives_everything_once() -> Non
     async with at_work(one) as consumer:
         await wait_for(came_to(consumer, *START))
         one.stream.deaf_to = {"commit"}
-        one.stream.on_deaf = lambda: destroy_group(one.stream)
+        one.stream.on_deaf = lambda: one.stream.destroy_group()
         await put(one.stream, good(), good())
         await wait_for(lambda: one.count(PROCESSED) == 2)
         one.stream.failure = StreamUnavailable("redis_down", "gone")
@@ -162,7 +157,7 @@ async def test_a_vanished_group_is_made_again_at_once() -> None:
     one = Parts(MemoryStream())
     async with at_work(one, now=one.clock) as consumer:
         await wait_for(came_to(consumer, *START))
-        destroy_group(one.stream)
+        one.stream.destroy_group()
         await put(one.stream, good())
         await wait_for(lambda: one.count(PROCESSED) == 1)
     assert one.count(GROUP_RECREATED) == 1

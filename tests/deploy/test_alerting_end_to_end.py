@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 import yaml
 
-from monitoring import Monitor, Prometheus
 from needs import program
 from nodes import Node
 from payflux.load.traffic import Incident, Traffic
 from queries import ROOT, RULES
 from real_parts import MakeNode
+from scripts.dashboards.prometheus import Monitor, Prometheus
 from servers import until
 
 ALERTMANAGER = ROOT / "deploy" / "alertmanager" / "alertmanager.yml"

@@ -2,26 +2,28 @@
 
 import json
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree as ET
 
 import pytest
 import yaml
 
-import dashboard_images
-from dashboard import WIDTH, dashboard, text
-from dashboard_panels import CUTS, ROWS, Panel
-from monitoring import Prometheus
 from needs import program
 from nodes import event
 from payflux.operations.exposition import INFO, REDIS_GAUGES
 from payflux.telemetry.metrics import METRICS
+from pictures import texts
 from queries import ROOT, objections
 from real_parts import MakeNode
+from scripts.dashboards import pictures
+from scripts.dashboards.grafana import WIDTH, dashboard, text
+from scripts.dashboards.panels import CUTS, ROWS, Panel
+from scripts.dashboards.plots import NAMED, graph, stat
+from scripts.dashboards.prometheus import Prometheus
+from scripts.drawing import svg
 from servers import until
-from svg_chart import Chart, scaled, ticks
 
 GRAFANA = ROOT / "deploy" / "grafana"
 FILE = GRAFANA / "dashboards" / "payflux.json"
@@ -30,9 +32,9 @@ UNSHOWN = {"export_reopened_total", "build_info"}
 PANELS = [panel for row in ROWS.values() for panel in row]
 
 
-def words(path: Path) -> set[str | None]:
-    """Every text of a picture, which must be well-formed."""
-    return {element.text for element in ET.fromstring(path.read_text()).iter()}  # noqa: S314 - drawn by us
+def words(path: Path) -> set[str]:
+    """Every text of a picture."""
+    return set(texts(path.read_text()))
 
 
 def overlaps(one: dict[str, int], other: dict[str, int]) -> bool:
@@ -108,46 +110,53 @@ def test_a_real_prometheus_answers_every_query(make_node: MakeNode, directory: P
         silent = {
             panel.title
             for panel in PANELS
-            if not any(prometheus.instant(dashboard_images.asked(query.expr), time=str(end)) for query in panel.queries)
+            if not any(prometheus.instant(pictures.asked(query.expr), time=str(end)) for query in panel.queries)
         }
         assert silent == {"Lines not exported"}
-        dashboard_images.write(directory / "img", prometheus, end)
+        pictures.write(directory / "img", prometheus, end)
         assert {panel.title for panel in PANELS} <= words(directory / "img" / "dashboard.svg")
         assert "Risk score, by processor" in words(directory / "img" / "risk.svg")
 
 
 def test_the_pictures_show_every_panel() -> None:
-    """Those in the documentation have today's panels; `scripts/dashboard_images.py docs/img` draws them anew."""
+    """Those in the documentation have today's panels; `make pictures` draws them anew."""
     assert {panel.title for panel in PANELS} <= words(ROOT / "docs" / "img" / "dashboard.svg")
     assert "Risk score, by processor" in words(ROOT / "docs" / "img" / "risk.svg")
 
 
-@pytest.mark.parametrize(
-    ("highest", "last"), [(0.0, 1.0), (1.0, 1.0), (0.31, 0.4), (83.2, 100.0), (5.0, 6.0), (1e-3, 1e-3)]
-)
-def test_scales_end_at_round_numbers_above_the_data(highest: float, last: float) -> None:
-    """Nothing is drawn beyond the last tick."""
-    assert ticks(highest)[-1] == pytest.approx(last)
-    assert highest <= ticks(highest)[-1] + 1e-12
+def panel_named(title: str) -> Panel:
+    """One of the dashboard's."""
+    return next(panel for panel in PANELS if panel.title == title)
+
+
+def test_a_picture_of_a_panel_has_its_bands_and_series() -> None:
+    """Thresholds by name, and a legend; where nothing was answered it says so."""
+    panel = panel_named("Risk score, by processor")
+    drawn = svg(graph(panel, {"stripe": [(0.0, 0.1), (8.0, 0.9)]}, 8))
+    assert {"stripe", "elevated from 0.3", "high from 0.6", "critical from 0.8", "8 min"} <= set(texts(drawn))
+    assert "none" not in texts(drawn)
+    assert "none" in texts(svg(graph(panel, {}, 8)))
+
+
+def test_a_picture_stacks_what_is_part_of_a_whole() -> None:
+    """The scale has room for the sum."""
+    panel = panel_named("Events accepted, by processor")
+    series = {"a": [(0.0, 100.0), (8.0, 200.0)], "b": [(0.0, 300.0), (8.0, 400.0)]}
+    assert "600" in texts(svg(graph(panel, series, 8)))
+    assert "600" not in texts(svg(graph(replace(panel, stacked=False), series, 8)))
 
 
 @pytest.mark.parametrize(
-    ("value", "unit", "shown"),
-    [
-        (0.5, "percentunit", "50 %"),
-        (0.0021, "s", "2.1 ms"),
-        (2.5, "s", "2.5 s"),
-        (20_000, "short", "20 k"),
-        (1, "bytes", "1 B"),
-    ],
+    ("title", "value", "shown"), [("Time to answer", 0.0021, "2 ms"), ("Failure rate, by processor", 0.5, "40%")]
 )
-def test_numbers_carry_their_units(value: float, unit: str, shown: str) -> None:
+def test_numbers_carry_their_units(title: str, value: float, shown: str) -> None:
     """As a person would write them."""
-    assert scaled(value, unit) == shown
+    assert shown in texts(svg(graph(panel_named(title), {"a": [(0.0, 0.0), (8.0, value)]}, 8)))
 
 
-def test_stacked_series_lie_on_each_other() -> None:
-    """The scale has room for their sum."""
-    series = {"a": [(0.0, 1.0), (60.0, 2.0)], "b": [(0.0, 3.0), (60.0, 4.0)]}
-    assert Chart(series, 0, 60, stacked=True)._top() == 6.0
-    assert Chart(series, 0, 60)._top() == 4.0
+@pytest.mark.parametrize(("value", "colour"), [(0.1, "green"), (0.3, "yellow"), (0.7, "orange"), (1, "red")])
+def test_a_number_has_the_colour_of_its_threshold(value: float, colour: str) -> None:
+    """The highest that it reaches."""
+    drawn = svg(stat(panel_named("Highest risk"), value))
+    assert f"{value:g}" in texts(drawn)
+    assert [name for name, code in NAMED.items() if f'fill="{code}"' in drawn] == [colour]

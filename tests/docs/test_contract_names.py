@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from docs import INFO_LABELS, every_command, exit_codes_of, options
 from needs import program
 from nodes import KEY, Node, event
 from operator_commands import environ, payflux
@@ -18,6 +17,7 @@ from payflux.node.child import SETTINGS
 from payflux.operations.exposition import INFO, REDIS_GAUGES
 from payflux.telemetry.metrics import CATEGORIES, EVENT_TYPES, METRICS, PROCESSORS
 from real_parts import MakeNode
+from scripts.docs.tables import INFO_LABELS, every_command, exit_codes_of, options
 from servers import Server, until
 
 PATHS = """

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-import docs
 from payflux.event.decode import ADDITIVE_FIELDS, EVENT_FIELDS
 from payflux.event.rules import CODES
 from payflux.http.messages import Request, problem
@@ -28,8 +27,9 @@ from payflux.telemetry.metrics import (
     REJECT_REASONS,
 )
 from payflux.terminal.operate import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
+from scripts.docs import tables
 
-TEXTS = {page: page.read_text() for page in docs.PAGES}
+TEXTS = {page: page.read_text() for page in tables.PAGES}
 EVERYTHING = "\n".join(TEXTS.values())
 CODE = re.compile(r"```\w*\n(.*?)```|`([^`\n]+)`", re.DOTALL)
 VARIABLE = re.compile(r"\bPAYFLUX_[A-Z_]*[A-Z]\b")
@@ -41,7 +41,7 @@ MISSPELT = {"PAYFLUX_STREAM_MAXLENGTH"}
 
 def page(name: str) -> str:
     """The text of a page of docs/."""
-    return TEXTS[docs.ROOT / "docs" / name]
+    return TEXTS[tables.ROOT / "docs" / name]
 
 
 def spans() -> Iterator[str]:
@@ -51,16 +51,16 @@ def spans() -> Iterator[str]:
             yield block or span
 
 
-@pytest.mark.parametrize("path", docs.PAGES, ids=lambda path: str(path.relative_to(docs.ROOT)))
+@pytest.mark.parametrize("path", tables.PAGES, ids=lambda path: str(path.relative_to(tables.ROOT)))
 def test_tables_are_fresh(path: Path) -> None:
     """Each generated table is what the declarations say today; `make docs` writes it."""
-    assert docs.rendered(TEXTS[path]) == TEXTS[path], "stale: run `make docs`"
+    assert tables.rendered(TEXTS[path]) == TEXTS[path], "stale: run `make docs`"
 
 
 def test_every_table_is_in_a_page() -> None:
     """No table is generated for nobody, and no marker is left half."""
-    assert set(re.findall(r"<!-- begin: (\S+) -->", EVERYTHING)) == set(docs.TABLES)
-    assert EVERYTHING.count("<!-- begin: ") == EVERYTHING.count("<!-- end: ") == len(docs.BLOCK.findall(EVERYTHING))
+    assert set(re.findall(r"<!-- begin: (\S+) -->", EVERYTHING)) == set(tables.TABLES)
+    assert EVERYTHING.count("<!-- begin: ") == EVERYTHING.count("<!-- end: ") == len(tables.BLOCK.findall(EVERYTHING))
 
 
 DECLARED = {
@@ -70,8 +70,8 @@ DECLARED = {
         *(*REJECT_REASONS, *DENIED_REASONS, *EXPORT_REASONS, *LOST_REASONS, *DLQ_REASONS),
     ],
     "errors.md": [*CODES, *UNCONFIRMED, *UNREADY, "not_found", "method_not_allowed", "too_many_connections"],
-    "events.md": [*(f"{method} {path}" for method, path, _ in docs._operations()), *EVENT_FIELDS, *ADDITIVE_FIELDS],
-    "commands.md": [f"payflux {words}" for words in docs.every_command()],
+    "events.md": [*(f"{method} {path}" for method, path, _ in tables._operations()), *EVENT_FIELDS, *ADDITIVE_FIELDS],
+    "commands.md": [f"payflux {words}" for words in tables.every_command()],
     "operations.md": [*DLQ_REASONS],
     "risk.md": [*LIMITS, *BANDS, "nominal_behavior", "insufficient_data"],
 }
@@ -86,14 +86,16 @@ def test_everything_declared_is_documented(name: str) -> None:
 
 def test_every_status_and_code_of_the_api_is_documented() -> None:
     """Each pair that the OpenAPI document knows is a row of the page of errors."""
-    for status, code, _, _ in docs._problems():
+    for status, code, _, _ in tables._problems():
         assert f"| `{status}` | `{code}` |" in page("errors.md")
 
 
 def test_what_is_said_of_unknown_paths_and_methods_is_what_is_answered() -> None:
     """The two errors that belong to no path of the OpenAPI document."""
     router = Router({"/here": {"GET": Answer(alive)}})
-    for (status, code, _), request in zip(docs.UNROUTED, (Request("GET", "/x"), Request("PUT", "/here")), strict=True):
+    for (status, code, _), request in zip(
+        tables.UNROUTED, (Request("GET", "/x"), Request("PUT", "/here")), strict=True
+    ):
         answer = router.admit(request)
         assert answer is not None
         assert (answer.status, json.loads(answer.body)["code"]) == (status, code)
@@ -102,7 +104,7 @@ def test_what_is_said_of_unknown_paths_and_methods_is_what_is_answered() -> None
 
 def test_exit_codes_are_documented() -> None:
     """Every command says what its codes mean, 0 and 2 among them, and all codes there are have a meaning."""
-    known = {words: docs.exit_codes_of(command) for words, command in docs.every_command().items()}
+    known = {words: tables.exit_codes_of(command) for words, command in tables.every_command().items()}
     assert all({0, EXIT_USAGE} <= set(codes) for codes in known.values()), known
     numbers = {number for codes in known.values() for number in codes}
     assert numbers == {0, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED}
@@ -112,11 +114,11 @@ def test_exit_codes_are_documented() -> None:
 
 def test_every_option_is_documented() -> None:
     """In the section of its command, with a word about it."""
-    for words, command in docs.every_command().items():
+    for words, command in tables.every_command().items():
         _, _, section = page("commands.md").partition(f"### `payflux {words}`\n")
         section = section.partition("\n### ")[0]
-        assert docs.about(command).partition("\n")[0] in section
-        for option in docs.options(command):
+        assert tables.about(command).partition("\n")[0] in section
+        for option in tables.options(command):
             assert re.search(rf"^\| `{re.escape(option.names[0])}[` ].* \| \w", section, re.MULTILINE), option.names
 
 
@@ -144,7 +146,7 @@ def invocations() -> Iterator[list[str]]:
 
 def test_no_command_and_no_option_is_invented() -> None:
     """Every command that a page names exists, and takes the options it is shown with."""
-    known = docs.every_command()
+    known = tables.every_command()
     groups = {words.split()[0] for words in known}
     asked = 0
     for words in invocations():
@@ -154,13 +156,13 @@ def test_no_command_and_no_option_is_invented() -> None:
         name = " ".join(words[:2]) if " ".join(words[:2]) in known else words[0].rstrip(",")
         assert name in known or name in groups, words
         given = {word.partition("=")[0] for word in words if word.startswith("--")}
-        takes = {option.names[0] for option in docs.options(known[name])} if name in known else set()
+        takes = {option.names[0] for option in tables.options(known[name])} if name in known else set()
         assert given <= takes | {"--help", "--yes", "--all"}, words
         asked += 1
     assert asked > 40
 
 
-@pytest.mark.parametrize("path", docs.PAGES, ids=lambda path: str(path.relative_to(docs.ROOT)))
+@pytest.mark.parametrize("path", tables.PAGES, ids=lambda path: str(path.relative_to(tables.ROOT)))
 def test_links_lead_somewhere(path: Path) -> None:
     """To files that exist, and to headings that they have."""
     for target in LINK.findall(TEXTS[path]):

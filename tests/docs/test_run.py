@@ -13,16 +13,16 @@ from typing import NamedTuple
 
 import pytest
 
-import docs
 from needs import program
 from nodes import KEY
 from real_parts import MakeNode
+from scripts.docs import tables
 
 BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 SHOWS = re.compile(r"^(.*?)\s*# → (.+)$")
 MARK = "@@ command {} @@"
 SECONDS = 90
-PAGES = [path for path in docs.PAGES if BLOCK.search(path.read_text())]
+PAGES = [path for path in tables.PAGES if BLOCK.search(path.read_text())]
 ALONE = {"quickstart.md"}
 """Pages that start a node themselves."""
 
@@ -92,7 +92,7 @@ def run(script: str, directory: Path, environ: dict[str, str]) -> str:
             os.killpg(process.pid, signal.SIGKILL)
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(docs.ROOT)))
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(tables.ROOT)))
 def test_every_runnable_block_runs_and_shows_what_it_says(path: Path, make_node: MakeNode, directory: Path) -> None:
     """No command of the page fails, and each one's output holds what stands behind its arrow."""
     program("curl")

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from deploying import ROOT, run
-from site_pages import ordered
+from scripts.docs.site_pages import ordered
 
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
@@ -36,8 +36,9 @@ def copied(directory: Path) -> Path:
     """A copy of what the site is built from."""
     shutil.copytree(DOCS, directory / "docs")
     shutil.copy(ROOT / "mkdocs.yml", directory)
-    (directory / "scripts").mkdir()
-    shutil.copy(ROOT / "scripts" / "site_pages.py", directory / "scripts")
+    hook = Path("scripts", "docs", "site_pages.py")
+    (directory / hook).parent.mkdir(parents=True)
+    shutil.copy(ROOT / hook, directory / hook)
     return directory
 
 

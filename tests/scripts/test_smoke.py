@@ -14,14 +14,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import smoke_load
 from payflux.errors import InvalidEvent
 from payflux.event.decode import ADDITIVE_FIELDS, EVENT_FIELDS, decode_event
 from payflux.load.sender import Attempt
-from smoke_load import Finding, Plan, Samples
+from scripts.smoke import load_check
+from scripts.smoke.load_check import Finding, Plan, Samples
 from toy_node import KEYS, toy_node
 
-SCRIPT = Path(smoke_load.__file__).with_name("smoke_load.sh")
+SCRIPT = Path(load_check.__file__).parent.parent / "smoke_load.sh"
 EVENTS = 200
 START = 1_767_960_000.0
 ZERO = (
@@ -41,20 +41,20 @@ class History(NamedTuple):
     def failed(self) -> set[str]:
         """The names of the checks that fail."""
         before: Samples = samples({"ingest_accepted_total": 7, "stream_lost_total": 3})
-        after = samples({name: value + smoke_load.total(before, name) for name, value in self.metrics.items()})
+        after = samples({name: value + load_check.total(before, name) for name, value in self.metrics.items()})
         return {
             finding.name
             for finding in (
-                *smoke_load.check_answers(self.plan.expected, self.plan.invalid, self.attempts),
-                *smoke_load.check_lines(self.plan.expected, self.attempts, b"".join(self.lines)),
-                *smoke_load.check_metrics(self.attempts, before, after, ["file"]),
+                *load_check.check_answers(self.plan.expected, self.plan.invalid, self.attempts),
+                *load_check.check_lines(self.plan.expected, self.attempts, b"".join(self.lines)),
+                *load_check.check_metrics(self.attempts, before, after, ["file"]),
             )
             if not finding.ok
         }
 
 
 def samples(metrics: dict[str, float]) -> Samples:
-    return smoke_load.samples_of("".join(f"payflux_{name} {value}\n" for name, value in metrics.items()))
+    return load_check.samples_of("".join(f"payflux_{name} {value}\n" for name, value in metrics.items()))
 
 
 def good_history(seed: int = 1, events: int = EVENTS) -> History:
@@ -66,7 +66,7 @@ def good_history(seed: int = 1, events: int = EVENTS) -> History:
 @lru_cache(maxsize=4)
 def told(seed: int, events: int) -> History:
     """A good history as the contract tells it."""
-    plan = smoke_load.plan(seed, START, events)
+    plan = load_check.plan(seed, START, events)
     attempts: list[Attempt] = []
     lines: dict[str, bytes] = {}
     for number, (_, items) in enumerate(plan.jobs):
@@ -196,9 +196,9 @@ def test_each_enabled_destination_is_compared() -> None:
     """With both destinations enabled, both must have taken every line; with none, nothing is proved."""
     history = good_history(events=92)
     after = samples(history.metrics)
-    both = list(smoke_load.check_metrics(history.attempts, {}, after, ["file", "stdout"]))
+    both = list(load_check.check_metrics(history.attempts, {}, after, ["file", "stdout"]))
     assert [finding.name for finding in both if not finding.ok] == ["events_exported_total{stdout}"]
-    none = list(smoke_load.check_metrics(history.attempts, {}, after, []))
+    none = list(load_check.check_metrics(history.attempts, {}, after, []))
     assert [finding.name for finding in none if not finding.ok] == ["destinations enabled"]
 
 
@@ -226,7 +226,7 @@ def test_a_fault_in_the_answers_is_found(fault: str) -> None:
     """Each way in which answers can be wrong fails the check of the answers alone."""
     history = good_history()
     ANSWER_FAULTS[fault](history)
-    findings = smoke_load.check_answers(history.plan.expected, history.plan.invalid, history.attempts)
+    findings = load_check.check_answers(history.plan.expected, history.plan.invalid, history.attempts)
     assert [finding.name for finding in findings if not finding.ok]
 
 
@@ -259,7 +259,7 @@ def test_lines_of_others_and_log_lines_are_ignored() -> None:
 
 def test_the_plan_is_what_the_help_says() -> None:
     """Half single and half in batches of a hundred, about five percent duplicates and three percent invalid."""
-    plan = smoke_load.plan(1, START, 9200)
+    plan = load_check.plan(1, START, 9200)
     forms = Counter(form for form, items in plan.jobs for _ in items)
     assert forms == {"single": 5000, "array": 2500, "ndjson": 2500}
     assert {len(items) for form, items in plan.jobs if form != "single"} == {100}
@@ -322,16 +322,16 @@ async def test_two_runs_do_not_disturb_each_other(tmp_path: Path) -> None:
     """A second run with the same seed sends new events, and ignores the lines of the first."""
     lines = tmp_path / "lines"
     async with toy_node(lines) as node:
-        options = smoke_load._options([node.url, KEYS[0], str(lines), *QUICK])
+        options = load_check._options([node.url, KEYS[0], str(lines), *QUICK])
         for _ in range(2):
-            assert [finding for finding in await smoke_load.run(options) if not finding.ok] == []
+            assert [finding for finding in await load_check.run(options) if not finding.ok] == []
         assert len(node.marks) == 2 * EVENTS
 
 
 async def failed_of(lines: Path, *faults: str) -> list[Finding]:
     async with toy_node(lines, *faults) as node:
-        options = smoke_load._options([node.url, ",".join(KEYS), str(lines), *QUICK])
-        return [finding for finding in await smoke_load.run(options) if not finding.ok]
+        options = load_check._options([node.url, ",".join(KEYS), str(lines), *QUICK])
+        return [finding for finding in await load_check.run(options) if not finding.ok]
 
 
 @pytest.mark.parametrize(

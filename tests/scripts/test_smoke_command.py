@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-import smoke
 from real_parts import binary_or_skip
+from scripts.smoke import run as smoke
 
 SCRIPT = Path(smoke.__file__)
 

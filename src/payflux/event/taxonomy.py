@@ -1,8 +1,8 @@
 """Why a payment failed: its category, what a retry could do, who caused it, whether it counts against the processor.
 
-Three things say so, and the first that does is believed: words in `failure_category`, the network's response code, vague
-words in `failure_category` (`declined`). `failure_words.tsv` and `response_codes.tsv` hold the words and the codes, each
-row with its source.
+Three things say so, and the first that does is believed: words in `failure_category`, the network's response code,
+vague words in `failure_category` (`declined`). `failure_words.tsv` and `response_codes.tsv` hold the words and the
+codes, each row with its source.
 """
 
 import re

@@ -1,0 +1,283 @@
+"""Write the reference tables of README and docs/ from the declarations in the code: `make docs`.
+
+A table stands between `<!-- begin: NAME -->` and `<!-- end: NAME -->`; everything outside is written by hand.
+"""
+
+import inspect
+import re
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from cyclopts import App
+from cyclopts.argument import Argument
+
+from payflux.cli import COMMANDS, app
+from payflux.event import outcome, taxonomy
+from payflux.event.rules import CODES, REQUIRED
+from payflux.node.child import SETTINGS
+from payflux.operations import openapi
+from payflux.operations.exposition import INFO, REDIS_GAUGES
+from payflux.redis.monitor import Durability
+from payflux.telemetry import metrics
+from payflux.terminal.operate import HINTS
+
+ROOT = Path(__file__).parent.parent.parent
+PAGES = (
+    *(ROOT / name for name in ("README.md", "RUNBOOK.md", "examples/README.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+)
+BLOCK = re.compile(r"(<!-- begin: ([a-z-]+) -->\n).*?(<!-- end: \2 -->)", re.DOTALL)
+INFO_LABELS = {"redis_durability_info": Durability._fields, "build_info": ("version", "python")}
+EXIT_CODES = re.compile(r"\n*Exit codes: (.*?)\.?\s*(?=\n\n|\Z)", re.DOTALL)
+UNROUTED = (
+    (404, "not_found", "no such path"),
+    (405, "method_not_allowed", "the path takes other methods; `Allow` names them"),
+)
+
+Row = tuple[str, ...]
+
+
+def table(head: Row, rows: Iterable[Row]) -> str:
+    """A Markdown table."""
+    lines = [head, ("---",) * len(head), *(tuple(cell.replace("|", "\\|") for cell in row) for row in rows)]
+    return "".join("| " + " | ".join(cells) + " |\n" for cells in lines)
+
+
+def code(text: object) -> str:
+    """Text in a code span; a hyphen for none."""
+    return f"`{text}`" if text not in (None, "") else "-"
+
+
+def settings() -> str:
+    """Every variable of the environment."""
+    rows = ((code(s.name), code(s.default), s.help + (" Secret." if s.secret else "")) for s in SETTINGS)
+    return table(("variable", "default", "meaning"), rows)
+
+
+def metric_rows() -> Iterator[Row]:
+    """Name, kind, labels and meaning of every metric."""
+    for metric in metrics.METRICS:
+        labels = ", ".join(code(label.name) for label in metric.labels) or "-"
+        yield code(f"payflux_{metric.name}"), metric.kind, labels, metric.help
+    for name, meaning in (REDIS_GAUGES | INFO).items():
+        labels = ", ".join(map(code, INFO_LABELS.get(name, ()))) or "-"
+        yield code(f"payflux_{name}"), "gauge", labels, meaning
+
+
+def reasons(values: Mapping[str, str]) -> Callable[[], str]:
+    """The values a label `reason` can have."""
+    return lambda: table(("reason", "meaning"), ((code(value), meaning) for value, meaning in values.items()))
+
+
+def _document() -> Any:
+    return openapi.document(openapi._paths())  # noqa: SLF001 - all that is described, whatever a node serves
+
+
+def _operations() -> Iterator[tuple[str, str, Any]]:
+    for path, item in _document()["paths"].items():
+        for method, operation in item.items():
+            yield method.upper(), path, operation
+
+
+def endpoints() -> str:
+    """Every path, what it answers and whether it takes a key."""
+    rows = []
+    for method, path, operation in _operations():
+        statuses = " ".join(code(status) for status in operation["responses"])
+        rows.append(
+            (code(f"{method} {path}"), "yes" if "security" in operation else "no", operation["summary"], statuses)
+        )
+    return table(("method and path", "key", "what", "answers"), rows)
+
+
+def _problems() -> Iterator[tuple[int, str, str, bool]]:
+    """Status, code, words, and whether the answer says when to come again."""
+    for _, _, operation in _operations():
+        for status, response in operation["responses"].items():
+            if int(status) < 400:
+                continue
+            [content] = response["content"].values()
+            examples = {name: example["value"]["detail"] for name, example in content["examples"].items()}
+            detail = ""
+            for name in content["schema"]["allOf"][1]["properties"]["code"]["enum"]:
+                detail = examples.get(name, detail)  # codes that are told in the same words follow one another
+                yield int(status), name, detail, "Retry-After" in response.get("headers", {})
+    for status, name, detail in UNROUTED:
+        yield status, name, detail, False
+
+
+def problems() -> str:
+    """Every HTTP error: status, code and meaning."""
+    found: dict[tuple[int, str], list[str]] = defaultdict(list)
+    again = {}
+    for status, name, detail, retry in _problems():
+        meaning = CODES.get(name) or (HINTS[name][0].upper() + HINTS[name][1:] + "." if name in HINTS else "")
+        found[status, name].append(meaning or detail[0].upper() + detail[1:] + ".")
+        again[status, name] = retry
+    rows = (
+        (code(status), code(name), told[0], "yes" if again[status, name] else "no")
+        for (status, name), told in sorted(found.items())
+    )
+    return table(("status", "code", "meaning", "`Retry-After`"), rows)
+
+
+def field_codes() -> str:
+    """What can be wrong with one member of an event."""
+    whole = {"invalid_json", "duplicate_member", "invalid_event"}
+    return table(("code", "meaning"), ((code(name), text) for name, text in CODES.items() if name not in whole))
+
+
+def members() -> str:
+    """Every member of an event."""
+    described = _document()["components"]["schemas"]["PaymentEvent"]["properties"]
+    rows = (
+        (code(name), _kind(schema), _need(name, schema), schema["description"]) for name, schema in described.items()
+    )
+    return table(("member", "type", "if not sent", "meaning"), rows)
+
+
+def outcome_words() -> str:
+    """The words that tell an event's outcome."""
+    told: tuple[tuple[str, str, Iterable[str]], ...] = (
+        ("`retry_result`", "success", sorted(outcome.SUCCESS_RESULTS)),
+        ("`retry_result`", "failure", sorted(outcome.FAILURE_RESULTS)),
+        ("`event_type`", "failure", outcome.FAILURE_WORDS),
+        ("`event_type`", "neutral", outcome.OPEN_WORDS),
+        ("`event_type`", "success", outcome.SUCCESS_WORDS),
+    )
+    return table(
+        ("member", "outcome", "words"), ((name, kind, " ".join(map(code, words))) for name, kind, words in told)
+    )
+
+
+def failure_categories() -> str:
+    """Every category of failures."""
+    rows = (
+        (code(name), one.retry.replace("_", " "), one.origin, "**yes**" if one.counts else "no", one.meaning)
+        for name, one in taxonomy.CATEGORIES.items()
+    )
+    return table(("category", "retry", "caused by", "counts", "meaning"), rows)
+
+
+def _kind(schema: Mapping[str, Any]) -> str:
+    if "enum" in schema:
+        return " or ".join(code(value) for value in schema["enum"] if value is not None)
+    if "string" in schema["type"]:
+        return f"text, at most {schema['maxLength']}"
+    return f"whole number, {schema['minimum']} to {schema['maximum']:,}"
+
+
+def _need(name: str, schema: Mapping[str, Any]) -> str:
+    if name in REQUIRED:
+        return "**refused**"
+    return f"`{schema['default']!r}`".replace("''", '""') if "default" in schema else "left out"
+
+
+def every_command() -> dict[str, App]:
+    """Every command, those below another one included, by its words."""
+    found: dict[str, App] = {}
+    for name in (*COMMANDS, "completion"):
+        command = app[name]
+        below = [word for word in command if not word.startswith("-")] if command.default_command is None else []
+        found |= {f"{name} {word}": command[word] for word in below} or {name: command}
+    return found
+
+
+def about(command: App) -> str:
+    """What a command says about itself."""
+    return inspect.getdoc(command.default_command) or ""
+
+
+def options(command: App) -> list[Argument]:
+    """What a command takes."""
+    return [argument for argument in command.assemble_argument_collection() if argument.show]
+
+
+def commands() -> str:
+    """A section for each command."""
+    return "\n".join(_section(f"payflux {words}", command) for words, command in every_command().items())
+
+
+def _section(title: str, command: App) -> str:
+    text = re.sub(r"\n\n((?: {4}.+\n)+)", _fenced, EXIT_CODES.sub("", about(command)).rstrip() + "\n")
+    rows = [(code(_name(one)), _default(one), _meaning(one)) for one in options(command)]
+    taken = f"\n{table(('option', 'default', 'meaning'), rows)}" if rows else ""
+    return f"### `{title}`\n\n{text}{taken}"
+
+
+def _fenced(found: re.Match[str]) -> str:
+    return f"\n\n```bash\n{inspect.cleandoc(found[1])}\n```\n"
+
+
+def _name(argument: Argument) -> str:
+    name = argument.names[0]
+    return name if argument.hint is bool or not name.startswith("-") else f"{name} …"
+
+
+def _meaning(argument: Argument) -> str:
+    choices = ", ".join(map(code, argument.get_choices() or ()))
+    return (argument.parameter.help or "") + (f" One of {choices}." if choices else "")
+
+
+def _default(argument: Argument) -> str:
+    if argument.required:
+        return "required"
+    default = argument.field_info.default
+    return "-" if default in (None, False, inspect.Parameter.empty) else code(default)
+
+
+def exit_codes_of(command: App) -> dict[int, str]:
+    """Exit codes and what they mean, from a command's own words."""
+    told = EXIT_CODES.search(about(command))
+    text = " ".join(told[1].split()) if told else ""
+    parts = re.split(r"(?:^|[,;] )(\d+) ", text)[1:]
+    return {int(number): meaning for number, meaning in zip(parts[::2], parts[1::2], strict=True)}
+
+
+def exit_codes() -> str:
+    """The exit codes of every command."""
+    known = {words: exit_codes_of(command) for words, command in every_command().items()}
+    numbers = sorted({number for codes in known.values() for number in codes})
+    rows = ((code(words), *(codes.get(number, "-") for number in numbers)) for words, codes in known.items())
+    return table(("command", *map(code, numbers)), rows)
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "settings": settings,
+    "metrics": lambda: table(("metric", "type", "labels", "meaning"), metric_rows()),
+    "reject-reasons": reasons(metrics.REJECT_REASONS),
+    "denied-reasons": reasons(metrics.DENIED_REASONS),
+    "export-reasons": reasons(metrics.EXPORT_REASONS),
+    "lost-reasons": reasons(metrics.LOST_REASONS),
+    "dlq-reasons": reasons(metrics.DLQ_REASONS),
+    "endpoints": endpoints,
+    "problems": problems,
+    "field-codes": field_codes,
+    "members": members,
+    "outcome-words": outcome_words,
+    "failure-categories": failure_categories,
+    "commands": commands,
+    "exit-codes": exit_codes,
+}
+
+
+def rendered(text: str) -> str:
+    """A page with every table in it made anew; raises KeyError for a table there is not."""
+    return BLOCK.sub(lambda found: f"{found[1]}\n{TABLES[found[2]]()}\n{found[3]}", text)
+
+
+def main() -> int:
+    """Write the pages; returns the exit code."""
+    for page in PAGES:
+        former = page.read_text()
+        if (now := rendered(former)) != former:
+            page.write_text(now)
+            print(f"written: {page.relative_to(ROOT)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
