@@ -4,10 +4,14 @@ from pathlib import Path
 
 import pytest
 from _pytest.terminal import TerminalReporter
+from hypothesis import HealthCheck, settings
 
 from needs import NEEDS, untested
 
 pytest_plugins = ("real_parts",)
+# How long an example takes says more of the machine than of the code: a first run builds tables, and CI is shared.
+settings.register_profile("payflux", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("payflux")
 SKIPPED = Path("build", "skipped.txt")
 
 
