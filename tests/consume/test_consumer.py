@@ -140,7 +140,7 @@ async def test_a_group_that_vanishes_with_a_reply_gives_everything_once() -> Non
     async with at_work(one) as consumer:
         await wait_for(came_to(consumer, *START))
         one.stream.deaf_to = {"commit"}
-        one.stream.on_deaf = lambda: one.stream.destroy_group()
+        one.stream.on_deaf = one.stream.destroy_group
         await put(one.stream, good(), good())
         await wait_for(lambda: one.count(PROCESSED) == 2)
         one.stream.failure = StreamUnavailable("redis_down", "gone")
