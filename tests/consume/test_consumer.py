@@ -197,6 +197,24 @@ async def test_a_group_made_anew_holds_nothing_that_could_have_killed() -> None:
         assert one.stream.tried == []
 
 
+async def test_a_second_consumer_works_beside_it_for_a_group_of_its_own() -> None:
+    """Without scores, with its own lease, ledger and numbers: both export, and neither counts for the other."""
+    one = Parts(MemoryStream())
+    await put(one.stream, good(), good())
+    other = Parts(one.stream.member("two", "two", group="another"), token="two")
+    other.enricher.fails = {2}
+    async with at_work(one) as first, at_work(other) as second:
+        await wait_for(came_to(first, *START))
+        await wait_for(came_to(second, *START))
+        await put(one.stream, good())
+        await wait_for(lambda: one.count(PROCESSED) == 3 and other.count(PROCESSED) == 2)
+        assert (one.stream.backlog().pending, other.stream.backlog().pending) == (0, 1)
+    assert await one.numbers() == [1, 2, 3]
+    assert await other.numbers() == [1, 3]
+    assert [(await parts.stream.noted()).acked for parts in (one, other)] == [3, 2]
+    assert other.count(STREAM_LOST, "trimmed") == 0
+
+
 async def test_it_halts_and_looks_again() -> None:
     """Nothing is buried while it is halted; once a valid entry was among the next ones it reads, all of it is."""
     one, ahead = Parts(MemoryStream()), Clock(0)

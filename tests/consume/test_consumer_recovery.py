@@ -118,6 +118,7 @@ class Life:
         try:
             await running
         except Death:
+            consumer._ahead.forget()  # a task that nobody asked would complain in another test
             await asyncio.to_thread(fan_out.end, 5.0)
             for dialler in (self.reader._dialler, self.reader._read_dialler):
                 dialler.close()  # as the kernel does for a dead process

@@ -176,10 +176,10 @@ async def test_a_ledger_is_noted_as_it_will_be_after_a_batch() -> None:
     found = [Delivery(b"%d-0" % at, at, good().data if at != 3 else b"{") for at in (1, 2, 3, 5)]
     batch = one.assembler.batch(found, 0, (), redelivered=False)
     audit = one.ledger.after(found)
-    assert one.ledger.noted_after(batch, audit) == Ledger("one", last_id=b"5-0", last_seq=5, left=(b"3-0",))
+    assert one.ledger.noted_after(batch, audit) == Ledger("one", last_id=b"5-0", last_seq=5, unacked=(b"3-0",))
     assert one.ledger.noted() == Ledger("one")
     assert len(one.ledger.acked(batch, audit, b"101")) == 2
-    assert one.ledger.noted() == Ledger("one", last_id=b"5-0", last_seq=5, left=(b"3-0",))
+    assert one.ledger.noted() == Ledger("one", last_id=b"5-0", last_seq=5, unacked=(b"3-0",))
     assert one.count(STREAM_LOST, "trimmed") == 1
     assert one.count(PROCESSED) == 2
     assert one.ledger.known(found) == 4
@@ -220,7 +220,7 @@ def test_what_a_former_holder_acked_and_did_not_export(
 ) -> None:
     """Counted as lost; a former process of this node may have exported more than it could note."""
     one = Parts(MemoryStream())
-    before = Ledger(owner, acked=10, settled=7, last_id=b"10-0", last_seq=10, left=(b"4-0",))
+    before = Ledger(owner, acked=10, settled=7, last_id=b"10-0", last_seq=10, unacked=(b"4-0",))
     one.ledger.begin(before, fresh=fresh, former_settled=former_settled)
     assert one.count(STREAM_LOST, "crash") == lost
     assert (one.ledger.last_id, list(one.ledger.unacked)) == (b"10-0", [b"4-0"])
@@ -246,7 +246,7 @@ def test_nobody_noted_where_the_group_is() -> None:
 def test_what_is_not_acked_is_forgotten_with_its_stream(last_id: bytes, anew: bool, kept: bool) -> None:
     """A group made anew in the same stream gives it again; one in another stream can't."""
     one = Parts(MemoryStream())
-    one.ledger.begin(Ledger("other", last_id=b"9-0", last_seq=9, left=(b"4-0",)), fresh=True, former_settled=None)
+    one.ledger.begin(Ledger("other", last_id=b"9-0", last_seq=9, unacked=(b"4-0",)), fresh=True, former_settled=None)
     one.ledger.place(last_id, anew=anew)
     assert one.ledger.last_id == last_id
     assert bool(one.ledger.unacked) is kept

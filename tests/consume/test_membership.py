@@ -36,7 +36,7 @@ async def test_who_comes_second_waits_until_the_first_is_gone() -> None:
     await put(one.stream, good(), good())
     await one.join()
     first, second = await one.stream.read(2, 0.01)
-    await one.stream.ack([first.id], Ledger("one", last_id=second.id, last_seq=2, left=(second.id,)), 2)
+    await one.stream.ack([first.id], Ledger("one", last_id=second.id, last_seq=2, unacked=(second.id,)), 2)
     assert await other.membership.renew() is News.LEASE_LOST
     assert other.count(CONSUMER_ACTIVE) == 0
     assert await other.membership.renew() is None

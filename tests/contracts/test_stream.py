@@ -119,10 +119,10 @@ async def test_a_new_holder_gets_the_former_ones_ledger(every_server: Server) ->
     async with consuming(every_server, "one", "two") as (one, two):
         found = await one.reader.read(10, 0.1)
         left = (found[1].id,)
-        assert await one.ack([found[0], *found[2:]], expected=5, settled=2, left=left) == b"1111"
+        assert await one.ack([found[0], *found[2:]], expected=5, settled=2, unacked=left) == b"1111"
         await one.reader.leave()
         assert await two.reader.take_lease(two.ledger, fresh=True) == Ledger(
-            "token-one", acked=4, settled=2, last_id=found[4].id, last_seq=5, left=left
+            "token-one", acked=4, settled=2, last_id=found[4].id, last_seq=5, unacked=left
         )
         assert noted(every_server) == {
             "owner": "token-two",
@@ -181,7 +181,7 @@ async def test_a_destroyed_group_is_made_again_where_it_was(every_server: Server
         assert await one.reader.ensure_group(one.ledger) is True
         assert [d.seq for d in await one.reader.read(10, 0.1)] == [5, 6]
         every_server.client.xgroup_destroy(STREAM, GROUP)
-        one.ledger.left = (found[1].id, found[3].id)
+        one.ledger.unacked = (found[1].id, found[3].id)
         assert await one.reader.ensure_group(one.ledger) is True
         assert [d.seq for d in await one.reader.read(10, 0.1)] == [2, 3, 4, 5, 6]
 
@@ -193,7 +193,7 @@ async def test_the_place_before_an_entry_is_exact(every_server: Server, oldest: 
         every_server.client.xadd(STREAM, {"data": "{}", "seq": "1"}, id=entry_id)
     async with consuming(every_server) as (one,):
         every_server.client.xgroup_destroy(STREAM, GROUP)
-        one.ledger.last_id, one.ledger.left = b"6-0", (oldest.encode(),)
+        one.ledger.last_id, one.ledger.unacked = b"6-0", (oldest.encode(),)
         assert await one.reader.ensure_group(one.ledger) is True
         assert (await one.reader.read(1, 0.1))[0].id == oldest.encode()
 
@@ -205,7 +205,7 @@ async def test_another_stream_is_read_from_its_first_entry(every_server: Server,
         await fill(every_server, 2)
     async with consuming(every_server) as (one,):
         every_server.client.xgroup_destroy(STREAM, GROUP) if exists else every_server.client.delete(STREAM)
-        one.ledger.last_id, one.ledger.left = b"9999999999999-0", (b"9999999999998-0",)
+        one.ledger.last_id, one.ledger.unacked = b"9999999999999-0", (b"9999999999998-0",)
         assert await one.reader.ensure_group(one.ledger) is True
         assert one.ledger == Ledger("token-one")
         assert len(await one.reader.read(10, 0.01)) == (2 if exists else 0)

@@ -21,7 +21,7 @@ async def test_an_ack_notes_the_ledger_and_renews_the_lease(every_server: Server
     async with consuming(every_server) as (one,):
         found = await one.reader.read(10, 0.1)
         every_server.client.pexpire(LEASE, 200)
-        assert await one.ack(found[:2], expected=3, settled=1, left=(found[2].id,)) == b"11"
+        assert await one.ack(found[:2], expected=3, settled=1, unacked=(found[2].id,)) == b"11"
         assert every_server.client.pttl(LEASE) > 1000
         assert pending_ids(every_server) == [found[2].id]
         assert noted(every_server) == {
@@ -141,12 +141,12 @@ async def test_a_dead_letter_is_left_behind_no_longer(every_server: Server) -> N
     await fill(every_server, 4)
     async with consuming(every_server, "one", "two") as (one, two):
         found = await one.reader.read(10, 0.1)
-        await one.ack([found[0], found[3]], expected=4, left=(found[1].id, found[2].id))
+        await one.ack([found[0], found[3]], expected=4, unacked=(found[1].id, found[2].id))
         assert await one.reader.dead_letter(found[1], "invalid", one.ledger) is True
         await one.reader.leave()
         before = await two.reader.take_lease(two.ledger, fresh=True)
         assert before is not None
-        assert before.left == (found[2].id,)
+        assert before.unacked == (found[2].id,)
         assert pending_ids(every_server) == [found[2].id]
 
 

@@ -25,7 +25,7 @@ async def done(
 ) -> None:
     """Commit what was followed."""
     node.ledger.last_id, node.ledger.last_seq = found[-1].id, found[-1].seq
-    node.ledger.left = undone
+    node.ledger.unacked = undone
     await node.reader.commit(node.ledger, after, len(found), trimmed, undone)
 
 
@@ -193,9 +193,9 @@ async def test_a_rolled_back_stream_is_followed_from_its_end(every_server: Serve
     await fill(every_server, 2)
     async with consuming(every_server) as (one,):
         found = await one.reader.follow(b"0-0", 10, 0.1)
-        one.ledger.last_id, one.ledger.left = b"9999999999999-0", (found[0].id,)
+        one.ledger.last_id, one.ledger.unacked = b"9999999999999-0", (found[0].id,)
         assert await one.reader.ensure_group(one.ledger) is False
-        assert (one.ledger.last_id, one.ledger.left) == (found[1].id, (found[0].id,))
+        assert (one.ledger.last_id, one.ledger.unacked) == (found[1].id, (found[0].id,))
 
 
 async def test_a_foreign_key_is_no_stream(every_server: Server) -> None:

@@ -70,7 +70,7 @@ async def test_acks_are_told_one_by_one_and_noted(stream: Stream, begin: Begin) 
     await stream.append(*several(4))
     found = await reader.read(10, 1.0)
     noted = up_to(ledger, found[:3])
-    noted.settled, noted.left = 2, (found[1].id,)
+    noted.settled, noted.unacked = 2, (found[1].id,)
     assert await reader.ack([found[0].id, found[2].id], noted, 4) == b"11"
     # With the belief of a consumer that did not hear of its first ack.
     assert await reader.ack([found[0].id, found[3].id], noted, 4) == b"01"
@@ -171,6 +171,6 @@ async def test_a_group_made_again_begins_before_what_was_left(stream: Stream, be
     found = await reader.read(10, 1.0)
     stream.destroy_group()
     noted = up_to(ledger, found[:4])
-    noted.left = (found[1].id,)
+    noted.unacked = (found[1].id,)
     assert await reader.ensure_group(noted) is True
     assert [delivery.seq for delivery in await reader.read(10, 1.0)] == [2, 3, 4, 5]

@@ -27,7 +27,7 @@ class Node:
         await self.reader.connect()
         before = await self.reader.take_lease(self.ledger, fresh=True)
         assert before is not None
-        self.ledger = Ledger(self.token, last_id=before.last_id, last_seq=before.last_seq, left=before.left)
+        self.ledger = Ledger(self.token, last_id=before.last_id, last_seq=before.last_seq, unacked=before.unacked)
         await self.reader.ensure_group(self.ledger)
         return self
 

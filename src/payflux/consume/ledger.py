@@ -149,7 +149,7 @@ class ConsumerLedger:
             settled=max(0, self._fan_out.settled - self._base),
             last_id=audit.last_id,
             last_seq=audit.last_seq or 0,
-            left=tuple(sorted(unacked, key=entry_key)) if unacked else (),
+            unacked=tuple(sorted(unacked, key=entry_key)) if unacked else (),
         )
 
     def _unacked_after(self, batch: Batch) -> dict[bytes, None]:
@@ -174,7 +174,7 @@ class ConsumerLedger:
         self._count_lost("crash", before.acked - settled, former=before.owner)
         if before.owner:
             self._audit = SeqAudit(before.last_seq, before.last_id)
-            self._unacked = dict.fromkeys(before.left)
+            self._unacked = dict.fromkeys(before.unacked)
         elif fresh:
             self._audit = SeqAudit(last_seq=None)  # nobody noted how far the group is
         self._base = self._fan_out.published

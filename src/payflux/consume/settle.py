@@ -111,7 +111,7 @@ class Settlement:
         batch, audit, followed = ack
         ids, undone, after = batch.ids, batch.undone, self._ledger.noted_after(batch, audit)
         if not followed:
-            return ack, await self._stream.ack(ids, after, len(ids) + len(after.left))
+            return ack, await self._stream.ack(ids, after, len(ids) + len(after.unacked))
         entries = len(ids) + len(undone)
         gone = await self._stream.commit(after, self._ledger.last_id, entries, audit.trimmed, undone)
         if gone:  # trimmed while we held them: there is nothing left to take up

@@ -15,7 +15,7 @@ from payflux.redis.keys import Keys
 from payflux.redis.link import Command
 from payflux.redis.replies import named, unavailable
 from payflux.redis.script import Script
-from payflux.stream.deliveries import Delivery, Ledger, entry_key
+from payflux.stream.deliveries import Delivery, Ledger, entry_key, just_before
 from payflux.stream.protocol import GroupMissing, LeaseLost
 
 LEASE_MS = 5000
@@ -76,9 +76,9 @@ class RedisReader:
             if newest is not None and entry_key(newest) < entry_key(ledger.last_id):
                 ledger.last_id = newest
             return False
-        start = _just_before(ledger.left[0]) if ledger.left else ledger.last_id
+        start = just_before(ledger.unacked[0]) if ledger.unacked else ledger.last_id
         if newest is None or entry_key(newest) < entry_key(ledger.last_id):
-            ledger.last_id, ledger.left, start = b"0-0", (), b"0-0"
+            ledger.last_id, ledger.unacked, start = b"0-0", (), b"0-0"
         try:
             await self._call("XGROUP", "CREATE", self._stream, self._group, start, "MKSTREAM")
         except StreamUnavailable as error:
@@ -170,7 +170,7 @@ class RedisReader:
         stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         dead_letters = self._keys.dead_letters(clustered=self._dialler.link.clustered)
         arguments = (self._group, self._token, delivery.id, delivery.data or b"", reason, stamp)
-        left = b" ".join(entry_id for entry_id in ledger.left if entry_id != delivery.id)
+        left = b" ".join(entry_id for entry_id in ledger.unacked if entry_id != delivery.id)
         noted = (ledger.last_id, ledger.last_seq, left)
         return bool(await self._guarded(_DEAD_LETTER, (*arguments, *noted), dead_letters))
 
@@ -199,7 +199,7 @@ class RedisReader:
 
     def _head(self, ledger: Ledger) -> Command:
         """How the arguments of a script begin that notes a ledger."""
-        noted = (ledger.settled, ledger.last_id, ledger.last_seq, b" ".join(ledger.left))
+        noted = (ledger.settled, ledger.last_id, ledger.last_seq, b" ".join(ledger.unacked))
         return (self._group, self._token, LEASE_MS, *noted)
 
     async def _guarded(self, script: Script, arguments: Command, *keys: str) -> Any:
@@ -231,10 +231,5 @@ def _ledger(flat: list[bytes]) -> Ledger:
         settled=count_of(found.get(b"settled", b"")),
         last_id=found.get(b"last_id", b"0-0"),
         last_seq=count_of(found.get(b"last_seq", b"")),
-        left=tuple(found.get(b"left", b"").split()),
+        unacked=tuple(found.get(b"left", b"").split()),
     )
-
-
-def _just_before(entry_id: bytes) -> bytes:
-    milliseconds, counter = entry_key(entry_id)
-    return b"%d-%d" % (milliseconds, counter - 1) if counter else b"%d-%d" % (milliseconds - 1, 2**64 - 1)

@@ -60,7 +60,7 @@ class Ledger(msgspec.Struct):
         settled: of those, how many are exported or counted as not exported.
         last_id: the newest entry acked or dead-lettered.
         last_seq: its number.
-        left: older entries that are not acked yet, in order.
+        unacked: older entries that are not acked yet, in order.
     """
 
     owner: str = ""
@@ -68,7 +68,7 @@ class Ledger(msgspec.Struct):
     settled: int = 0
     last_id: bytes = b"0-0"
     last_seq: int = 0
-    left: tuple[bytes, ...] = ()
+    unacked: tuple[bytes, ...] = ()
 
 
 class Backlog(NamedTuple):

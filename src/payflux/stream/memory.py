@@ -180,11 +180,11 @@ class MemoryStream:
                 ledger.last_id = _text(store.newest)
             return False
         if store.entries is None or store.newest < _id(ledger.last_id):
-            ledger.last_id, ledger.left = b"0-0", ()
+            ledger.last_id, ledger.unacked = b"0-0", ()
         if store.entries is None:
             store.entries = {}
-        milliseconds, counter = _id(ledger.left[0] if ledger.left else ledger.last_id)
-        self._group.place = _Place((milliseconds, counter - 1) if ledger.left else (milliseconds, counter))
+        milliseconds, counter = _id(ledger.unacked[0] if ledger.unacked else ledger.last_id)
+        self._group.place = _Place((milliseconds, counter - 1) if ledger.unacked else (milliseconds, counter))
         return True
 
     async def position(self) -> bytes:

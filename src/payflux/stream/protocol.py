@@ -69,7 +69,7 @@ class ReadStream(Protocol):
         """
 
     async def ensure_group(self, ledger: Ledger) -> bool:
-        """Make sure that the group exists, made just after `ledger.last_id` or before the oldest of `ledger.left`.
+        """Make sure that the group exists, made just after `ledger.last_id` or before the oldest of `ledger.unacked`.
 
         Returns:
             Whether it had to be made. `ledger.last_id` is set to the beginning when the stream is another one than the
