@@ -109,7 +109,7 @@ def test_a_sound_deployment_passes(server: Server, make_node: MakeNode, director
     assert code == 0, found
     assert {finding["verdict"] for finding in found.values()} == {"pass"}
     points = {"auth", "rate_limit", "durability", "persistence", "node", "node_auth", "losses", "export", "alerting"}
-    assert points | {"clock", "disk", "rotation"} <= set(found)
+    assert points | {"clock", "disk", "rotation", "outcomes", "failure_categories"} <= set(found)
     assert f"127.0.0.1:{node.port} is scraped" in found["alerting"]["reason"]
 
 

@@ -5,12 +5,16 @@ from dataclasses import dataclass
 
 from payflux.checks.deployment import judge_alerting, judge_node, parse_base
 from payflux.checks.export import judge_disk
+from payflux.checks.meaning import judge_newest
 from payflux.checks.production import judge_settings
 from payflux.checks.rotation import judge_rotation, judge_stdout_rotation
 from payflux.errors import SettingsError
+from payflux.event.outcome import OUTCOMES
 from payflux.exporters.fanout import EXPORT_FILE, EXPORT_MODE
 from payflux.finding import Finding
 from payflux.http.listeners import HTTP_ADDR
+from payflux.redis.address import address_of
+from payflux.redis.keys import Keys
 from payflux.settings import Values
 
 
@@ -48,10 +52,11 @@ def deployment_of(values: Values, node: str | None, prometheus: str | None) -> D
 
 
 async def judge_deployment(values: Values, deployment: Deployment) -> list[Finding]:
-    """Keys, rate, node, alerting, disk and rotation."""
+    """Keys, rate, node, alerting, disk, rotation, and what the newest events say."""
     mode, path = values[EXPORT_MODE], values[EXPORT_FILE]
     file = path if mode != "stdout" else None
     node = await asyncio.to_thread(judge_node, deployment.node)
     alerting = await asyncio.to_thread(judge_alerting, deployment.prometheus)
     rotation = judge_rotation(file) if file is not None else judge_stdout_rotation()
-    return [*judge_settings(values), *node, alerting, judge_disk(file), rotation]
+    newest = await judge_newest(address_of(values), Keys(), values[OUTCOMES])
+    return [*judge_settings(values), *node, alerting, judge_disk(file), rotation, *newest]

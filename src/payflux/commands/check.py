@@ -47,8 +47,8 @@ def check(
     with its reason and the fix. It changes nothing (it writes the key of the health check, which expires).
 
     With --production it walks the checklist for going live against the node that runs: keys, rate limit, durability,
-    persistence, the node's answers, alerting, disk, rotation. It sends the node two events without a valid key, which
-    must be refused.
+    persistence, the node's answers, alerting, disk, rotation, and whether the newest events can be understood. It sends
+    the node two events without a valid key, which must be refused.
 
     For example:
 

@@ -140,9 +140,8 @@ def read(file: str) -> tuple[str, list[Line]]:
     text = (sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()).removeprefix(BOM)
     if text.lstrip().startswith(b"["):
         try:
-            bodies = [
-                item.replace(b"\n", b" ") for item in items_of_array(text, sys.maxsize)
-            ]  # none stands in a string
+            # Line feeds stand between members, never in a string.
+            bodies = [item.replace(b"\n", b" ") for item in items_of_array(text, sys.maxsize)]
         except ValueError as error:
             raise ValueError(f"expected a JSON array ({error})") from None
         place, lines = "item", [Line(number, body) for number, body in enumerate(bodies, 1)]
