@@ -6,11 +6,10 @@ from pathlib import Path
 import pytest
 
 from scripts import commits
-from scripts.commits import NoCommit, extract
+from scripts.commits import ROOT, NoCommit, extract
 from scripts.structure import (
     FIGURES,
     LARGE,
-    ROOT,
     Tree,
     cycles,
     fullest,
@@ -117,7 +116,7 @@ def test_a_commit_that_is_not_there_is_told(tmp_path: Path, capsys: pytest.Captu
     """By its name."""
     assert main(["no-such-commit"]) == 2
     assert "no-such-commit" in capsys.readouterr().out
-    with pytest.raises(NoCommit, match="no such path|did not match"):
+    with pytest.raises(NoCommit, match=r"no such path|did not match"):
         extract("HEAD", tmp_path, "no-such-path")
 
 
