@@ -1,13 +1,9 @@
 """`payflux check --production`: each point of the checklist passes on a sound deployment, and fails on another."""
 
-import http.server
 import json
 import os
-import shutil
-import signal
 import socket
 import subprocess
-import threading
 from collections import namedtuple
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,15 +12,12 @@ from typing import Any
 
 import pytest
 
-from deploying import DEPLOY
 from needs import program
 from nodes import KEY, Node, event
 from operator_commands import environ, payflux
-from payflux.checks.deployment import RULES, Answer, judge_alerting, judge_links, judge_node, parse_base
+from payflux.checks.deployment import RULES, judge_alerting, judge_node
 from payflux.checks.export import judge_disk
 from payflux.checks.production import judge_keys, judge_redis
-from payflux.checks.rotation import judge_rotation
-from payflux.finding import Finding
 from payflux.redis.address import parse_url
 from payflux.redis.inspection import inspect
 from payflux.redis.monitor import RedisMonitor
@@ -34,8 +27,6 @@ from servers import Server, until
 from stream_keys import KEYS
 
 STRONG = "3f9a2c7e51b8d04613f9a2c7e51b8d046e1b7c90a4d2f658"
-SHIPPED = DEPLOY / "logrotate" / "payflux"
-ROTATE = DEPLOY / "rotate.sh"
 
 
 def report(found: subprocess.CompletedProcess[bytes]) -> tuple[int, dict[str, dict[str, Any]]]:
@@ -177,15 +168,6 @@ def test_a_key_that_can_be_guessed_fails(key: str) -> None:
     assert judge_keys([STRONG]).verdict == "pass"
 
 
-@pytest.mark.parametrize(
-    "text", ["", "localhost:8080", "ftp://host", "http://", "http://host/?a=b", "http://ho st", "http://me:pw@host"]
-)
-def test_what_is_no_address_is_refused(text: str) -> None:
-    """An address has a scheme and a host."""
-    with pytest.raises(ValueError, match="an address such as"):
-        parse_base(text)
-
-
 REDIS_TROUBLES: dict[str, tuple[dict[str, str], str, str]] = {
     "AOF off": ({"appendonly": "no"}, "durability", "fail"),
     "fsync no": ({"appendfsync": "no"}, "durability", "fail"),
@@ -248,133 +230,6 @@ def test_what_a_node_lost_and_refused_is_told(make_node: MakeNode, directory: Pa
 
 def _node(node: Node) -> dict[str, str]:
     return {finding.check: finding.verdict for finding in judge_node(f"http://127.0.0.1:{node.port}")}
-
-
-@contextmanager
-def answering(answer: Answer) -> Iterator[str]:
-    """Some other HTTP server, which says the same to everything."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(answer.status)
-            self.send_header("Content-Length", str(len(answer.body)))
-            self.end_headers()
-            self.wfile.write(answer.body)
-
-        do_POST = do_GET  # noqa: N815 - the name is the protocol's
-
-        def log_message(self, *_: object) -> None:
-            """Nothing."""
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-
-@pytest.mark.parametrize("answer", [Answer(200, b"hello"), Answer(500, b""), Answer(200, b"[1]"), Answer(202, b"{}")])
-def test_another_server_is_not_taken_for_a_node(answer: Answer) -> None:
-    """A server that takes events without a key, or tells no export, is none of ours, and none of Prometheus's."""
-    with answering(answer) as url:
-        found = {finding.check: finding.verdict for finding in judge_node(url)}
-        assert found["node_auth"] == found["export"] == "fail"
-        assert judge_alerting(url).verdict == "fail"
-
-
-def test_a_server_that_does_not_speak_http_fails() -> None:
-    """Its answer is told, without a traceback."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def greet() -> None:
-            for _ in range(2):
-                connection, _ = listener.accept()
-                with connection:
-                    connection.sendall(b"-ERR unknown command\r\n")
-                    connection.recv(65536)
-
-        thread = threading.Thread(target=greet)
-        thread.start()
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        assert [(f.check, f.verdict) for f in judge_node(url)] == [("node", "fail")]
-        assert judge_alerting(url).verdict == "fail"
-        thread.join()
-
-
-LINKS: dict[str, tuple[tuple[str, ...], tuple[str, ...], bool]] = {
-    "has scraped no PayFlux": ((), RULES, True),
-    "ProcessorRiskCritical is not loaded": (("node:8080",), RULES[:1], True),
-    "alerts go to nobody": (("node:8080",), RULES, False),
-}
-
-
-@pytest.mark.parametrize("reason", LINKS)
-def test_alerting_fails_where_a_link_is_missing(reason: str) -> None:
-    """Nothing scraped, rules not loaded, nobody told: each is named, with a fix."""
-    scraped, rules, told = LINKS[reason]
-    finding = judge_links(scraped, rules, told=told)
-    assert finding.verdict == "fail"
-    assert reason in finding.reason
-    assert finding.fix
-
-
-def _rotation(directory: Path, text: str) -> Finding:
-    place = directory / "logrotate.d"
-    place.mkdir(exist_ok=True)
-    (place / "payflux").write_text(text)
-    return judge_rotation("/var/log/payflux/events.jsonl", [directory / "missing.conf", place])
-
-
-def test_the_shipped_rotation_passes(directory: Path) -> None:
-    """The stanza that ships is found by its glob, among others."""
-    others = "weekly\ninclude /etc/logrotate.d\n/var/log/*.log\n/var/log/dpkg.log {\n  monthly\n}\n"
-    assert _rotation(directory, others + SHIPPED.read_text()).verdict == "pass"
-
-
-@pytest.mark.parametrize(
-    ("good", "bad", "verdict", "word"),
-    [
-        ("delaycompress", "", "warn", "delaycompress"),
-        ("    compress", "    copytruncate", "fail", "copytruncate"),
-        ("--signal=HUP", "--signal=USR1", "fail", "SIGHUP"),
-        ("postrotate", "prerotate", "fail", "SIGHUP"),
-        ("/var/log/payflux/*.jsonl", "/var/log/other/*.jsonl", "fail", "nothing rotates"),
-    ],
-)
-def test_a_rotation_that_loses_lines_fails(good: str, bad: str, verdict: str, word: str, directory: Path) -> None:
-    """Each mistake that people make with logrotate is found in a copy of the shipped stanza."""
-    finding = _rotation(directory, SHIPPED.read_text().replace(good, bad))
-    assert finding.verdict == verdict
-    assert word in finding.reason + finding.fix
-
-
-def test_rotation_by_something_else_is_seen_by_its_files(directory: Path) -> None:
-    """Where logrotate is not used, a rotated file beside the live one tells."""
-    file = directory / "events.jsonl"
-    file.touch()
-    assert judge_rotation(str(file), []).verdict == "fail"
-    (directory / "events.jsonl.1").touch()
-    assert judge_rotation(str(file), []).verdict == "pass"
-
-
-@pytest.mark.process
-def test_the_rotation_of_the_image_is_seen_at_work(directory: Path) -> None:
-    """While `payflux-rotate` runs for the file, it is rotated; for another file it is not."""
-    program = directory / "payflux-rotate"
-    shutil.copy(ROTATE, program)
-    file = directory / "events.jsonl"
-    running = subprocess.Popen([program, file, str(os.getpid())], start_new_session=True)
-    try:
-        until(lambda: judge_rotation(str(file), []).verdict == "pass", "the rotation to be seen")
-        assert judge_rotation(str(directory / "other.jsonl"), []).verdict == "fail"
-    finally:
-        os.killpg(running.pid, signal.SIGKILL)
-        running.wait(10)
-    until(lambda: judge_rotation(str(file), []).verdict == "fail", "its processes to be gone")
 
 
 @pytest.mark.parametrize(("free", "verdict"), [(50, "pass"), (9, "warn"), (2, "fail")])
