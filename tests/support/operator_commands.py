@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ from servers import Server, until
 
 START_MS = 1_767_957_855_000
 VARIABLES = ("PAYFLUX_", "REDIS_", "STRIPE_")
+
+Run = Callable[..., tuple[int, str, str]]
+"""Runs a command in this process: exit code, stdout and stderr."""
 
 
 def environ(url: str, **further: str) -> dict[str, str]:

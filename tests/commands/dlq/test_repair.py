@@ -1,33 +1,15 @@
 """`payflux dlq requeue` and `purge`: dead letters come back exactly once, and go only when told to."""
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from nodes import event
-from operator_commands import add, bury, canonical, stream
-from payflux.cli import app
+from operator_commands import Run, add, bury, canonical, stream
 from payflux.event.decode import decode_event
 from real_parts import MakeNode
 from servers import Server, until
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes], server: Server) -> Run:
-    """Runs `payflux dlq …` in this process: exit code, stdout and stderr."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.delenv("REDIS_ADDR", raising=False)
-        monkeypatch.setenv("REDIS_URL", server.url)
-        code = app(["dlq", *arguments], result_action="return_value")
-        shown = capsysbinary.readouterr()
-        return code, shown.out.decode(), shown.err.decode()
-
-    return run
 
 
 def letters(server: Server) -> list[dict[bytes, bytes]]:

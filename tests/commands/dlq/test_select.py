@@ -1,32 +1,14 @@
 """`payflux dlq`: dead letters are shown as they are, come back exactly once, and go only when told to."""
 
 import json
-from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operator_commands import bury, canonical
-from payflux.cli import app
+from operator_commands import Run, bury, canonical
 from payflux.commands.dlq.select import objection
 from servers import Server
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes], server: Server) -> Run:
-    """Runs `payflux dlq …` in this process: exit code, stdout and stderr."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.delenv("REDIS_ADDR", raising=False)
-        monkeypatch.setenv("REDIS_URL", server.url)
-        code = app(["dlq", *arguments], result_action="return_value")
-        shown = capsysbinary.readouterr()
-        return code, shown.out.decode(), shown.err.decode()
-
-    return run
 
 
 @pytest.mark.parametrize(

@@ -2,34 +2,17 @@
 
 import base64
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operator_commands import bury, canonical, environ, on_a_terminal, payflux
+from operator_commands import Run, bury, canonical, environ, on_a_terminal, payflux
 from payflux.cli import app
 from payflux.commands.dlq.select import objection
 from payflux.terminal.operate import printable
 from servers import Server
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes], server: Server) -> Run:
-    """Runs `payflux dlq …` in this process: exit code, stdout and stderr."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.delenv("REDIS_ADDR", raising=False)
-        monkeypatch.setenv("REDIS_URL", server.url)
-        code = app(["dlq", *arguments], result_action="return_value")
-        shown = capsysbinary.readouterr()
-        return code, shown.out.decode(), shown.err.decode()
-
-    return run
 
 
 def test_list_counts_by_reason(run: Run, server: Server) -> None:
