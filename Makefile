@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 $(shell $(BIN)/payflux --version >/dev/null 2>&1 || rm -f $(VENV)/.run $(VENV)/.dev)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check docs smoke bench bench-full dashboard pictures site wheel lock clean
+.PHONY: help run test check docs smoke bench bench-full compare structure dashboard pictures site wheel lock clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,6 +35,12 @@ bench: $(VENV)/.dev  ## measure against the floors of the same machine; needs ng
 
 bench-full: $(VENV)/.dev  ## every scenario, most of an hour; a summary in benchmarks/results, the rest in build/benchmarks
 	$(BIN)/python -m benchmarks.bench --full
+
+compare: $(VENV)/.dev  ## CPU of an event beside another commit: make compare BASE=REV; arguments in ARGS
+	$(BIN)/python -m benchmarks.compare $(BASE) $(ARGS)
+
+structure: $(VENV)/.dev  ## sizes of folders, files and functions, cycles, missing tests; BASE=REV beside them
+	$(BIN)/python -m scripts.structure $(BASE)
 
 dashboard: $(VENV)/.dev  ## write the Grafana dashboard anew
 	$(BIN)/python -m scripts.dashboards.grafana deploy/grafana/dashboards/payflux.json

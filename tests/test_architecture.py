@@ -14,7 +14,7 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 OTHERS = sorted(path for folder in ("scripts", "benchmarks") for path in (ROOT / folder).rglob("*.py"))
 EVERY_FILE = [*SOURCES, *TESTS, *OTHERS]
 WORK_TREE = Tree(ROOT)
-NOT_YET = {"sources with a test of the same name": 0.45}
+NOT_YET = {"sources with a test of the same name": 0.6}
 """Limits that are on their way to those of `scripts/structure.py`."""
 
 SLEEP_SECONDS = 0.1

@@ -131,14 +131,21 @@ def run_consumer(servers: Servers, scenario: Scenario) -> Iterator[Run]:
     events = servers.options.drained
     with servers.node(scenario.workers, maxlen=2 * events) as node:
         for _ in range(servers.options.rounds):
-            yield servers.watched(lambda: _drain(node, scenario, events))
+            yield servers.watched(lambda: drain(node, scenario.shape, events))
 
 
-def _drain(node: Node, scenario: Scenario, events: int) -> Run:
+def drain(node: Node, shape: Shape, events: int) -> Run:
+    """Fill the stream while the consumer is stopped, then let it go, and measure until all came out.
+
+    Args:
+        node: with nothing on its way.
+        shape: of the events.
+        events: how many.
+    """
     counting = node.counting()
     node.pause_consumer(pause=True)
     try:
-        fill(node.port, scenario.shape, events)
+        fill(node.port, shape, events)
         waiting = sum(node.backlog())
         said, spent, redis = node.redis.commands(), cpu_seconds(node.consumer), cpu_seconds(node.redis.pid)
     finally:

@@ -110,13 +110,22 @@ class Node:
         keys: API keys it knows.
         maxlen: of the stream, approximately.
         port: 0 takes a free one.
+        source: where its package is imported from; None for the one that is installed.
 
     Raises:
         NodeFailed: it does not start.
     """
 
     def __init__(
-        self, directory: Path, redis: Redis, workers: int, *, keys: int = 1, maxlen: int = 200_000, port: int = 0
+        self,
+        directory: Path,
+        redis: Redis,
+        workers: int,
+        *,
+        keys: int = 1,
+        maxlen: int = 200_000,
+        port: int = 0,
+        source: Path | None = None,
     ) -> None:
         directory.mkdir()
         self.redis = redis
@@ -131,9 +140,9 @@ class Node:
             "PAYFLUX_RATELIMIT_RPS": "10000000",
             "PAYFLUX_RATELIMIT_BURST": "10000000",
             "PAYFLUX_STREAM_MAXLEN": str(maxlen),
-        }
+        } | ({"PYTHONPATH": str(source)} if source else {})
         self.lines = Lines()
-        command = [sys.executable, "-m", "payflux", "serve"]
+        command = [sys.executable, "-P", "-m", "payflux", "serve"]
         self.started = time.perf_counter()
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(command, env=environ, stdout=self.lines.end, stderr=log)

@@ -47,7 +47,8 @@ def graph(panel: Panel, series: Mapping[str, Points], minutes: float) -> Plot:
         "title": None,
     }
     along["axis"] = {"grid": False, "labelExpr": "datum.value + ' min'", "labelFlush": True}
-    scale = {"domain": [0, panel.highest]} if panel.highest is not None else {"zero": True, "nice": TICKS}
+    highest = panel.highest if any(value["y"] for value in values) else panel.highest or 1
+    scale = {"domain": [0, highest]} if highest is not None else {"zero": True, "nice": TICKS}
     upward: Plot = {"field": "y", "type": "quantitative", "title": label or None, "scale": scale}
     upward["axis"] = {"labelExpr": written, "tickCount": TICKS}
     upward["stack"] = "zero" if panel.stacked else None

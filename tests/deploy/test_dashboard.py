@@ -146,6 +146,12 @@ def test_a_picture_stacks_what_is_part_of_a_whole() -> None:
     assert "600" not in texts(svg(graph(replace(panel, stacked=False), series, 8)))
 
 
+def test_a_picture_of_nothing_but_zeros_has_them_at_the_bottom() -> None:
+    """Its scale ends at 1."""
+    drawn = texts(svg(graph(panel_named("Losses and dead letters"), {"a": [(0.0, 0.0), (8.0, 0.0)]}, 8)))
+    assert {"0", "1"} <= set(drawn)
+
+
 @pytest.mark.parametrize(
     ("title", "value", "shown"), [("Time to answer", 0.0021, "2 ms"), ("Failure rate, by processor", 0.5, "40%")]
 )
