@@ -5,7 +5,8 @@ is not exact, so that these are the same attempts, one for one; `tests/benchmark
 """
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from random import Random
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +48,7 @@ from payflux.load.corpus.population import (
 )
 from payflux.load.corpus.seasons import CHANNEL_OF, ISSUERS_OF, Minute, methods_with
 
+Thing = TypeVar("Thing")
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
@@ -94,7 +96,7 @@ class Cells(NamedTuple):
     retried: Ints
     category: Ints
     small: Ints
-    count: Ints
+    attempts: Ints
 
 
 def spans(lane: Lane, seconds: int) -> Iterator[Columns]:
@@ -116,19 +118,19 @@ def cells(columns: Columns) -> Cells:
     """Count the attempts of a stretch of time by second and kind."""
     sizes = (len(COUNTRIES), METHOD_COUNT, len(COUNTRIES), CHANNEL_COUNT, 2, len(CATEGORIES), 2)
     kinds = (columns.geo, columns.method, columns.issuer, columns.channel, columns.tries > 0, columns.category)
-    key = columns.at // 1000
+    key: Ints = columns.at // 1000
     for size, kind in zip(sizes, (*kinds, columns.amount <= SMALL_AMOUNTS[-1]), strict=True):
-        key = key * size + kind
-    key, count = np.unique(key, return_counts=True)
+        key = key * size + kind.astype(np.int64)
+    key, attempts = np.unique(key, return_counts=True)
     parts: list[Ints] = []
     for size in reversed(sizes):
         key, part = np.divmod(key, size)
         parts.insert(0, part)
-    return Cells(key, *parts, count=count)
+    return Cells._make((key, *parts, attempts))
 
 
 class _Run(NamedTuple):
-    """Seconds in a row in which the same holds at a source: how many payments are expected, what is normal, and so on."""
+    """Seconds in a row in which the same holds at a source."""
 
     source: Source
     seconds: range
@@ -191,9 +193,9 @@ def _arrivals(source: Source, runs: list[_Run]) -> tuple[Ints, Ints]:
     return np.repeat(seconds, counts), np.repeat(np.repeat(np.arange(len(runs)), lengths), counts)
 
 
-def _words(random: object, count: int, each: int) -> Ints:
+def _words(random: Random, count: int, each: int) -> Ints:
     """The next words of a stream, `each` rows of `count`."""
-    return np.frombuffer(words(random, count * each), "<u4").astype(np.int64).reshape(count, each).T  # type: ignore[arg-type]
+    return np.frombuffer(words(random, count * each), "<u4").astype(np.int64).reshape(count, each).T
 
 
 def _payments(source: Source, runs: list[_Run], which: Ints, drawn: Ints) -> tuple[Columns, Floats]:
@@ -294,7 +296,7 @@ def _delays(attempts: Columns, weather: _Weather, row: Ints, word: Ints) -> Ints
     return delays
 
 
-def _distinct(things: Sequence[object]) -> tuple[list[object], Ints]:
+def _distinct(things: Sequence[Thing]) -> tuple[list[Thing], Ints]:
     """The different objects among some, and which of them each one is; equal ones may count as different."""
     numbers: dict[int, int] = {}
     of = np.array([numbers.setdefault(id(thing), len(numbers)) for thing in things], np.int64)

@@ -116,7 +116,10 @@ def simulate(
     batch: Annotated[int, Parameter(help="Events per request, 1 to 1,000.")] = 1,
     output: Annotated[
         str | None,
-        Parameter(help="File to write the events to, as fast as possible, instead of sending them; `-` is stdout."),
+        Parameter(
+            help="File to write the events to, as fast as possible, instead of sending them; `-` is stdout.",
+            allow_leading_hyphen=True,
+        ),
     ] = None,
     start: Annotated[
         str | None, Parameter(help=f"With `--output`: time of the first events, by default {RECORDED_FROM}.")

@@ -73,7 +73,8 @@ def operate(main: Callable[[], Coroutine[None, None, int]], *, interrupted: int 
         _forget_stdout()
         return 0
     except OSError as error:
-        _forget_stdout()
+        if not error.filename:  # stdout has no name
+            _forget_stdout()
         return complain(f"cannot write{f' {error.filename}' if error.filename else ''}: {error.strerror or error}")
 
 
