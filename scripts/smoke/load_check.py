@@ -22,8 +22,9 @@ import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 
 from payflux.event.decode import ADDITIVE_FIELDS, EVENT_FIELDS
+from payflux.load.corpus.events import Event
 from payflux.load.sender import AnswerError, Attempt, Form, Item, Sender, UrlError
-from payflux.load.traffic import Event, Traffic
+from payflux.load.traffic import Traffic
 
 STORED = ("accepted", "duplicate", "stored")
 FRESH, IMMEDIATE, LATER, INVALID = 92, 2, 3, 3

@@ -10,14 +10,16 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from payflux.commands.simulate import simulate
+from payflux.load.corpus.scenarios import SCENARIOS, Incident
 from payflux.load.sender import AnswerError, Sender
 from payflux.load.simulation import Simulation, Tally
-from payflux.load.traffic import INCIDENTS, Incident, Traffic
+from payflux.load.traffic import Traffic
 from toy_node import KEYS, serving, toy_node
 
 COMMAND = (
@@ -180,6 +182,10 @@ class Process:
         """Its exit code."""
         return await self._process.wait()
 
+    async def communicate(self) -> tuple[bytes, bytes]:
+        """All it writes to stdout and stderr."""
+        return await self._process.communicate()
+
     def send_signal(self, number: signal.Signals) -> None:
         """Send it a signal."""
         self._process.send_signal(number)
@@ -274,6 +280,13 @@ async def test_on_a_terminal_a_live_line_shows_the_numbers(lines: Path) -> None:
         ({"key": "k", "batch": 1001}, "--batch 1001"),
         ({"key": "k", "incident": ["outrage"]}, "--incident outrage"),
         ({"key": "k", "incident": ["outage", "random"]}, "--incident random"),
+        ({"key": "k", "processor": ["stripe", "p7"]}, "--processor p7: expected one of stripe,"),
+        ({"key": "k", "warm_up": -1.0}, "--warm-up -1.0"),
+        ({"key": "k", "rate": 60_000.0}, "at most 50,000"),
+        ({"key": "k", "start": "2026-01-05T00:00:00Z"}, "--start: only"),
+        ({"output": "x"}, "--output: needs --duration"),
+        ({"output": "x", "duration": 5.0, "start": "2026-01-05T00:00:00"}, "--start 2026-01-05T00:00:00: expected"),
+        ({"output": "x", "duration": 5.0, "start": "yesterday"}, "--start yesterday: expected"),
     ],
 )
 def test_wrong_arguments_are_named(
@@ -301,7 +314,60 @@ def test_incidents_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     """`--incident list` shows every one of them and needs neither key nor node."""
     assert simulate(incident=["list"]) == 0
     shown = capsys.readouterr().out
-    assert all(name in shown for name in INCIDENTS)
+    assert all(name in shown for name in SCENARIOS)
+
+
+def test_a_recording_is_the_same_for_a_seed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a node or a key, events and labels go to files, the same bytes each time; stderr says what was done."""
+    files = [(tmp_path / f"events{n}", tmp_path / f"labels{n}") for n in (1, 2)]
+    for events, labels in files:
+        options = {"seed": 5, "duration": 300.0, "incident": ["outage", "silence"], "warm_up": 60.0}
+        assert simulate(output=str(events), labels=labels, **options) == 0  # type: ignore[arg-type]
+    assert files[0][0].read_bytes() == files[1][0].read_bytes()
+    assert files[0][1].read_bytes() == files[1][1].read_bytes()
+    began, ended = map(json.loads, capsys.readouterr().err.splitlines()[:2])
+    assert (began["msg"], began["seed"], began["rate"]) == ("recording_began", 5, 20)
+    assert (ended["msg"], ended["events"]) == ("recording_ended", counted(files[0][0]))
+    times = [json.loads(line)["event_timestamp"] for line in files[0][0].read_bytes().splitlines()]
+    assert times == sorted(times)
+    assert "2026-01-05T00:00:00" < times[0] < "2026-01-05T00:00:01"
+    assert "2026-01-05T00:04:58" < times[-1] < "2026-01-05T00:05"
+    truth = [json.loads(line) for line in files[0][1].read_bytes().splitlines()]
+    assert [(one["scenario"], one["processor"], one["start"][11:19], one["end"][11:19]) for one in truth] == [
+        ("outage", "stripe", "00:01:00", "00:04:00")
+    ]
+
+
+async def test_a_recording_goes_to_stdout_of_chosen_processors() -> None:
+    """`--output -` is for pipes: nothing but events on stdout, of the processors and the time asked for."""
+    options = ("--output", "-", "--duration", "60", "--start", "2026-02-03T04:05:00+01:00", "--processor", "p20")
+    async with process(*options, "--processor", "p5") as it:
+        out, _ = await it.communicate()
+        assert await it.end() == 0
+    events = [json.loads(line) for line in out.splitlines()]
+    assert {event["processor"] for event in events} == {"p5", "p20"}
+    assert {event["event_timestamp"][:16] for event in events} == {"2026-02-03T03:05"}
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 1 and one line."""
+    for output, labels in ((tmp_path, None), (tmp_path / "x", tmp_path)):
+        assert simulate(duration=5.0, output=str(output), labels=labels) == 1
+        assert f"payflux: cannot write {tmp_path}: Is a directory" in capsys.readouterr().err
+
+
+async def test_live_labels_tell_what_was_sent(lines: Path, tmp_path: Path) -> None:
+    """After a live run the labels say when incidents began, in the time of the node, and end with the run."""
+    labels = tmp_path / "labels"
+    options = ("--key", KEYS[0], "--incident", "outage", "--warm-up", "0", "--duration", "0.5", "--labels", str(labels))
+    begun = time.time()
+    async with toy_node(lines) as node, process("--url", node.url, *options) as it:
+        await it.until("simulation_ended")
+        assert await it.end() == 0
+    (label,) = [json.loads(line) for line in labels.read_bytes().splitlines()]
+    start, end = (datetime.fromisoformat(label[name]).timestamp() for name in ("start", "end"))
+    assert begun < start < end < time.time() + 0.01
+    assert end - start <= 0.6
 
 
 async def test_an_answer_that_no_node_gives_ends_it() -> None:

@@ -14,7 +14,8 @@ import yaml
 
 from needs import program
 from nodes import Node
-from payflux.load.traffic import Incident, Traffic
+from payflux.load.corpus.scenarios import Incident
+from payflux.load.traffic import Traffic
 from queries import ROOT, RULES
 from real_parts import MakeNode
 from scripts.dashboards.prometheus import Monitor, Prometheus

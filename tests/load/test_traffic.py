@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from itertools import islice, pairwise, takewhile
-from random import Random
+from statistics import median
 from uuid import UUID
 
 import msgspec
@@ -12,19 +12,11 @@ from hypothesis import strategies as st
 
 from payflux.event.decode import ADDITIVE_FIELDS, EVENT_FIELDS, decode_event
 from payflux.event.outcome import outcome_of
-from payflux.load.traffic import (
-    DECLINES,
-    EFFECTS,
-    GEOS,
-    INCIDENTS,
-    PROCESSORS,
-    Event,
-    Incident,
-    Mix,
-    Traffic,
-    one_after_another,
-    schedule,
-)
+from payflux.load.corpus.events import Event
+from payflux.load.corpus.population import DECLINES, DEMO, GEOS, METHODS, PROCESSORS
+from payflux.load.corpus.scenarios import SCENARIOS, Incident
+from payflux.load.corpus.schedule import now_and_then, staged
+from payflux.load.traffic import Traffic
 from payflux.risk.scorer import RiskScorer
 
 START = 1_767_960_000.0
@@ -48,7 +40,7 @@ def failed(event: Event) -> bool:
 @settings(max_examples=20)
 def test_same_seed_and_start_give_the_same_events(seed: int, start: int) -> None:
     """A run can be repeated exactly."""
-    first, again = (list(islice(Traffic(seed, start).arrivals(50), 30)) for _ in range(2))
+    first, again = (list(islice(Traffic(seed, start, staged(["outage"], lead=0)).arrivals(50), 30)) for _ in range(2))
     assert first == again
 
 
@@ -71,7 +63,7 @@ def test_the_pattern_of_a_seed_does_not_depend_on_the_start() -> None:
 
 def test_every_event_is_valid(normal: list[tuple[float, Event]]) -> None:
     """A node accepts all of it as it is, with every member stored."""
-    for name in EFFECTS:
+    for name in SCENARIOS:
         for _, event in normal[:500] + events_of(1, 40, Incident(name, "adyen", 0, 60)):
             stored = msgspec.json.decode(decode_event(msgspec.json.encode(event)).data)
             assert stored == event
@@ -107,7 +99,7 @@ def test_first_attempts_are_declined_at_a_normal_share(normal: list[tuple[float,
     """The base decline rate is 8 to 13 percent, for the whole and within reason for each processor."""
     first = [event for _, event in normal if not event["retry_count"]]
     assert 0.08 <= sum(map(failed, first)) / len(first) <= 0.13
-    for name, processor in PROCESSORS.items():
+    for name, processor in DEMO.items():
         own = [event for event in first if event["processor"] == name]
         assert sum(map(failed, own)) / len(own) == pytest.approx(processor.declines, abs=0.04)
 
@@ -116,9 +108,9 @@ def test_shares_follow_the_weights(normal: list[tuple[float, Event]]) -> None:
     """Processors come as often as their weights say, and all twelve countries appear."""
     share = Counter(event["processor"] for _, event in normal)
     assert share["stripe"] / share.total() == pytest.approx(0.34, abs=0.03)
-    assert share.keys() == PROCESSORS.keys()
+    assert share.keys() == DEMO.keys()
     assert {event["geo_bucket"] for _, event in normal} == GEOS.keys()
-    assert max(len(processor.geos) for processor in PROCESSORS.values()) == 5
+    assert max(len(processor.geos) for processor in DEMO.values()) == 5
 
 
 def test_failures_name_a_category_and_its_origin(normal: list[tuple[float, Event]]) -> None:
@@ -162,10 +154,12 @@ def test_merchants_follow_zipf(normal: list[tuple[float, Event]]) -> None:
     assert len(counts) > 250
 
 
-@pytest.mark.parametrize("name", [name for name in INCIDENTS if name != "silence"])
+@pytest.mark.parametrize(
+    "name", ["outage", "timeout_creep", "auth_cluster", "retry_storm", "geo_spread", "traffic_spike"]
+)
 def test_an_incident_drives_its_processors_score_up(name: str) -> None:
     """Each incident crosses the first threshold at its processor, and nobody else's score does."""
-    incident = INCIDENTS[name]
+    (incident,) = staged([name])
     scorer = RiskScorer(300, (0.3, 0.6, 0.8))
     top: dict[str, float] = defaultdict(float)
     for at, event in events_of(3, incident.end + 10, incident):
@@ -243,36 +237,56 @@ def test_severity_scales_the_effect() -> None:
     assert 0.4 < down / len(events) < 0.6
 
 
-def test_named_incidents_follow_one_another() -> None:
-    """Several incidents do not overlap, and each has normal traffic before it."""
-    first, second = one_after_another(["outage", "silence"])
-    assert (first.name, first.start) == ("outage", INCIDENTS["outage"].start)
-    assert second.start == first.end + INCIDENTS["silence"].start
-    with pytest.raises(KeyError):
-        one_after_another(["none"])
-
-
-@given(seed=st.integers())
-@settings(max_examples=20)
-def test_the_schedule_starts_one_incident_at_a_time(seed: int) -> None:
-    """Scheduled incidents are the same for a seed, valid, and never overlap."""
-    incidents = list(islice(schedule(seed), 20))
-    assert incidents == list(islice(schedule(seed), 20))
-    assert all(later.start - earlier.end >= 120 for earlier, later in pairwise(incidents))
-    assert all(i.name in EFFECTS and i.processor in PROCESSORS and 0 < i.severity <= 1 for i in incidents)
-
-
 def test_traffic_follows_an_endless_schedule() -> None:
     """Incidents of a schedule begin and end as time goes by."""
-    incidents = list(islice(schedule(4), 3))
-    traffic = Traffic(4, START, schedule(4))
+    incidents = list(islice(now_and_then(4, DEMO), 3))
+    traffic = Traffic(4, START, now_and_then(4, DEMO))
     for incident in incidents:
         assert traffic.running(START + incident.start - 1) == ()
         assert traffic.running(START + incident.start + 1) == (incident,)
     assert traffic.running(START + incidents[-1].end + 1) == ()
 
 
-@given(weights=st.lists(st.integers(0, 1000), min_size=1).filter(any), seed=st.integers())
-def test_a_mix_picks_only_what_has_a_weight(weights: list[int], seed: int) -> None:
-    """A value of weight 0 never comes."""
-    assert weights[Mix(dict(enumerate(weights))).pick(Random(seed))] > 0
+def test_incidents_ahead_are_not_on_yet() -> None:
+    """Retries hours from now look ahead, and what they see has not begun."""
+    incident = Incident("outage", "stripe", 5000, 60)
+    traffic = Traffic(4, START, [incident])
+    for at, _ in takewhile(lambda arrival: arrival[0] < START + 300, traffic.arrivals()):
+        assert traffic.running(at) == ()
+
+
+def test_processors_of_the_corpus_have_their_own_rates_and_days() -> None:
+    """A processor named after half an event a second has as many on average, and few of them at night."""
+    slow = {"p0_5": PROCESSORS["p0_5"]}
+    traffic = Traffic(4, 1_767_571_200.0, (), slow).arrivals()  # a Monday
+    hours = Counter(int(at - 1_767_571_200) // 3600 for at, _ in takewhile(lambda one: one[0] < 1_767_657_600, traffic))
+    assert hours.total() / 86_400 == pytest.approx(0.5 * 1.08, rel=0.08)
+    assert 0.15 < min(hours[3], hours[4]) / max(hours[18], hours[19]) < 0.4
+
+
+def test_a_faulty_client_sends_again_whatever_the_answer() -> None:
+    """Payments that succeeded are sent again too, up to six times, within seconds; two merchants of five do it."""
+    events = events_of(5, 200, Incident("resend_loop", "stripe", 0, 200))
+    own = [event for _, event in events if event["processor"] == "stripe"]
+    again = [event for event in own if event["retry_count"]]
+    assert max(event["retry_count"] for event in again) == 6  # type: ignore[type-var]
+    assert len(again) > 0.25 * len(own)
+    succeeded = {event["payment_intent_id_hash"] for event in own if not failed(event) and not event["retry_count"]}
+    assert sum(event["payment_intent_id_hash"] in succeeded for event in again) > 0.5 * len(again)
+
+
+def test_latencies_creep() -> None:
+    """At the end of it answers take about five times as long; time-outs stay what they are."""
+    events = events_of(5, 300, Incident("latency_creep", "stripe", 0, 300))
+    own = [(at, event) for at, event in events if event["processor"] == "stripe"]
+    usual = [event["latency_ms"] for at, event in own if at < 30 and event["failure_category"] != "processor_timeout"]
+    late = [event["latency_ms"] for at, event in own if at > 270 and event["failure_category"] != "processor_timeout"]
+    assert 3.5 < median(map(int, map(str, late))) / median(map(int, map(str, usual))) < 5.5
+
+
+def test_issuers_are_mostly_but_not_always_where_the_shopper_is(normal: list[tuple[float, Event]]) -> None:
+    """So that a failing issuer can be told from a failing country."""
+    own = sum(event["issuer_country"] == event["geo_bucket"] for _, event in normal)
+    assert 0.6 < own / len(normal) < 0.75
+    assert {event["issuer_country"] for _, event in normal} == GEOS.keys()
+    assert {event["payment_method_bucket"] for _, event in normal} == METHODS.keys()

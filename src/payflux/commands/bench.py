@@ -17,9 +17,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from payflux.load.corpus.events import BLANK
 from payflux.load.generator import Pressure, Report, Requests
 from payflux.load.sender import Sender, UrlError
-from payflux.load.traffic import BLANK
 from payflux.terminal.keys import keys_of_environment
 from payflux.terminal.operate import EXIT_FAILED, EXIT_USAGE, complain, emit_json
 

@@ -17,9 +17,11 @@ from typing import Annotated, NoReturn
 from cyclopts import Parameter
 
 from payflux.errors import SettingsError
+from payflux.load.corpus.population import DEMO
+from payflux.load.corpus.schedule import now_and_then
 from payflux.load.sender import Sender
 from payflux.load.simulation import CONNECTIONS, Simulation
-from payflux.load.traffic import Traffic, schedule
+from payflux.load.traffic import Traffic
 from payflux.log import announce, log
 from payflux.node.child import load_settings
 from payflux.node.supervisor import supervise
@@ -163,9 +165,8 @@ def _simulate(url: str, key: str, *, held: bool) -> None:
         seed = secrets.randbits(32)
         start = time.time()
         async with Sender(url, [key], connections=CONNECTIONS, patience_seconds=1.0) as sender:
-            simulation = Simulation(
-                sender, Traffic(seed, start, schedule(seed)), start, rate=SIMULATED_RATE, batch=1, say=log
-            )
+            traffic = Traffic(seed, start, now_and_then(seed, DEMO))
+            simulation = Simulation(sender, traffic, start, rate=SIMULATED_RATE, batch=1, say=log)
             await simulation.run(asyncio.Event())
 
     log("info", "simulation_began", rate=SIMULATED_RATE)

@@ -5,11 +5,14 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 import msgspec
 
+from payflux.load.corpus.events import Event
+from payflux.load.corpus.scenarios import Incident
 from payflux.load.sender import Attempt, Item, Sender
-from payflux.load.traffic import Event, Incident, Traffic
+from payflux.load.traffic import Traffic
 
 CONNECTIONS = 16
 LATE_SECONDS = 0.5
@@ -39,14 +42,16 @@ class Tally:
 class Simulation:
     """Sends traffic at its own pace until stopped. When the node is down or slow it skips time and piles up nothing."""
 
-    def __init__(self, sender: Sender, traffic: Traffic, start: float, *, rate: float, batch: int, say: Say) -> None:
+    def __init__(
+        self, sender: Sender, traffic: Traffic, start: float, *, rate: float | None, batch: int, say: Say
+    ) -> None:
         """A simulation, not yet running.
 
         Args:
             sender: how events reach the node; should have a patience of about a second.
             traffic: what to send.
             start: the traffic's start, Unix seconds; now.
-            rate: events per second in normal traffic.
+            rate: events per second in normal traffic; None for what its processors have.
             batch: events per request; 1 sends single events.
             say: told about incidents and about the node going away and coming back.
         """
@@ -92,17 +97,18 @@ class Simulation:
 
     async def _produce(self, duration: float) -> None:
         begun = time.monotonic()
-        at = self._start
         chunk: list[Item] = []
+        arrivals = self._traffic.arrivals(self._rate)
         try:
-            while (at := at + self._traffic.pause(at, self._rate)) < self._start + duration:
+            for at, event in takewhile(lambda arrival: arrival[0] < self._start + duration, arrivals):
                 late = self._start + time.monotonic() - begun - at
+                self._follow(self._traffic.running(at))
+                if late > LATE_SECONDS:
+                    await asyncio.sleep(0)
+                    continue
                 if late < -NAP_SECONDS:
                     await asyncio.sleep(-late)
-                elif late > LATE_SECONDS:
-                    at += late
-                self._follow(self._traffic.running(at))
-                chunk.append(_item(self._traffic.event(at)))
+                chunk.append(_item(event))
                 if len(chunk) >= self._batch:
                     await self._queue.put(chunk)
                     chunk = []

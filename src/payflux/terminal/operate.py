@@ -73,8 +73,9 @@ def operate(main: Callable[[], Coroutine[None, None, int]], *, interrupted: int 
         _forget_stdout()
         return 0
     except OSError as error:
-        _forget_stdout()
-        return complain(f"cannot write: {error.strerror or error}")
+        if not error.filename:  # stdout has no name
+            _forget_stdout()
+        return complain(f"cannot write{f' {error.filename}' if error.filename else ''}: {error.strerror or error}")
 
 
 def complain(text: str, code: int = EXIT_FAILED) -> int:
