@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from payflux.commands.simulate import simulate
-from payflux.load.sender import AnswerError, Sender
+from payflux.load.node_connection import AnswerError
+from payflux.load.sender import Sender
 from payflux.load.simulation import Simulation, Tally
 from payflux.load.traffic import INCIDENTS, Incident, Traffic
 from toy_node import KEYS, serving, toy_node

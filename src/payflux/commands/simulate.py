@@ -16,7 +16,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from payflux.load.sender import AnswerError, Sender, UrlError
+from payflux.load.node_connection import AnswerError, UrlError
+from payflux.load.sender import Sender
 from payflux.load.simulation import CONNECTIONS, Say, Simulation, Tally
 from payflux.load.traffic import INCIDENTS, Traffic, one_after_another, schedule
 from payflux.log import log

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import msgspec
 
-from payflux.load.sender import Attempt, Item, Sender
+from payflux.load.attempts import Attempt, Item
+from payflux.load.sender import Sender
 from payflux.load.traffic import Event, Incident, Traffic
 
 CONNECTIONS = 16
