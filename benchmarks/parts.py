@@ -28,13 +28,16 @@ from payflux.event import decode as events
 from payflux.event.card_numbers import may_contain_pan
 from payflux.event.outcome import outcome_of
 from payflux.event.timestamps import normal_timestamp
-from payflux.http.connection import Connection, Shared
+from payflux.http.connection import Connection
 from payflux.http.limits import Limits
 from payflux.http.messages import Respond, Response
+from payflux.http.pipeline import Shared
 from payflux.http.router import Router
+from payflux.ingest.answers import ACCEPTED
 from payflux.ingest.batch import IngestBatch
-from payflux.ingest.gatekeeper import BUCKETS, Gatekeeper, TokenBucket
-from payflux.ingest.single import ACCEPTED, Ingest
+from payflux.ingest.gatekeeper import Gatekeeper
+from payflux.ingest.single import Ingest
+from payflux.ingest.token_bucket import BUCKETS, TokenBucket
 from payflux.redis.address import RedisAddress
 from payflux.redis.append import SCRIPT, RedisAppender, mark_of
 from payflux.redis.keys import Keys
@@ -170,19 +173,19 @@ def requests() -> list[bytes]:
 def connections(handler: Router) -> list[Connection]:
     """As many as answer in one turn."""
     tail = b"Date: Thu, 01 Jan 2026 00:00:00 GMT\r\n\r\n"
-    shared = Shared(handler, Limits(), time.monotonic, lambda _: None, lambda _: None, (tail, tail, tail))
-    made = [Connection(shared) for _ in range(TOGETHER)]
+    shared = Shared(handler, Limits(), time.monotonic, (tail, tail, tail))
+    made = [Connection(shared, lambda _: None, lambda _: None) for _ in range(TOGETHER)]
     for one in made:
         one.connection_made(cast("asyncio.Transport", Sink()))
     return made
 
 
-class Lane:
+class Answering202:
     """A door that answers at once: what is left is HTTP."""
 
     def admit(self, request: Any) -> Response | None:
-        """Let it in, by lane from the second time on."""
-        request.lane = self._answer
+        """Let it in, its body alone from the second time on."""
+        request.body_handler = self._answer
         return None
 
     def _answer(self, body: bytes, respond: Respond) -> None:
@@ -198,13 +201,13 @@ class Lane:
 async def ingesting() -> list[Part]:
     """Single events and batches from the read to the answer."""
     received = requests()
-    bare = connections(Router({PATH: {"POST": Lane()}}))
+    bare = connections(Router({PATH: {"POST": Answering202()}}))
 
     def http() -> None:
         for at, data in enumerate(received):
             bare[at % TOGETHER].data_received(data)
 
-    parts = [Part("HTTP: known head, lane, answer", best(http))]
+    parts = [Part("HTTP: known head, body alone, answer", best(http))]
     with doors() as (single, batch, appender, link):
         open_ones = connections(Router({PATH: {"POST": single}}))
 

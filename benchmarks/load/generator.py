@@ -14,7 +14,7 @@ import msgspec
 
 from benchmarks.machine import ROOT
 from payflux.event.example import make_event
-from payflux.load.sender import BATCH_PATH, SINGLE_PATH, Form
+from payflux.event.intake import BATCH_PATH, EVENT_PATH, Form
 
 HERE = Path(__file__).parent
 KEY = "bench-key-0123456789"
@@ -139,7 +139,7 @@ class LoadGenerator:
             if shape.duplicates or shape.keys > 1 or shape.processors > 1:
                 raise GeneratorMissing("this scenario needs wrk: apt-get install wrk")
             return self.paced(port, shape, 0.0, seconds)
-        path, kind = (SINGLE_PATH if shape.size == 1 else BATCH_PATH), "x-ndjson" if shape.form == "ndjson" else "json"
+        path, kind = (EVENT_PATH if shape.size == 1 else BATCH_PATH), "x-ndjson" if shape.form == "ndjson" else "json"
         head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/{kind}\r\n"
         what = [head, event_of(shape, "@"), f"{_prefix()}-", str(shape.size), shape.form, str(shape.depth)]
         what += [str(shape.duplicates), f"{POOL_PREFIX}-", str(POOL), str(shape.processors), str(shape.keys), KEY]

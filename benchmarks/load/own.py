@@ -14,7 +14,8 @@ import msgspec
 import uvloop
 
 from benchmarks.load.generator import Load, Shape
-from payflux.load.generator import Pressure, Requests
+from payflux.load.generator import LoadGenerator
+from payflux.load.requests import Requests
 
 TICK_NANOSECONDS = 200_000
 CLOCK_MONOTONIC = 1
@@ -62,7 +63,7 @@ async def put(plan: Plan) -> Load:
     shape = plan.shape
     requests = Requests(plan.event, f"127.0.0.1:{plan.port}", plan.key, size=shape.size, form=shape.form)
     rate = plan.rate / shape.size or None
-    load = Pressure(
+    load = LoadGenerator(
         "127.0.0.1",
         plan.port,
         requests,

@@ -19,8 +19,8 @@ from benchmarks.servers.node import Node, until
 from benchmarks.servers.redis import Redis
 from payflux.errors import StreamUnavailable
 from payflux.event.decode import StoredEvent
+from payflux.event.intake import EVENT_PATH
 from payflux.load.latencies import Latencies
-from payflux.load.sender import SINGLE_PATH
 from payflux.redis.address import parse_url
 from payflux.redis.append import SCRIPT, RedisAppender
 from payflux.redis.keys import Keys
@@ -88,7 +88,7 @@ def _request(scenario: Scenario) -> bytes:
     one = secrets.token_hex(16)
     body = event_of(scenario.shape, f"{one[:8]}-{one[8:12]}-4{one[13:16]}-8{one[17:20]}-{one[20:]}")
     return (
-        f"POST {SINGLE_PATH} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {KEY}\r\n"
+        f"POST {EVENT_PATH} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {KEY}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}"
     ).encode()
 

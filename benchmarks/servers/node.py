@@ -21,7 +21,7 @@ from benchmarks.load.generator import KEY, Load, Shape, event_of, key_of
 from benchmarks.machine import cpu_seconds, rss_mib
 from benchmarks.servers.promise import COUNTED, Counted, broken
 from benchmarks.servers.redis import APPENDS, COMMITS, Commands, Redis
-from payflux.load.sender import BATCH_PATH, SINGLE_PATH
+from payflux.event.intake import BATCH_PATH, EVENT_PATH
 
 START_SECONDS = 30.0
 DRAIN_SECONDS = 30.0
@@ -320,7 +320,7 @@ class Node:
         body = {"single": events[0], "array": f"[{','.join(events)}]", "ndjson": "\n".join(events)}[shape.form]
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         headers = {"Authorization": f"Bearer {KEY}", "Content-Type": f"application/{kind}"}
-        connection.request("POST", SINGLE_PATH if shape.form == "single" else BATCH_PATH, body, headers)
+        connection.request("POST", EVENT_PATH if shape.form == "single" else BATCH_PATH, body, headers)
         answer = connection.getresponse()
         text = answer.read()
         connection.close()

@@ -22,8 +22,11 @@ import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 
 from payflux.event.decode import ADDITIVE_FIELDS, EVENT_FIELDS
+from payflux.event.intake import Form
+from payflux.load.attempts import Attempt, Item
 from payflux.load.corpus.events import Event
-from payflux.load.sender import AnswerError, Attempt, Form, Item, Sender, UrlError
+from payflux.load.node_connection import AnswerError, UrlError
+from payflux.load.sender import Sender
 from payflux.load.traffic import Traffic
 
 STORED = ("accepted", "duplicate", "stored")

@@ -17,7 +17,8 @@ import pytest
 
 from payflux.commands.simulate import simulate
 from payflux.load.corpus.scenarios import SCENARIOS, Incident
-from payflux.load.sender import AnswerError, Sender
+from payflux.load.node_connection import AnswerError
+from payflux.load.sender import Sender
 from payflux.load.simulation import Simulation, Tally
 from payflux.load.traffic import Traffic
 from toy_node import KEYS, serving, toy_node

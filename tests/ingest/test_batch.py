@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingesting import BATCH, BEARER, JSON, NDJSON, PAN, Answer, Ingestion, dumped, payment
-from payflux.ingest.batch import BATCH_EVENTS
+from ingesting import BEARER, JSON, NDJSON, PAN, Answer, Ingestion, dumped, payment
+from payflux.event.intake import BATCH_EVENTS, BATCH_PATH
 
 BAD_ID = "not-a-uuid"
 
@@ -82,7 +82,7 @@ def test_ndjson_is_one_event_a_line(ending: str, content_type: str) -> None:
     for last in ("", ending):
         node = Ingestion()
         body = (ending.join(dumped().decode() for _ in range(3)) + last).encode()
-        answer = node.ask(body, BEARER | {b"content-type": content_type.encode()}, BATCH)
+        answer = node.ask(body, BEARER | {b"content-type": content_type.encode()}, BATCH_PATH)
         assert numbers(answer) == (3, 0, 0)
 
 
@@ -90,7 +90,7 @@ def test_a_broken_line_spoils_no_other_one() -> None:
     """In NDJSON every line stands for itself, whatever is in it."""
     node = Ingestion()
     lines = [dumped(), b"{", dumped()[:-1], b"\xff", b"[]", dumped(), b'{"a":' * 5000, dumped() + dumped()]
-    answer = node.ask(b"\n".join(lines), NDJSON, BATCH)
+    answer = node.ask(b"\n".join(lines), NDJSON, BATCH_PATH)
     assert numbers(answer) == (2, 0, 6)
     assert [one["index"] for one in answer.json["results"] if one["status"] == "accepted"] == [0, 5]
 
@@ -103,7 +103,7 @@ def test_half_a_surrogate_pair_spoils_no_other_event(half: str, name: str) -> No
         events = [dumped(), dumped(**{name: "HERE"}).replace(b"HERE", half.encode()), dumped(channel=None)]
         body = b"\n".join(events) if headers is NDJSON else b"[" + b",".join(events) + b"]"
         node = Ingestion()
-        answer = node.ask(body, headers, BATCH)
+        answer = node.ask(body, headers, BATCH_PATH)
         assert numbers(answer) == (2, 0, 1)
         assert [one["index"] for one in answer.json["results"] if one["status"] == "rejected"] == [1]
         assert len(node.stream.entries) == 2
@@ -112,22 +112,22 @@ def test_half_a_surrogate_pair_spoils_no_other_event(half: str, name: str) -> No
 def test_a_byte_order_mark_before_a_batch_is_skipped() -> None:
     """Before an array, before a file of lines with any line ending, and before a line; and one alone is no batch."""
     mark, events = b"\xef\xbb\xbf", [dumped(), dumped()]
-    assert numbers(Ingestion().ask(mark + b"[" + b",".join(events) + b"]", BEARER | JSON, BATCH)) == (2, 0, 0)
-    assert numbers(Ingestion().ask(mark + b"\r\n".join(events), NDJSON, BATCH)) == (2, 0, 0)
-    assert numbers(Ingestion().ask(b"\n".join([events[0], mark + events[1]]), NDJSON, BATCH)) == (2, 0, 0)
+    assert numbers(Ingestion().ask(mark + b"[" + b",".join(events) + b"]", BEARER | JSON, BATCH_PATH)) == (2, 0, 0)
+    assert numbers(Ingestion().ask(mark + b"\r\n".join(events), NDJSON, BATCH_PATH)) == (2, 0, 0)
+    assert numbers(Ingestion().ask(b"\n".join([events[0], mark + events[1]]), NDJSON, BATCH_PATH)) == (2, 0, 0)
     for headers in (BEARER | JSON, NDJSON):
-        assert Ingestion().ask(mark, headers, BATCH).json["code"] == "invalid_batch"
+        assert Ingestion().ask(mark, headers, BATCH_PATH).json["code"] == "invalid_batch"
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
 def test_a_batch_in_another_encoding_is_told_so(encoding: str) -> None:
     """As an array the batch is refused, as NDJSON each line, and both say that UTF-8 is wanted."""
     array = json.dumps([payment()]).encode(encoding)
-    refusal = Ingestion().ask(array, BEARER | JSON, BATCH)
+    refusal = Ingestion().ask(array, BEARER | JSON, BATCH_PATH)
     assert (refusal.status, refusal.json["code"]) == (400, "invalid_batch")
     assert "UTF-8" in refusal.json["detail"]
     lines = (json.dumps(payment()) + "\n" + json.dumps(payment())).encode(encoding)
-    answer = Ingestion().ask(lines, NDJSON, BATCH)
+    answer = Ingestion().ask(lines, NDJSON, BATCH_PATH)
     assert numbers(answer) == (0, 0, 2)
     assert all("UTF-8" in one["errors"][0]["message"] for one in answer.json["results"])
 
@@ -145,18 +145,18 @@ def test_a_batch_in_another_encoding_is_told_so(encoding: str) -> None:
 )
 def test_a_refused_line_speaks_of_itself(item: bytes, message: str) -> None:
     """The message is about the event, which stands at its index, and never about the body, which is fine."""
-    answer = Ingestion().ask(b"\n".join([dumped(), item]), NDJSON, BATCH)
+    answer = Ingestion().ask(b"\n".join([dumped(), item]), NDJSON, BATCH_PATH)
     (error,) = answer.json["results"][1]["errors"]
     assert error == {"field": "", "code": "invalid_json", "message": message}
     if item in (b"[]", b"7"):
-        answer = Ingestion().ask(b"[" + item + b"]", JSON, BATCH)
+        answer = Ingestion().ask(b"[" + item + b"]", JSON, BATCH_PATH)
         (error,) = answer.json["results"][0]["errors"]
         assert error["message"] == message
 
 
 def test_an_array_in_ndjson_is_one_bad_event() -> None:
     """What the Content-Type says is what the body is read as."""
-    answer = Ingestion().ask(json.dumps([payment()]).encode(), NDJSON, BATCH)
+    answer = Ingestion().ask(json.dumps([payment()]).encode(), NDJSON, BATCH_PATH)
     assert numbers(answer) == (0, 0, 1)
 
 
@@ -183,7 +183,7 @@ def test_an_array_in_ndjson_is_one_bad_event() -> None:
 def test_what_cannot_be_read_as_a_batch_is_refused_whole(headers: dict[bytes, bytes], body: bytes) -> None:
     """400 `invalid_batch`, nothing stored, counted once."""
     node = Ingestion()
-    answer = node.ask(body, headers, BATCH)
+    answer = node.ask(body, headers, BATCH_PATH)
     assert (answer.status, answer.code) == (400, "invalid_batch")
     assert node.stream.entries == []
     assert node.counted() == {"ingest_rejected invalid_batch": 1}
@@ -192,7 +192,7 @@ def test_what_cannot_be_read_as_a_batch_is_refused_whole(headers: dict[bytes, by
 @pytest.mark.parametrize("content_type", ["text/plain", "", "application/json-seq"])
 def test_other_types_are_refused(content_type: str) -> None:
     """415 names every type a batch may have."""
-    answer = Ingestion().ask(b"[]", BEARER | {b"content-type": content_type.encode()}, BATCH)
+    answer = Ingestion().ask(b"[]", BEARER | {b"content-type": content_type.encode()}, BATCH_PATH)
     assert (answer.status, answer.code) == (415, "unsupported_media_type")
     assert {"application/json", "application/x-ndjson"} <= set(answer.headers["accept"].split(", "))
 
@@ -204,7 +204,7 @@ def test_a_thousand_events_pass_and_one_more_does_not(ndjson: bool) -> None:
         node = Ingestion()
         events = [dumped() for _ in range(size)]
         body = b"\n".join(events) if ndjson else b"[" + b",".join(events) + b"]"
-        answer = node.ask(body, NDJSON if ndjson else JSON, BATCH)
+        answer = node.ask(body, NDJSON if ndjson else JSON, BATCH_PATH)
         if size == BATCH_EVENTS:
             assert numbers(answer) == (size, 0, 0)
             assert len(node.stream.entries) == size
@@ -233,7 +233,7 @@ def test_a_thousand_events_pass_and_one_more_does_not(ndjson: bool) -> None:
 def test_a_refused_item_repeats_no_id_that_may_be_none(item: bytes, code: str) -> None:
     """Where nobody can be sure that it is a UUID, `event_id` is null, and the other items get their results."""
     node = Ingestion()
-    answer = node.ask(b"\n".join((dumped(), item, dumped())), NDJSON, BATCH)
+    answer = node.ask(b"\n".join((dumped(), item, dumped())), NDJSON, BATCH_PATH)
     assert numbers(answer) == (2, 0, 1)
     assert [one["status"] for one in answer.json["results"]] == ["accepted", "rejected", "accepted"]
     assert answer.json["results"][1]["code"] == code
@@ -277,7 +277,7 @@ def test_a_batch_costs_its_events() -> None:
 def test_a_batch_that_is_refused_whole_costs_something(body: bytes) -> None:
     """Nobody may send nonsense at any rate, and over the rate nothing is read."""
     node = Ingestion(rate=1, burst=3)
-    assert [node.ask(body, JSON, BATCH).status for _ in range(4)] == [400, 400, 400, 429]
+    assert [node.ask(body, JSON, BATCH_PATH).status for _ in range(4)] == [400, 400, 400, 429]
 
 
 # a stream that does not work

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
-from ingesting import BATCH, BEARER, JSON, KEYS, PAN, SINGLE, Ingestion, dumped, payment
+from ingesting import JSON, KEYS, PAN, Ingestion, dumped, payment
 from payflux.event.decode import decode_event
+from payflux.event.intake import EVENT_PATH
 from payflux.event.rules import CODES
 from payflux.http.messages import Request, Response
-from payflux.ingest.single import BODY_BYTES, TOGETHER
+from payflux.ingest.single import TOGETHER
 
 GOOD = dumped()
 OTHER_KEY = {**JSON, b"authorization": b"Bearer " + KEYS[1].encode()}
@@ -32,33 +33,6 @@ def test_an_event_is_stored_once() -> None:
 
 # the order of the checks: each request has the fault and every later one
 
-LARGE = str(BODY_BYTES + 1).encode()
-BAD_TYPE = {b"content-type": b"text/plain", b"content-encoding": b"gzip"}
-BAD_CODING = {b"content-type": b"application/json", b"content-encoding": b"gzip"}
-FAULTS: dict[str, tuple[dict[bytes, bytes], int, bytes, int, str]] = {
-    "key": (BAD_TYPE, BODY_BYTES + 1, b"{", 401, "unauthorized"),
-    "size": (BEARER | BAD_TYPE, BODY_BYTES + 1, b"{", 413, "body_too_large"),
-    "type": (BEARER | BAD_TYPE, 1, b"{", 415, "unsupported_media_type"),
-    "coding": (BEARER | BAD_CODING, 1, b"{", 415, "unsupported_encoding"),
-    "rate": (JSON, 1, b"{", 429, "rate_limited"),
-}
-
-
-@pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("path", [SINGLE, BATCH])
-def test_the_first_fault_is_the_answer(fault: str, path: str) -> None:
-    """Key, size, type and coding, rate, JSON: a request with every later fault is answered for the first."""
-    headers, length, body, status, code = FAULTS[fault]
-    node = Ingestion(rate=1, burst=1)
-    assert node.ask(GOOD).status == 202  # the rate is used up
-    answer = node.ask(body, headers, path, announced=length)
-    assert (answer.status, answer.code) == (status, code)
-    counted = node.counted()
-    assert counted.pop(f"ingest_rejected {code}") == 1
-    assert counted.pop("auth_denied missing", 0) == (fault == "key")
-    assert counted == {"ingest_accepted": 1, "events_by_processor stripe": 1}
-    assert len(node.stream.entries) == 1
-
 
 def test_json_is_judged_before_the_event_and_the_event_last() -> None:
     """A body that is no JSON is that, whatever its members; after the wait for the rate both are judged."""
@@ -68,63 +42,6 @@ def test_json_is_judged_before_the_event_and_the_event_last() -> None:
         assert (answer.status, answer.code) == (400, code)
         assert node.ask(body).code == "rate_limited"
         node.clock.time += 1
-
-
-@pytest.mark.parametrize(
-    ("header", "reason"), [(None, "missing"), (b"Bearer x", "invalid"), (b"", "invalid"), (b"Basic x", "invalid")]
-)
-def test_without_a_key_nothing_else_is_looked_at(header: bytes | None, reason: str) -> None:
-    """401 in the same words whatever is wrong with the key, and no event is read."""
-    node = Ingestion()
-    headers = {b"content-type": b"application/json"} | ({} if header is None else {b"authorization": header})
-    answer = node.ask(GOOD, headers)
-    assert (answer.status, answer.code) == (401, "unauthorized")
-    assert answer.headers["www-authenticate"] == "bearer"
-    assert answer.body == Ingestion().ask(b"", {}).body
-    assert node.counted() == {"ingest_rejected unauthorized": 1, f"auth_denied {reason}": 1}
-
-
-def test_a_key_in_the_query_is_none() -> None:
-    """Keys belong into a header, not into logs of addresses."""
-    assert Ingestion().ask(GOOD, {b"content-type": b"application/json"}, query=f"key={KEYS[0]}").status == 401
-
-
-@pytest.mark.parametrize("length", [BODY_BYTES, None])
-def test_a_body_of_the_limit_or_unannounced_is_let_in(length: int | None) -> None:
-    """1 MiB is allowed; how long a chunked body becomes is for the server to see."""
-    assert Ingestion().ask(GOOD, announced=length).status == 202
-    assert Ingestion().ask(GOOD, announced=BODY_BYTES + 1).status == 413
-
-
-@pytest.mark.parametrize(
-    "content_type", ["application/json", "Application/JSON", "application/json; charset=utf-8", "application/json ;a=b"]
-)
-def test_json_is_json_in_any_spelling(content_type: str) -> None:
-    """Letter case and parameters do not matter."""
-    assert Ingestion().ask(GOOD, BEARER | {b"content-type": content_type.encode()}).status == 202
-
-
-@pytest.mark.parametrize(
-    "content_type",
-    ["", "text/json", "application/x-ndjson", "application/jsonp", "application/json, text/plain", "json", ";", "*/*"],
-)
-def test_other_types_are_refused(content_type: str) -> None:
-    """A single event is `application/json`; 415 says so, in `Accept` too."""
-    node = Ingestion()
-    answer = node.ask(GOOD, BEARER | {b"content-type": content_type.encode()})
-    assert (answer.status, answer.code) == (415, "unsupported_media_type")
-    assert answer.headers["accept"] == "application/json"
-    assert node.ask(GOOD, BEARER).status == 415
-
-
-@pytest.mark.parametrize("coding", ["gzip", "br", "identity, gzip", "deflate"])
-def test_compressed_bodies_are_refused(coding: str) -> None:
-    """Only `identity` is understood, in any letter case."""
-    node = Ingestion()
-    answer = node.ask(GOOD, {**JSON, b"content-encoding": coding.encode()})
-    assert (answer.status, answer.code) == (415, "unsupported_encoding")
-    assert answer.headers["accept-encoding"] == "identity"
-    assert node.ask(GOOD, {**JSON, b"content-encoding": b"Identity"}).status == 202
 
 
 # the rate
@@ -148,20 +65,6 @@ def test_refused_events_cost_the_rate_too() -> None:
     """What is not JSON has to be read as well."""
     node = Ingestion(rate=1, burst=2)
     assert [node.ask(b"{").status for _ in range(3)] == [400, 400, 429]
-
-
-def test_requests_that_wait_on_one_connection_keep_their_keys() -> None:
-    """When two pipelined requests with two keys are admitted before the first is handled, each pays for itself."""
-    node = Ingestion(rate=1, burst=1)
-    connection: dict[str, Any] = {}
-    requests = [Request("POST", SINGLE, "", headers, dumped(), 1, connection) for headers in (JSON, OTHER_KEY)]
-    answers: list[Response] = []
-    for request in requests:
-        assert node.single.admit(request) is None
-    for request in requests:
-        node.single.handle(request, answers.append)
-    node.stream.work()
-    assert [answer.status for answer in answers] == [202, 202]
 
 
 # events that arrive together
@@ -219,25 +122,6 @@ def test_many_together_when_the_stream_fails() -> None:
 # events that are refused
 
 
-def test_every_bad_field_is_named() -> None:
-    """`errors` holds field, code and message of each, the message is the detail, and nothing is stored."""
-    node = Ingestion()
-    answer = node.ask(dumped(event_id="not-a-uuid", processor="No Slug", retry_count=101, geo_bucket=7))
-    assert (answer.status, answer.code) == (400, "invalid_event")
-    assert [(error["field"], error["code"]) for error in answer.json["errors"]] == [
-        ("event_id", "invalid_uuid"),
-        ("processor", "invalid_processor"),
-        ("retry_count", "out_of_range"),
-        ("geo_bucket", "type"),
-    ]
-    assert all(set(error) == {"field", "code", "message"} for error in answer.json["errors"])
-    assert all(error["message"] in answer.json["detail"] for error in answer.json["errors"])
-    assert b"event_id must be valid UUID" in answer.body
-    assert b"not-a-uuid" not in answer.body
-    assert node.stream.entries == []
-    assert node.counted() == {"ingest_rejected invalid_event": 1}
-
-
 @pytest.mark.parametrize(
     ("body", "code"),
     [
@@ -276,25 +160,12 @@ def test_a_refused_id_is_not_used_up() -> None:
 # a stream that does not work
 
 
-def test_an_unavailable_stream_is_503_and_may_be_tried_again() -> None:
-    """503 says why by its code, when to come again, and nothing of the server's own words."""
-    node = Ingestion()
-    node.stream.room = 0
-    answer = node.ask(GOOD)
-    assert (answer.status, answer.code) == (503, "redis_down")
-    assert answer.headers["retry-after"] == "1"
-    assert b"connection refused" not in answer.body
-    assert node.counted() == {"ingest_rejected unavailable": 1}
-    node.stream.room = 1
-    assert node.ask(GOOD).json == {"status": "accepted"}
-
-
 def test_the_duration_is_from_the_request_to_its_answer() -> None:
     """What waited for the stream is timed from `handle` to the answer, accepted, duplicate or unavailable."""
     node = Ingestion()
     for room in (1, 1, 0):
         node.stream.room = room
-        request = Request("POST", SINGLE, "", JSON, GOOD, 1)
+        request = Request("POST", EVENT_PATH, "", JSON, GOOD, 1)
         answers: list[Response] = []
         assert node.single.admit(request) is None
         node.single.handle(request, answers.append)

@@ -2,25 +2,18 @@
 
 import asyncio
 import json
-import re
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable
-from itertools import islice
 from pathlib import Path
 
-import msgspec
 import pytest
 
-from payflux.load.sender import BATCH_PATH, SINGLE_PATH, AnswerError, Attempt, Form, Item, Sender, UrlError
-from payflux.load.traffic import Traffic
+from one_answer import INVALID, ITEMS, once, one_answer, request_of
+from payflux.event.intake import BATCH_PATH, EVENT_PATH, Form
+from payflux.load.attempts import Attempt
+from payflux.load.sender import Sender
 from toy_node import KEYS, serving, toy_node
-
-EVENTS = [event for _, event in islice(Traffic(1, 1_767_960_000.0).arrivals(20), 40)]
-ITEMS = [Item(str(event["event_id"]), msgspec.json.encode(event)) for event in EVENTS]
-INVALID = Item("bad", b'{"event_type":"x"}')
-OK = b'HTTP/1.1 202 Accepted\r\nContent-Length: 21\r\n\r\n{"status":"accepted"}'
 
 
 @pytest.fixture
@@ -28,31 +21,8 @@ def lines(tmp_path: Path) -> Path:
     return tmp_path / "lines.jsonl"
 
 
-async def one_answer(sender_of: Callable[[str], Sender], answer: bytes, form: Form = "single") -> list[Attempt]:
-    """Send one event to a server that always says the same, and closes the connection when that says so."""
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        closes = b"Connection: close" in answer
-        while await request_of(reader):
-            writer.write(answer)
-            if closes:
-                return
-
-    async with serving(serve) as url, sender_of(url) as sender:
-        return await sender.send(ITEMS[:1], form)
-
-
-async def request_of(reader: asyncio.StreamReader) -> bytes:
-    head = await reader.readuntil(b"\r\n\r\n")
-    return await reader.readexactly(int(head.split(b"Content-Length: ")[1]))
-
-
 def ids_in(lines: Path) -> list[str]:
     return [json.loads(line)["event_id"] for line in lines.read_bytes().splitlines()]
-
-
-def once(url: str) -> Sender:
-    return Sender(url, KEYS, patience_seconds=0, timeout_seconds=2)
 
 
 async def test_a_single_event_is_stored_then_a_duplicate(lines: Path) -> None:
@@ -94,7 +64,7 @@ async def test_connections_are_kept_and_keys_take_turns(lines: Path) -> None:
         used = Counter(headers["authorization"] for _, headers, _ in node.requests)
         assert node.connections <= 2
     assert used == {f"Bearer {key}": 20 for key in KEYS}
-    assert {path for path, _, _ in node.requests} == {SINGLE_PATH}
+    assert {path for path, _, _ in node.requests} == {EVENT_PATH}
 
 
 @pytest.mark.parametrize(
@@ -191,106 +161,3 @@ async def test_a_silent_node_times_out() -> None:
         (attempt,) = await sender.send(ITEMS[:1])
     assert accepted.is_set()
     assert attempt.status == 0
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
-        b"HTTP/1.1 301 Moved\r\nContent-Length: 0\r\n\r\n",
-        b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n",
-        b"HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\nok",
-        b'HTTP/1.1 202 Accepted\r\nContent-Length: 18\r\n\r\n{"status":"maybe"}',
-        b"HTTP/1.1 400 Bad\r\nContent-Length: 2\r\n\r\n{}",
-        b"SSH-2.0-OpenSSH_9.2\r\n",
-    ],
-)
-async def test_unexpected_answers_fail(answer: bytes) -> None:
-    """What no node says is an error, not a count."""
-    with pytest.raises(AnswerError):
-        await one_answer(once, answer)
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        b'{"accepted":1,"duplicates":0,"rejected":0,"results":[]}',
-        b'{"accepted":1,"duplicates":0,"rejected":0,"results":[{"index":1,"status":"accepted"}]}',
-        b'{"accepted":0,"duplicates":0,"rejected":0,"results":[{"index":0,"status":"accepted"}]}',
-        b'{"accepted":1,"duplicates":0,"rejected":0,"results":[{"index":0,"status":"fine"}]}',
-        b"[]",
-    ],
-)
-async def test_a_batch_answer_must_account_for_every_event(body: bytes) -> None:
-    """Missing, misplaced or miscounted results are unexpected answers."""
-    with pytest.raises(AnswerError):
-        await one_answer(once, b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body), "array")
-
-
-async def test_a_202_without_a_body_is_stored() -> None:
-    """Whether it was a duplicate is then unknown, and the record does not pretend otherwise."""
-    (attempt,) = await one_answer(once, b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n")
-    assert (attempt.verdict, attempt.settled) == ("stored", True)
-
-
-@pytest.mark.parametrize("size", [1, 7])
-async def test_an_answer_may_come_in_pieces(size: int) -> None:
-    """However the answer is cut, it is read the same."""
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await request_of(reader)
-        for at in range(0, len(OK), size):
-            writer.write(OK[at : at + size])
-            await writer.drain()
-
-    async with serving(serve) as url, once(url) as sender:
-        (attempt,) = await sender.send(ITEMS[:1])
-    assert attempt.verdict == "accepted"
-
-
-async def test_a_connection_the_node_closes_is_not_used_again() -> None:
-    """After `Connection: close` the next event goes over a new one."""
-    closing = OK.replace(b"\r\n", b"\r\nConnection: close\r\n", 1)
-    assert [a.verdict for a in await one_answer(once, closing)] == ["accepted"]
-
-
-async def test_a_late_answer_is_not_taken_for_that_of_the_next_request() -> None:
-    """After a cancelled request its connection is cut, so that answers cannot slip."""
-    asked, late = asyncio.Event(), asyncio.Event()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await request_of(reader)
-        if not asked.is_set():
-            asked.set()
-            await late.wait()
-            writer.write(OK)
-        else:
-            late.set()
-            writer.write(b'HTTP/1.1 400 Bad\r\nContent-Length: 12\r\n\r\n{"code":"c"}')
-
-    async with serving(serve) as url, Sender(url, KEYS, connections=1) as sender:
-        sending = asyncio.create_task(sender.send(ITEMS[:1]))
-        await asked.wait()
-        sending.cancel()
-        await asyncio.gather(sending, return_exceptions=True)
-        (attempt,) = await sender.send([INVALID])
-    assert attempt.verdict == "rejected"
-
-
-@pytest.mark.parametrize(
-    ("url", "why"),
-    [
-        ("https://payflux.example", "TLS ends at a proxy"),
-        ("localhost:8080", "expected http://host:port"),
-        ("http://", "expected http://host:port"),
-        ("http://host:port", "host:port"),
-        ("http://host:99999", "host:99999"),
-        ("http://host/v1", "expected http://host:port"),
-        ("ftp://host", "expected http://host:port"),
-    ],
-)
-def test_only_plain_http_addresses_are_usable(url: str, why: str) -> None:
-    """A wrong address is refused before anything is sent, with what to write instead."""
-    with pytest.raises(UrlError, match=re.escape(why)):
-        Sender(url, KEYS)

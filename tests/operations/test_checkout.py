@@ -14,7 +14,8 @@ import nodes
 from payflux.errors import InvalidEvent, SettingsError
 from payflux.http.messages import Request, Response
 from payflux.http.router import Router
-from payflux.ingest.gatekeeper import BUCKETS, Gatekeeper, TokenBucket
+from payflux.ingest.gatekeeper import Gatekeeper
+from payflux.ingest.token_bucket import BUCKETS, TokenBucket
 from payflux.operations import checkout
 from payflux.operations.checkout import Checkout, Offer, StripeSessions, email_of, masked
 from payflux.settings import load

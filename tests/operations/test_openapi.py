@@ -20,10 +20,11 @@ from nodes import KEY, Node
 from payflux.errors import InvalidEvent, StreamUnavailable
 from payflux.event import rules as event_errors
 from payflux.event.decode import ADDITIVE_FIELDS, CODES, EVENT_FIELDS, PaymentEvent, decode_event
+from payflux.event.example import EXAMPLE
 from payflux.event.rules import is_event_type, is_processor
 from payflux.event.timestamps import normal_timestamp
 from payflux.http.messages import REASONS, Request, Response
-from payflux.ingest.gatekeeper import BUCKETS
+from payflux.ingest.token_bucket import BUCKETS
 from payflux.node.child import SETTINGS, Child, Plan
 from payflux.operations import openapi
 from payflux.operations import schemas as openapi_schemas
@@ -140,7 +141,7 @@ def test_every_member_is_described_and_in_the_examples() -> None:
     members = document()["components"]["schemas"]["PaymentEvent"]["properties"]
     assert tuple(members) == tuple(openapi_schemas.MEANINGS) == EVENT_FIELDS + ADDITIVE_FIELDS
     assert tuple(members) == PaymentEvent.__struct_fields__
-    assert tuple(openapi.EVENT) == EVENT_FIELDS
+    assert tuple(EXAMPLE) == EVENT_FIELDS
     assert tuple(openapi.LONGEST) == EVENT_FIELDS + ADDITIVE_FIELDS
 
 
@@ -300,7 +301,7 @@ def test_refusals_of_a_living_node_are_as_described(make_node: MakeNode) -> None
     path = "/v1/events/payment_exhaust"
     key = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
     fast = key | {"Authorization": "Bearer fast-key"}  # left in debt by its batch
-    event = openapi.EVENT | {"channel": "4111111111111111"}
+    event = EXAMPLE | {"channel": "4111111111111111"}
     requests: list[tuple[str, bytes, dict[str, str], int]] = [
         (path, b"", {}, 401),
         (path, b"x", key | {"Content-Type": "text/plain"}, 415),
@@ -309,7 +310,7 @@ def test_refusals_of_a_living_node_are_as_described(make_node: MakeNode) -> None
         (path, b"{", key, 400),
         (path, json.dumps(event).encode(), key, 400),
         (f"{path}/batch", b"{}", key, 400),
-        (f"{path}/batch", json.dumps([event, openapi.EVENT, *range(98)]).encode(), fast, 200),
+        (f"{path}/batch", json.dumps([event, EXAMPLE, *range(98)]).encode(), fast, 200),
         (path, b"{}", fast, 429),
     ]
     for where, body, headers, expected in requests:

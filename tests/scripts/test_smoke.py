@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from payflux.errors import InvalidEvent
 from payflux.event.decode import ADDITIVE_FIELDS, EVENT_FIELDS, decode_event
-from payflux.load.sender import Attempt
+from payflux.load.attempts import Attempt
 from scripts.smoke import load_check
 from scripts.smoke.load_check import Finding, Plan, Samples
 from toy_node import KEYS, toy_node

@@ -8,27 +8,12 @@ from hypothesis import settings
 
 from payflux.errors import InvalidEvent
 from payflux.event.decode import ADDITIVE_FIELDS, CODES, EVENT_FIELDS, StoredEvent, decode_event
+from payflux.event.example import EXAMPLE
 from payflux.event.rules import REQUIRED
 
 PROPERTY = settings(deadline=None, max_examples=200)  # the machines that run this are shared
 
-EVENT: dict[str, Any] = {
-    "event_type": "payment_failed",
-    "event_timestamp": "2026-01-09T12:00:00Z",
-    "event_id": "550e8400-e29b-41d4-a716-446655440000",
-    "merchant_id_hash": "abc123",
-    "payment_intent_id_hash": "xyz456",
-    "processor": "stripe",
-    "failure_category": "processor_timeout",
-    "retry_count": 0,
-    "geo_bucket": "US",
-    "amount_bucket": "50-200",
-    "system_source": "checkout_api",
-    "payment_method_bucket": "credit_card",
-    "channel": "web",
-    "retry_result": "failed",
-    "failure_origin": "processor",
-}
+EVENT = EXAMPLE
 ADDITIVE: dict[str, Any] = {
     "payment_method_fingerprint_hash": "f00",
     "card_network": "visa",

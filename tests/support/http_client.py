@@ -43,17 +43,17 @@ def on_both_loops(test: Callable[..., Coroutine[Any, Any, None]]) -> Any:
 
 @dataclass
 class App:
-    """A handler that echoes, keeps `/later` requests, refuses `/refused` ones, and has a lane for `/lane/…`.
+    """A handler that echoes, keeps `/later` requests, refuses `/refused` ones, and takes bodies alone on `/direct/…`.
 
     Attributes:
         seen: the requests handled as such.
         later: those kept, with their answers to come.
-        laned: the bodies that came by lane, with their answers where those are kept.
+        direct: the bodies that went directly to their handler, with their answers where those are kept.
     """
 
     seen: list[Request] = field(default_factory=list)
     later: list[tuple[Request, Respond]] = field(default_factory=list)
-    laned: list[tuple[bytes, Respond]] = field(default_factory=list)
+    direct: list[tuple[bytes, Respond]] = field(default_factory=list)
 
     def has(self, number: int) -> bool:
         """Whether it keeps exactly so many."""
@@ -64,17 +64,17 @@ class App:
         assert request.body == b""
         if request.path == "/admit-breaks":
             raise RuntimeError
-        if request.path.startswith("/lane/"):
-            request.lane = functools.partial(self._run_lane, request.path)
+        if request.path.startswith("/direct/"):
+            request.body_handler = functools.partial(self._take_body, request.path)
         return REFUSED if request.path == "/refused" else None
 
-    def _run_lane(self, path: str, body: bytes, respond: Respond) -> None:
-        self.laned.append((body, respond))
-        if path == "/lane/breaks":
+    def _take_body(self, path: str, body: bytes, respond: Respond) -> None:
+        self.direct.append((body, respond))
+        if path == "/direct/breaks":
             raise ValueError
-        if path != "/lane/later":
+        if path != "/direct/later":
             respond(Response(202, body))
-        if path == "/lane/twice":
+        if path == "/direct/twice":
             respond(Response(202, b"again"))
 
     def handle(self, request: Request, respond: Respond) -> None:

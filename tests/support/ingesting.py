@@ -1,4 +1,4 @@
-"""The producer's side without sockets and Redis: a stream in memory, and requests driven through a door."""
+"""The producer's side without sockets and Redis: a stream in memory, and requests driven through a handler."""
 
 import json
 import os
@@ -9,10 +9,12 @@ from typing import Any
 
 from payflux.errors import StreamUnavailable
 from payflux.event.decode import StoredEvent
+from payflux.event.intake import BATCH_PATH, EVENT_PATH
 from payflux.http.messages import Request, Response
 from payflux.ingest.batch import IngestBatch
-from payflux.ingest.gatekeeper import BUCKETS, Gatekeeper, TokenBucket
+from payflux.ingest.gatekeeper import Gatekeeper
 from payflux.ingest.single import Ingest
+from payflux.ingest.token_bucket import BUCKETS, TokenBucket
 from payflux.operations.exposition import Exposition
 from payflux.stream.protocol import APPENDED, DUPLICATE, OnAppended
 from payflux.telemetry.metrics import Metrics, create_slab
@@ -21,7 +23,6 @@ KEYS = ("first-key-0123456789", "second-key-0123456789")
 BEARER = {b"authorization": b"Bearer " + KEYS[0].encode()}
 JSON = {**BEARER, b"content-type": b"application/json"}
 NDJSON = {**BEARER, b"content-type": b"application/x-ndjson"}
-SINGLE, BATCH = "/v1/events/payment_exhaust", "/v1/events/payment_exhaust/batch"
 PAN = "4111111111111111"
 
 
@@ -102,7 +103,7 @@ class Answer:
 
 
 class Ingestion:
-    """Both doors over one stream in memory, with a clock set by hand."""
+    """Single events and batches over one stream in memory, with a clock set by hand."""
 
     def __init__(self, rate: int = 1_000_000, burst: int = 1_000_000) -> None:
         self.stream, self.clock = MemoryStream(), Clock()
@@ -118,7 +119,7 @@ class Ingestion:
         self,
         body: bytes = b"",
         headers: dict[bytes, bytes] | None = None,
-        path: str = SINGLE,
+        path: str = EVENT_PATH,
         *,
         query: str = "",
         announced: int | None = -1,
@@ -127,13 +128,13 @@ class Ingestion:
         """One request, from its head to its answer; `announced` is its Content-Length where that is not its size."""
         length = len(body) if announced == -1 else announced
         head = Request("POST", path, query, JSON if headers is None else headers, b"", length, connection)
-        door = self.batch if path == BATCH else self.single
-        refusal = door.admit(head)
+        handler = self.batch if path == BATCH_PATH else self.single
+        refusal = handler.admit(head)
         if refusal is not None:
             return Answer(refusal)
         head.body = body
         answers: list[Response] = []
-        door.handle(head, answers.append)
+        handler.handle(head, answers.append)
         self.stream.work()
         (answer,) = answers
         return Answer(answer)
@@ -149,7 +150,7 @@ class Ingestion:
         answers: list[Answer | None] = [None] * len(bodies)
         self._together = []
         for index, (body, headers) in enumerate(bodies):
-            request = Request("POST", SINGLE, "", headers, body, len(body), {})
+            request = Request("POST", EVENT_PATH, "", headers, body, len(body), {})
             assert self.single.admit(request) is None
 
             def respond(response: Response, index: int = index) -> None:
@@ -165,7 +166,7 @@ class Ingestion:
 
     def ask_batch(self, events: Sequence[object], *, query: str = "") -> Answer:
         """A batch as a JSON array."""
-        return self.ask(json.dumps(events).encode(), JSON, BATCH, query=query)
+        return self.ask(json.dumps(events).encode(), JSON, BATCH_PATH, query=query)
 
     def counted(self) -> dict[str, float]:
         """Every counter that is not 0, as `name` or `name value value`, without prefix and `_total`."""

@@ -11,7 +11,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from nodes import KEY, Node, event
-from payflux.load.sender import Item, Sender
+from payflux.load.attempts import Item
+from payflux.load.sender import Sender
 from servers import until
 
 CONNECTIONS = 8

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -14,32 +13,13 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from payflux.event.example import make_event
+from payflux.event.intake import BATCH_PATH, EVENT_PATH
 from servers import until
 
 KEY = "test-key-0123456789"
 START_SECONDS = 30.0
-
-
-def event(**members: object) -> dict[str, Any]:
-    """A valid event with all fifteen members and an id of its own."""
-    base = {
-        "event_type": "payment_failed",
-        "event_timestamp": "2026-01-09T12:00:00Z",
-        "event_id": str(uuid.uuid4()),
-        "merchant_id_hash": "abc123",
-        "payment_intent_id_hash": "xyz456",
-        "processor": "stripe",
-        "failure_category": "processor_timeout",
-        "retry_count": 0,
-        "geo_bucket": "US",
-        "amount_bucket": "50-200",
-        "system_source": "checkout_api",
-        "payment_method_bucket": "credit_card",
-        "channel": "web",
-        "retry_result": "failed",
-        "failure_origin": "processor",
-    }
-    return base | members
+event = make_event
 
 
 class Node:
@@ -154,13 +134,13 @@ class Node:
     def post(self, one: dict[str, Any]) -> int:
         """POST one event; the status, 0 when there was no answer."""
         headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
-        return self.request("POST", "/v1/events/payment_exhaust", json.dumps(one).encode(), headers)[0]
+        return self.request("POST", EVENT_PATH, json.dumps(one).encode(), headers)[0]
 
     def post_batch(self, events: Sequence[dict[str, Any]]) -> tuple[int, dict[str, Any]]:
         """POST events as NDJSON; status and answer."""
         body = b"\n".join(json.dumps(one, separators=(",", ":")).encode() for one in events)
         headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/x-ndjson"}
-        status, answer = self.request("POST", "/v1/events/payment_exhaust/batch", body, headers)
+        status, answer = self.request("POST", BATCH_PATH, body, headers)
         return status, json.loads(answer) if answer else {}
 
     def metrics(self) -> dict[str, float]:

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from math import log2
 
 from payflux.finding import Finding
-from payflux.ingest.gatekeeper import RATELIMIT_BURST, RATELIMIT_RPS, keys_of
+from payflux.ingest.gatekeeper import keys_of
+from payflux.ingest.token_bucket import RATELIMIT_BURST, RATELIMIT_RPS
 from payflux.redis.append import STREAM_MAXLEN
 from payflux.redis.inspection import Facts
 from payflux.redis.monitor import Durability

@@ -17,9 +17,12 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from payflux.load.answers import Report
 from payflux.load.corpus.events import BLANK
-from payflux.load.generator import Pressure, Report, Requests
-from payflux.load.sender import Sender, UrlError
+from payflux.load.generator import LoadGenerator
+from payflux.load.node_connection import UrlError
+from payflux.load.requests import Requests
+from payflux.load.sender import Sender
 from payflux.terminal.keys import keys_of_environment
 from payflux.terminal.operate import EXIT_FAILED, EXIT_USAGE, complain, emit_json
 
@@ -114,7 +117,7 @@ def bench(
     form: Literal["single", "ndjson"] = "single" if batch == 1 else "ndjson"
     requests = Requests(text, f"{sender.host}:{sender.port}", keys[0], size=batch, form=form)
     per_second = None if rate is None else rate / batch
-    load = Pressure(sender.host, sender.port, requests, connections=connections, seconds=seconds, rate=per_second)
+    load = LoadGenerator(sender.host, sender.port, requests, connections=connections, seconds=seconds, rate=per_second)
     try:
         result = uvloop.run(_bench(url, sender, load))
     except OSError as error:
@@ -124,7 +127,7 @@ def bench(
     return _show(result, rate, as_json=json)
 
 
-async def _bench(url: str, sender: Sender, load: Pressure) -> Result:
+async def _bench(url: str, sender: Sender, load: LoadGenerator) -> Result:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, load.finish)  # what was measured until then counts
@@ -154,7 +157,7 @@ async def _lag(sender: Sender) -> int | None:
 
 
 @contextmanager
-def _progress(load: Pressure) -> Iterator[None]:
+def _progress(load: LoadGenerator) -> Iterator[None]:
     """A live line on a terminal, nothing in a pipe."""
     if not sys.stderr.isatty():
         yield
@@ -164,7 +167,7 @@ def _progress(load: Pressure) -> Iterator[None]:
         yield
 
 
-def _liner(load: Pressure) -> Callable[[], Text]:
+def _liner(load: LoadGenerator) -> Callable[[], Text]:
     began = last = time.monotonic()
     counted = 0
     shown = Text()
@@ -173,9 +176,10 @@ def _liner(load: Pressure) -> Callable[[], Text]:
         nonlocal last, counted, shown
         now = time.monotonic()
         if now - last >= LOOK_SECONDS:
-            stored = load.accepted + load.duplicates
-            speed, p99 = (stored - counted) / (now - last), load.latencies.percentile(99) * 1e3
-            refused = f" · {load.rejected:,} refused" if load.rejected else ""
+            answers = load.answers
+            stored = answers.accepted + answers.duplicates
+            speed, p99 = (stored - counted) / (now - last), answers.latencies.percentile(99) * 1e3
+            refused = f" · {answers.rejected:,} refused" if answers.rejected else ""
             text = f"{min(now - began, load.seconds):.0f} of {load.seconds:g} s · {stored:,} events"
             text += f" · {speed:,.0f} a second · p99 {p99:.1f} ms{refused}"
             shown = Text(text, no_wrap=True, overflow="ellipsis")

@@ -18,7 +18,9 @@ from payflux.errors import InvalidEvent
 from payflux.event.decode import decode_event
 from payflux.event.items import items_of_array
 from payflux.event.rules import BOM
-from payflux.load.sender import AnswerError, Item, Sender, UrlError
+from payflux.load.attempts import Item
+from payflux.load.node_connection import AnswerError, UrlError
+from payflux.load.sender import Sender
 from payflux.terminal.keys import keys_of_environment
 
 BODY_BYTES = 1_048_576

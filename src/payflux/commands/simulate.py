@@ -23,8 +23,9 @@ from rich.text import Text
 from payflux.load.corpus.population import CORPUS, DEMO, PROCESSORS, Processor
 from payflux.load.corpus.scenarios import SCENARIOS
 from payflux.load.corpus.schedule import PLANS, planned
+from payflux.load.node_connection import AnswerError, UrlError
 from payflux.load.recording import record, write_labels
-from payflux.load.sender import AnswerError, Sender, UrlError
+from payflux.load.sender import Sender
 from payflux.load.simulation import CONNECTIONS, Say, Simulation, Tally
 from payflux.load.traffic import Traffic
 from payflux.log import log

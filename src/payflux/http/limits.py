@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from payflux.http.messages import problem
 
+BODY_BYTES = 1_048_576
+
 BAD_REQUEST = problem(400, "bad_request", "this is not a valid HTTP/1.1 request")
 HEAD_TOO_LARGE = problem(431, "head_too_large", "the request line and headers, or the trailers, are too large")
 BODY_TOO_LARGE = problem(413, "body_too_large", "the body is too large")
@@ -30,7 +32,7 @@ class Limits:
     """
 
     head_bytes: int = 16_384
-    body_bytes: int = 1_048_576
+    body_bytes: int = BODY_BYTES
     head_seconds: float = 10
     body_seconds: float = 30
     idle_seconds: float = 75

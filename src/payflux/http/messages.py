@@ -21,10 +21,10 @@ class Request:
         content_length: what the client announced; None for a chunked body.
         body: the decoded body.
         connection: a place where handlers may remember what they learnt from this connection's earlier requests.
-        lane: set by `Handler.admit` when it needs nothing but the body of further requests with this very head.
+        body_handler: set by `Handler.admit` when further requests with this very head need nothing but their body read.
     """
 
-    __slots__ = ("body", "connection", "content_length", "headers", "lane", "method", "path", "query")
+    __slots__ = ("body", "body_handler", "connection", "content_length", "headers", "method", "path", "query")
 
     def __init__(  # noqa: PLR0917 - made by position: it is on the path of every event
         self,
@@ -43,7 +43,7 @@ class Request:
         self.body = body
         self.content_length = content_length
         self.connection = connection if connection is not None else {}
-        self.lane: Lane | None = None
+        self.body_handler: BodyHandler | None = None
 
 
 class Response:
@@ -84,7 +84,7 @@ class Response:
 Respond = Callable[[Response], None]
 """How a handler answers: to be called exactly once, now or later."""
 
-Lane = Callable[[bytes, Respond], None]
+BodyHandler = Callable[[bytes, Respond], None]
 """Answers a request whose head is, byte for byte, one that was admitted before: gets the body alone."""
 
 

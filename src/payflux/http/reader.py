@@ -2,25 +2,21 @@
 
 llhttp (by httptools) finds the messages and refuses nearly all smuggling, `payflux.http.head` the rest. The parser
 cannot be paused within a call, so a read is given to it in slices: that bounds what a client can make us hold.
-
-Producers send the same head again and again. A head that is, byte for byte, one that llhttp accepted before means what
-it meant then, so a read of exactly one request with a known head needs no parser: half of the cost of a request.
 """
 
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol
 
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from payflux.http.head import PLAIN, BadHead, HeadReader, replay, size
+from payflux.http.known_heads import KnownHeads
 from payflux.http.limits import BAD_REQUEST, BODY_TOO_LARGE, HEAD_TOO_LARGE, INTERNAL_ERROR, Limits
-from payflux.http.messages import Lane, Request, Response
+from payflux.http.messages import Request, Response
 from payflux.log import log
 
 SLICE_BYTES = 4096
 """How much is parsed at a time; more only of a body whose length was announced."""
-KNOWN_HEADS = 1024
-"""How many heads are remembered for all connections of a server; then they are forgotten, and learnt anew."""
 FUTILE_HEADS = 64
 """A connection whose heads were new this many times on end is one whose heads never repeat: it learns no more."""
 
@@ -32,28 +28,23 @@ BODY: Final = 3
 DEAF: Final = 4  # nothing any more
 
 
-class KnownHead(NamedTuple):
-    """What a head that was accepted before means."""
-
-    method: str
-    path: str
-    query: str
-    headers: dict[bytes, bytes]
-    length: int
-    lane: Lane | None
+# What becomes of the body of a request whose head was read.
+KEEP: Final = 0
+DROP: Final = 1
+STOP: Final = 2  # nothing more is read, this body included
 
 
 class Sink(Protocol):
     """What the requests are told to."""
 
-    def begin(self, request: Request, persistence: int, *, expects: bool) -> None:
-        """A head has been read; raises Stopped, after an answer was decided, when nothing more is to be read."""
+    def begin(self, request: Request, persistence: int, *, expects: bool) -> int:
+        """A head has been read; returns what becomes of its body: KEEP, DROP or STOP."""
 
-    def complete(self) -> None:
-        """The request begun last is complete; sets the reader deaf when it was the last."""
+    def complete(self) -> bool:
+        """The request begun last is complete; returns whether another one may follow."""
 
     def fail(self, response: Response) -> None:
-        """What is being read cannot be accepted; sets the reader deaf."""
+        """What is being read cannot be accepted, and nothing more is read."""
 
     def crowded(self) -> bool:
         """Whether reading has to wait."""
@@ -75,16 +66,15 @@ class Reader:
     Attributes:
         phase: what is read next.
         since: when that began.
-        draining: the body being read is dropped.
     """
 
     __slots__ = (
-        "_body", "_futile", "_head", "_headers", "_known", "_learning", "_learnt", "_limits", "_memory", "_missing",
-        "_now", "_parser", "_received", "_replay", "_request", "_sink", "_slice", "_spanned", "_url", "draining",
+        "_body", "_dropping", "_futile", "_head", "_headers", "_known", "_learning", "_learnt", "_limits", "_memory",
+        "_missing", "_now", "_parser", "_received", "_replay", "_request", "_sink", "_slice", "_spanned", "_url",
         "phase", "since",
     )  # fmt: skip
 
-    def __init__(self, sink: Sink, limits: Limits, now: Callable[[], float], known: dict[bytes, KnownHead]) -> None:
+    def __init__(self, sink: Sink, limits: Limits, now: Callable[[], float], known: KnownHeads) -> None:
         self._sink = sink
         self._limits = limits
         self._now = now
@@ -95,7 +85,7 @@ class Reader:
         self._memory: dict[str, Any] = {}
         self.phase: int = IDLE
         self.since = now()
-        self.draining = False
+        self._dropping = False  # the body being read
         self._url = b""
         self._headers: dict[bytes, bytes] = {}
         self._request: Request | None = None  # from the end of its head to the end of its body
@@ -134,6 +124,14 @@ class Reader:
             self._learn(data)
         return data[begin:] if begin < end and self.phase != DEAF else b""
 
+    def stop(self) -> None:
+        """Read nothing more."""
+        self.phase = DEAF
+
+    def wait_from(self, now: float) -> None:
+        """Count the wait for what comes next from now."""
+        self.since = now
+
     def close(self) -> None:
         """Let go of the parser, which refers back to this reader, and of what has been read."""
         self.phase = DEAF
@@ -144,7 +142,7 @@ class Reader:
 
     def _recall(self, data: bytes) -> bool:
         end = data.find(b"\r\n\r\n") + 4
-        known = self._known.get(data[:end])
+        known = self._known.find(data[:end])
         if known is None:
             self._futile += 1
             return False
@@ -154,28 +152,19 @@ class Reader:
         self._futile = 0
         self.since = self._now()
         request = Request(method, path, query, headers, b"", length, self._memory)
-        self._sink.begin(request, PLAIN, expects=False)
-        if self.draining:
-            self.draining = False
-        else:
+        fate = self._sink.begin(request, PLAIN, expects=False)
+        if fate == KEEP:
             request.body = data[end:]
-        self._sink.complete()
+        if fate == STOP or not self._sink.complete():
+            self.phase = DEAF
         return True
 
     def _learn(self, data: bytes) -> None:
         """Remember the head of data, if that was exactly one admitted request of the usual kind."""
         self._learning = False
         request, self._learnt = self._learnt, None
-        if request is None:
-            return
-        end = data.find(b"\r\n\r\n") + 4
-        length = request.content_length
-        if length == len(data) - end:
-            if len(self._known) >= KNOWN_HEADS:
-                self._known.clear()
-            self._known[data[:end]] = KnownHead(
-                request.method, request.path, request.query, request.headers, length, request.lane
-            )
+        if request is not None:
+            self._known.learn(data, request)
 
     # by the parser
 
@@ -188,11 +177,11 @@ class Reader:
             self._ignore_upgrade()
         except HttpParserError as error:
             if self.phase != DEAF:
-                self._sink.fail(_blame(error))
+                self._fail(_blame(error))
         if HEAD <= self.phase <= CHUNKS:
             self._spanned += taken
             if self._spanned > self._limits.head_bytes:
-                self._sink.fail(HEAD_TOO_LARGE)
+                self._fail(HEAD_TOO_LARGE)
         return taken
 
     def _ignore_upgrade(self) -> None:
@@ -204,9 +193,9 @@ class Reader:
             self._replay = b""
             self.phase = phase
 
-    def _stop(self, response: Response) -> None:
+    def _fail(self, response: Response) -> None:
+        self.phase = DEAF
         self._sink.fail(response)
-        raise Stopped
 
     def on_message_begin(self) -> None:
         """A request begins."""
@@ -234,7 +223,8 @@ class Reader:
             return
         headers = self._headers
         if self._spanned > 0 and size(self._url, headers) > self._limits.head_bytes:
-            self._stop(HEAD_TOO_LARGE)
+            self._fail(HEAD_TOO_LARGE)
+            raise Stopped
         head = self._head
         request = self._request = head.read(self._parser, self._url, headers, self._memory)
         length = request.content_length
@@ -246,7 +236,11 @@ class Reader:
             self._missing = length
         if head.upgrades and length != 0:
             self._replay = replay(length)
-        self._sink.begin(request, head.persistence, expects=head.expects)
+        fate = self._sink.begin(request, head.persistence, expects=head.expects)
+        if fate == STOP:
+            self.phase = DEAF
+            raise Stopped
+        self._dropping = fate == DROP
 
     def on_body(self, piece: bytes) -> None:
         """A piece of the body, and nearly always the whole."""
@@ -254,8 +248,9 @@ class Reader:
         self._missing -= len(piece)
         self._received += len(piece)
         if self._received > self._limits.body_bytes:
-            self._stop(BODY_TOO_LARGE)
-        if self.draining:
+            self._fail(BODY_TOO_LARGE)
+            raise Stopped
+        if self._dropping:
             return
         if not self._body:
             self._body = piece
@@ -275,13 +270,14 @@ class Reader:
         self._received = 0
         if self._learning:
             self._learning = False
-            if not self.draining and self._head.usual:
+            if not self._dropping and self._head.usual:
                 self._learnt = request
-        self.draining = False
+        self._dropping = False
         if self._body:
             request.body = bytes(self._body)
             self._body = b""
-        self._sink.complete()
+        if not self._sink.complete():
+            self.phase = DEAF
 
 
 def _blame(error: HttpParserError) -> Response:

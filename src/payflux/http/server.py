@@ -11,10 +11,11 @@ import time
 from collections.abc import Callable
 from email.utils import formatdate
 
-from payflux.http.connection import Connection, Shared
+from payflux.http.connection import Connection
 from payflux.http.limits import TOO_MANY_CONNECTIONS
 from payflux.http.limits import Limits as Limits
 from payflux.http.messages import Handler, Refused, Response
+from payflux.http.pipeline import Shared
 
 DEFAULTS = Limits()
 SWEEP_SECONDS = 0.5
@@ -44,7 +45,7 @@ class HttpServer:
     ) -> None:
         self._limits = limits
         self._now = now
-        self._shared = Shared(handler, limits, now, self._opened, self._closed, _tails(), refused=refused)
+        self._shared = Shared(handler, limits, now, _tails(), refused=refused)
         self._connections: set[Connection] = set()
         self._refused: set[Connection] = set()  # which take their 503 and leave
         self._idle: list[Connection] = []  # found at the last look, longest idle last
@@ -66,7 +67,7 @@ class HttpServer:
         """
         loop = asyncio.get_running_loop()
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted ones inherit it, whatever the loop does
-        self._listener = await loop.create_server(lambda: Connection(self._shared), sock=sock, backlog=BACKLOG)
+        self._listener = await loop.create_server(self._connection, sock=sock, backlog=BACKLOG)
         self._tick()
 
     async def stop(self, grace_seconds: float) -> None:
@@ -111,6 +112,9 @@ class HttpServer:
         self._shared.tails = _tails()
         self.sweep()
         self._timer = asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._tick)
+
+    def _connection(self) -> Connection:
+        return Connection(self._shared, self._opened, self._closed)
 
     def _opened(self, connection: Connection) -> Response | None:
         if self._shared.draining:

@@ -8,22 +8,19 @@ import msgspec
 
 from payflux.errors import InvalidEvent, StreamUnavailable
 from payflux.event.decode import StoredEvent, decode_event, decode_events
+from payflux.event.intake import BATCH_EVENTS
 from payflux.event.items import items_of_array
 from payflux.event.rules import BOM
-from payflux.http.messages import Request, Respond, Response, problem
+from payflux.http.messages import Request, Respond, Response
+from payflux.ingest.admission import JSON_TYPES, Admission
+from payflux.ingest.answers import BATCH_TOO_LARGE, INVALID_BATCH, fields, too_fast, unavailable
+from payflux.ingest.counters import IngestCounters
 from payflux.ingest.gatekeeper import Gatekeeper
-from payflux.ingest.single import JSON_TYPES, TOGETHER, Counts, Door, fields, unavailable
+from payflux.ingest.single import TOGETHER
 from payflux.stream.protocol import APPENDED, AppendStream
 from payflux.telemetry.metrics import INGEST_REJECTED, Metrics
 
-BATCH_EVENTS = 1000
 NDJSON_TYPES = (b"application/x-ndjson", b"application/ndjson", b"application/jsonl", b"application/jsonlines")
-INVALID_BATCH = problem(
-    400,
-    "invalid_batch",
-    "a batch is a JSON array of at least one event, in UTF-8; one event a line has Content-Type: application/x-ndjson",
-)
-BATCH_TOO_LARGE = problem(400, "batch_too_large", f"a batch may have {BATCH_EVENTS} events at most")
 
 
 _STARTS = [f'{{"index":{index},"event_id":"' for index in range(BATCH_EVENTS)]
@@ -37,8 +34,12 @@ class _Named(msgspec.Struct):
 _named = msgspec.json.Decoder(_Named).decode
 
 
-class IngestBatch(Door):
-    """Many events at once: `POST /v1/events/payment_exhaust/batch`."""
+class IngestBatch:
+    """Many events at once: `POST /v1/events/payment_exhaust/batch`.
+
+    Attributes:
+        admit: judges a request by its head.
+    """
 
     def __init__(
         self,
@@ -47,32 +48,17 @@ class IngestBatch(Door):
         metrics: Metrics,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__(gatekeeper, metrics, (*JSON_TYPES, *NDJSON_TYPES))
-        self._stream = stream
-        self._bucket = gatekeeper.bucket
-        self._counts = Counts(metrics, now)
+        self._stream, self._metrics, self._bucket = stream, metrics, gatekeeper.bucket
+        self._counters = IngestCounters(metrics, now)
+        self._refuse = self._counters.refuse
+        self._admission = Admission(gatekeeper, metrics, (*JSON_TYPES, *NDJSON_TYPES), self._refuse)
+        self.admit = self._admission.admit
 
     def handle(self, request: Request, respond: Respond) -> None:
         """Store what is valid and answer with one result for each event."""
-        started = self._counts.now()
-        key = self.key(request)
-        wait = self._bucket.wait(key)
-        if wait:
-            respond(self.limited(wait))
-            return
-        try:
-            items = split(request)
-        except ValueError:
-            self._bucket.take(key, 1)
-            respond(self.refused("invalid_batch", INVALID_BATCH))
-            return
-        if len(items) > BATCH_EVENTS:
-            self._bucket.take(key, 1)
-            respond(self.refused("batch_too_large", BATCH_TOO_LARGE))
-            return
-        wait = self._bucket.take(key, len(items))
-        if wait:
-            respond(self.limited(wait))
+        started = self._counters.now()
+        items = self._paid(request, respond)
+        if items is None:
             return
         batch = _Batch(items, "errors" in request.query and "results=errors" in request.query.split("&"))
         answer = partial(self._stored, batch, started, respond)
@@ -80,6 +66,29 @@ class IngestBatch(Door):
             self._stream.append(batch.events, answer)
         else:
             answer(b"", None)
+
+    def _paid(self, request: Request, respond: Respond) -> list[bytes] | None:
+        """The items of a batch whose key has paid for them; None after a refusal. What cannot be read costs one."""
+        key = self._admission.key(request)
+        wait = self._bucket.wait(key)
+        if wait:
+            respond(self._refuse("rate_limited", too_fast(wait)))
+            return None
+        try:
+            items = split(request)
+        except ValueError:
+            self._bucket.take(key, 1)
+            respond(self._refuse("invalid_batch", INVALID_BATCH))
+            return None
+        if len(items) > BATCH_EVENTS:
+            self._bucket.take(key, 1)
+            respond(self._refuse("batch_too_large", BATCH_TOO_LARGE))
+            return None
+        wait = self._bucket.take(key, len(items))
+        if wait:
+            respond(self._refuse("rate_limited", too_fast(wait)))
+            return None
+        return items
 
     def _stored(
         self, batch: "_Batch", started: float, respond: Respond, results: bytes, error: StreamUnavailable | None
@@ -89,11 +98,11 @@ class IngestBatch(Door):
                 self._metrics.add(INGEST_REJECTED, "unavailable")
             respond(unavailable(error))
         else:
-            self._counts.stored([event.processor for event in batch.events], results)
+            self._counters.stored([event.processor for event in batch.events], results)
             for reason in batch.rejected(len(results)):
                 self._metrics.add(INGEST_REJECTED, reason)
             respond(Response(200, batch.report(results, error)))
-        self._counts.took(started)
+        self._counters.took(started)
 
 
 def split(request: Request) -> list[bytes]:

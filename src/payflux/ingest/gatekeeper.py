@@ -1,13 +1,12 @@
-"""Who may send, and how fast: keys compared in constant time, and one token bucket per key for the whole node."""
+"""Who may send: keys, compared in constant time."""
 
 import hashlib
 import hmac
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from payflux.settings import Setting, Values, integer, optional, words
-from payflux.telemetry.slab import Slab
+from payflux.ingest.token_bucket import TokenBucket
+from payflux.settings import Values, optional, words
 
 API_KEYS = optional(
     "PAYFLUX_API_KEYS", words, "Valid keys, separated by commas; several at once allow rotation.", secret=True
@@ -26,11 +25,6 @@ API_KEY = optional(
     "One key, used when PAYFLUX_API_KEYS is unset. One of the two is required.",
     secret=True,
 )
-RATELIMIT_RPS = Setting("PAYFLUX_RATELIMIT_RPS", integer(1, 10_000_000), "100", "Events per second and key.")
-RATELIMIT_BURST = Setting(
-    "PAYFLUX_RATELIMIT_BURST", integer(1, 10_000_000), "500", "Events a key may send at once after a rest."
-)
-BUCKETS = "buckets"
 _BEARER = b"bearer "
 
 
@@ -52,64 +46,6 @@ def keys_of(values: Values) -> tuple[str, ...]:
     """The configured keys, each once."""
     several, one = values[API_KEYS], values[API_KEY]
     return tuple(dict.fromkeys(several or one or ()))
-
-
-class TokenBucket:
-    """A rate for each key, kept as one timestamp (GCRA, ITU-T I.371): when the bucket will be full again.
-
-    Args:
-        rate: tokens per second.
-        burst: tokens in a full bucket.
-        slab: where the node's processes share the timestamps.
-        alone: no other process uses them, so they need no lock.
-        now: a monotonic clock all processes of the machine share.
-    """
-
-    def __init__(
-        self, rate: int, burst: int, slab: Slab, *, alone: bool, now: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._interval = 1 / rate
-        self._burst = burst
-        self._span = burst * self._interval  # not burst / rate: a full bucket has to be full to the last bit
-        self._slab, self._full_at = slab, slab.doubles(BUCKETS)
-        self._alone, self._now = alone, now
-
-    def take(self, key: int, tokens: int) -> float:
-        """Take tokens if the bucket of a key has them.
-
-        More than a full bucket holds are given when it is full, and leave it in debt.
-
-        Returns:
-            0 when they were taken, else the seconds until they could be.
-        """
-        if self._alone:
-            return self._take(key, tokens)
-        with self._slab.locked(BUCKETS):
-            return self._take(key, tokens)
-
-    def take_each(self, key: int, requests: int) -> bool:
-        """Take one token for each of several requests, if the bucket has them all; else none is taken.
-
-        What `take` would grant them one by one; asked once, as the lock costs more than all the rest.
-        """
-        return requests <= self._burst and not self.take(key, requests)
-
-    def _take(self, key: int, tokens: int) -> float:
-        now = self._now()
-        full_at = self._full_at[key]
-        if full_at < now:  # noqa: PLR1730 - max() costs a call, and this is on the path of every event
-            full_at = now
-        wait = full_at - now - self._span + (tokens if tokens < self._burst else self._burst) * self._interval  # noqa: FURB136
-        if wait > 1e-9:
-            return wait
-        self._full_at[key] = full_at + tokens * self._interval
-        return 0.0
-
-    def wait(self, key: int) -> float:
-        """The seconds until one token could be taken; 0 when it could be now."""
-        now = self._now()
-        wait = max(self._full_at[key], now) - now - self._span + self._interval
-        return wait if wait > 1e-9 else 0.0
 
 
 class Gatekeeper:

@@ -5,109 +5,16 @@ import os
 import random
 import socket
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from itertools import count, cycle
 from types import TracebackType
-from typing import Literal, NamedTuple, Self, TypeVar, cast
-from urllib.parse import urlsplit
+from typing import Self
 
-import httptools
-import msgspec
+from payflux.event.intake import BATCH_PATH, EVENT_PATH, Form
+from payflux.load.attempts import Attempt, Item, verdicts_of
+from payflux.load.node_connection import Answer, NodeConnection, node_address
 
-from payflux.errors import PayfluxError
-
-SINGLE_PATH = "/v1/events/payment_exhaust"
-BATCH_PATH = SINGLE_PATH + "/batch"
-Form = Literal["single", "array", "ndjson"]
-Verdict = Literal["accepted", "duplicate", "stored", "rejected", "unknown"]
 FIRST_BACKOFF_SECONDS = 0.05
-T = TypeVar("T")
-
-REFUSED = (400, 408, 413, 415, 429)
-"""Answers after which nothing of the request is stored."""
-
-UNSETTLED = (0, 408, 429)
-"""Answers, besides every 5xx, after which the same events are to be sent again; 0 is no answer at all."""
-
-UNCONFIRMED_CODES = ("unavailable", "overloaded", "redis_")
-"""How the code of a batch item begins that was not refused for what it is: Redis did not confirm it."""
-
-
-class UrlError(PayfluxError):
-    """The address is not one of a node."""
-
-    code = "unusable_url"
-
-
-class AnswerError(PayfluxError):
-    """What answered is no node, or one that breaks the interface; `status` is the HTTP status, 0 without one."""
-
-    code = "unexpected_answer"
-
-    def __init__(self, status: int, detail: str) -> None:
-        super().__init__(f"HTTP {status}: {detail}")
-        self.status = status
-
-
-class Item(NamedTuple):
-    """An event to send: the id the record is kept under, and its JSON as it goes over the wire."""
-
-    event_id: str
-    body: bytes
-
-
-class Attempt(NamedTuple):
-    """What became of one event in one request.
-
-    Attributes:
-        event_id: that of the item.
-        status: the HTTP status of the whole request; 0 when no answer came.
-        verdict: `accepted`, `duplicate`, `stored` (a 202 that does not say which of the two), `rejected` (surely not
-            stored), or `unknown` (perhaps stored).
-        code: the machine-readable reason when it was rejected, else empty.
-        request: the number of the request; the events of one batch share it.
-    """
-
-    event_id: str
-    status: int
-    verdict: Verdict
-    code: str
-    request: int
-
-    @property
-    def settled(self) -> bool:
-        """Whether sending the event again is pointless."""
-        return self.status not in UNSETTLED and self.verdict != "unknown"
-
-
-class Answer(NamedTuple):
-    """An HTTP answer; `retry_after` in seconds, 0 without one."""
-
-    status: int
-    retry_after: float
-    body: bytes
-
-
-class _Single(msgspec.Struct):
-    status: Literal["accepted", "duplicate", "stored"] = "stored"
-
-
-class _Problem(msgspec.Struct):
-    code: str
-
-
-class _Result(msgspec.Struct):
-    index: int
-    status: Literal["accepted", "duplicate", "rejected"]
-    code: str | None = None
-
-
-class _Batch(msgspec.Struct):
-    accepted: int
-    duplicates: int
-    rejected: int
-    results: list[_Result]
 
 
 class Sender:
@@ -140,11 +47,11 @@ class Sender:
         Raises:
             UrlError: it is not plain `http://host[:port]`.
         """
-        self.host, self.port = _address(url)
+        self.host, self.port = node_address(url)
         self.noticed: Callable[[str], None] = lambda _reason: None
         self._keys = cycle(keys)
         self._free = asyncio.Semaphore(connections)
-        self._idle: list[_Connection] = []
+        self._idle: list[NodeConnection] = []
         self._timeout = timeout_seconds
         self._patience = patience_seconds
         self._longest_wait = longest_wait_seconds
@@ -213,7 +120,7 @@ class Sender:
             self.noticed(f"{self.host}:{self.port} answers HTTP {answer.status}")
         if answer.status == 429:
             self._hold[key] = time.monotonic() + self._wait(answer, 0)
-        verdicts = _read(answer, form, len(items))
+        verdicts = verdicts_of(answer, len(items), single=form == "single")
         attempts = (
             Attempt(item.event_id, answer.status, verdict, code, number)
             for item, (verdict, code) in zip(items, verdicts, strict=True)
@@ -233,7 +140,7 @@ class Sender:
         body = _join([item.body for item in items], form)
         kind = "application/x-ndjson" if form == "ndjson" else "application/json"
         head = (
-            f"POST {SINGLE_PATH if form == 'single' else BATCH_PATH} HTTP/1.1\r\nHost: {self.host}:{self.port}\r\n"
+            f"POST {EVENT_PATH if form == 'single' else BATCH_PATH} HTTP/1.1\r\nHost: {self.host}:{self.port}\r\n"
             f"Authorization: Bearer {key}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
         )
         return head.encode("latin-1") + body
@@ -250,97 +157,19 @@ class Sender:
                 self._idle.append(connection)
             return answer
 
-    async def _connection(self) -> "_Connection":
+    async def _connection(self) -> NodeConnection:
         while self._idle:
             connection = self._idle.pop()
             if connection.usable:
                 return connection
         loop = asyncio.get_running_loop()
-        return (await loop.create_connection(_Connection, self.host, self.port))[1]
+        return (await loop.create_connection(NodeConnection, self.host, self.port))[1]
 
 
 def _words(error: OSError) -> str:
     if isinstance(error, TimeoutError):
         return "timed out"
     return os.strerror(error.errno) if error.errno and not isinstance(error, socket.gaierror) else str(error)
-
-
-class _Connection(asyncio.Protocol):
-    """One connection with one request at a time; also what httptools calls while it parses the answer."""
-
-    def __init__(self) -> None:
-        self._transport: asyncio.Transport | None = None
-        self._answered: asyncio.Future[Answer] | None = None
-        self._start()
-
-    def _start(self) -> None:
-        self._parser = httptools.HttpResponseParser(self)
-        self._retry_after = 0.0
-        self._body: list[bytes] = []
-        self._keep = True
-
-    @property
-    def usable(self) -> bool:
-        """Whether another request can be sent."""
-        return self._keep and self._transport is not None and not self._transport.is_closing()
-
-    async def exchange(self, request: bytes) -> Answer:
-        """Send a request, return its answer; raises OSError when the connection ends before."""
-        assert self._transport is not None
-        self._start()
-        self._answered = asyncio.get_running_loop().create_future()
-        self._transport.write(request)
-        return await self._answered
-
-    def close(self) -> None:
-        """Cut it."""
-        if self._transport is not None:
-            self._transport.abort()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's are not instances of it
-
-    def data_received(self, data: bytes) -> None:
-        if self._answered is None or self._answered.done():
-            self.close()  # nobody asked
-            return
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserError as error:
-            self._fail(AnswerError(0, f"not an HTTP answer: {error}"))
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._keep = False
-        self._fail(ConnectionError("the connection ended before the answer") if exc is None else exc)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if name.lower() == b"retry-after" and value.isdigit():
-            self._retry_after = float(value)
-
-    def on_body(self, body: bytes) -> None:
-        self._body.append(body)
-
-    def on_message_complete(self) -> None:
-        self._keep = self._parser.should_keep_alive()
-        if self._answered is not None and not self._answered.done():
-            self._answered.set_result(Answer(self._parser.get_status_code(), self._retry_after, b"".join(self._body)))
-
-    def _fail(self, error: Exception) -> None:
-        if self._answered is not None and not self._answered.done():
-            self._answered.set_exception(error)
-
-
-def _address(url: str) -> tuple[str, int]:
-    try:
-        parts = urlsplit(url)
-        port = parts.port or 80
-    except ValueError as error:
-        raise UrlError(f"{url!r}: {error}") from None
-    if parts.scheme == "https":
-        raise UrlError("https:// is not spoken here: TLS ends at a proxy; give the node's own http:// address")
-    if parts.scheme != "http" or not parts.hostname or parts.path not in ("", "/") or parts.query or parts.username:
-        raise UrlError(f"{url!r}: expected http://host:port")
-    return parts.hostname, port
 
 
 def _join(bodies: Iterable[bytes], form: Form) -> bytes:
@@ -350,39 +179,3 @@ def _join(bodies: Iterable[bytes], form: Form) -> bytes:
         return b"\n".join(bodies) + b"\n"
     (body,) = bodies
     return body
-
-
-def _read(answer: Answer, form: Form, events: int) -> Sequence[tuple[Verdict, str]]:
-    """Each event's verdict and code."""
-    if answer.status == 202 and form == "single":
-        return [(_decode(answer, _Single).status if answer.body else "stored", "")]
-    if answer.status == 200 and form != "single":
-        return _read_batch(_decode(answer, _Batch), events)
-    if answer.status in REFUSED:
-        return [("rejected", _decode(answer, _Problem).code)] * events
-    if answer.status == 0 or answer.status >= 500:
-        return [("unknown", "")] * events
-    if answer.status == 401:
-        raise AnswerError(401, "the node does not accept this key")
-    raise AnswerError(answer.status, "not a PayFlux node's answer to an event")
-
-
-def _read_batch(batch: _Batch, events: int) -> list[tuple[Verdict, str]]:
-    if [result.index for result in batch.results] != list(range(events)):
-        raise AnswerError(200, f"the batch of {events} has not one result for each event in order")
-    said = Counter(result.status for result in batch.results)
-    if (said["accepted"], said["duplicate"], said["rejected"]) != (batch.accepted, batch.duplicates, batch.rejected):
-        raise AnswerError(200, "the batch's sums differ from its results")
-    return [_read_result(result) for result in batch.results]
-
-
-def _read_result(result: _Result) -> tuple[Verdict, str]:
-    code = result.code or ""
-    return ("unknown" if code.startswith(UNCONFIRMED_CODES) else result.status), code
-
-
-def _decode(answer: Answer, kind: type[T]) -> T:
-    try:
-        return msgspec.json.decode(answer.body, type=kind)
-    except msgspec.DecodeError as error:
-        raise AnswerError(answer.status, f"the body is not what the interface says: {error}") from None

@@ -9,9 +9,10 @@ from itertools import takewhile
 
 import msgspec
 
+from payflux.load.attempts import Attempt, Item
 from payflux.load.corpus.events import Event
 from payflux.load.corpus.scenarios import Incident
-from payflux.load.sender import Attempt, Item, Sender
+from payflux.load.sender import Sender
 from payflux.load.traffic import Traffic
 
 CONNECTIONS = 16

@@ -21,6 +21,7 @@ import uvloop
 from payflux.consume.consumer import CLAIM_IDLE_SEC, MAX_DELIVERIES, Consumer
 from payflux.consume.line import Enricher
 from payflux.errors import ConsumerNameTaken
+from payflux.event.intake import BATCH_PATH, EVENT_PATH
 from payflux.event.outcome import OUTCOMES
 from payflux.exporters import Exporter, exporter_class
 from payflux.exporters.fanout import EXPORT_FILE, EXPORT_MODE, EXPORT_QUEUE_BYTES, FanOut, fan_out, former_settled
@@ -30,19 +31,10 @@ from payflux.http.messages import Handler
 from payflux.http.router import Router
 from payflux.http.server import HttpServer
 from payflux.ingest.batch import IngestBatch
-from payflux.ingest.gatekeeper import (
-    API_KEY,
-    API_KEYS,
-    RATELIMIT_BURST,
-    RATELIMIT_RPS,
-    Gatekeeper,
-    TokenBucket,
-    check_a_key,
-    check_keys,
-    keys_of,
-)
-from payflux.ingest.server_refusals import Refusals
+from payflux.ingest.counters import CutShortCounter
+from payflux.ingest.gatekeeper import API_KEY, API_KEYS, Gatekeeper, check_a_key, check_keys, keys_of
 from payflux.ingest.single import Ingest
+from payflux.ingest.token_bucket import RATELIMIT_BURST, RATELIMIT_RPS, TokenBucket
 from payflux.log import count_dropped, in_background, log
 from payflux.operations import checkout, health, openapi
 from payflux.redis.address import REDIS_ADDR, REDIS_URL, address_of, check_address
@@ -69,7 +61,6 @@ NAME_TAKEN = 3
 """Exit code of a child that cannot start: its consumer name is in use; replacing it would not help."""
 FAILED = 1
 COLLECT = 50_000, 20, 50  # a batch of a thousand events is no garbage in cycles, and not worth looking through
-INGEST_PATHS = ("/v1/events/payment_exhaust", "/v1/events/payment_exhaust/batch")
 YIELD = 10
 """How far ingest steps back behind the consumer of its node, in steps of niceness: where there is too little CPU for
 both, producers can wait a little longer, and what nobody reads in time is trimmed."""
@@ -214,7 +205,7 @@ class Child:
         )
 
     def _make_server(self) -> HttpServer:
-        return HttpServer(Router(self._routes()), refused=Refusals(self._metrics, INGEST_PATHS))
+        return HttpServer(Router(self._routes()), refused=CutShortCounter(self._metrics, (EVENT_PATH, BATCH_PATH)))
 
     def _routes(self) -> dict[str, dict[str, Handler]]:
         plan, values = self._plan, self._values
@@ -226,9 +217,8 @@ class Child:
         if plan.ingests:
             bucket = TokenBucket(values[RATELIMIT_RPS], values[RATELIMIT_BURST], self._slab, alone=plan.workers == 1)
             gatekeeper = Gatekeeper(keys_of(values), bucket)
-            single, batch = INGEST_PATHS
-            routes[single] = {"POST": Ingest(self._appender, gatekeeper, self._metrics)}
-            routes[batch] = {"POST": IngestBatch(self._appender, gatekeeper, self._metrics)}
+            routes[EVENT_PATH] = {"POST": Ingest(self._appender, gatekeeper, self._metrics)}
+            routes[BATCH_PATH] = {"POST": IngestBatch(self._appender, gatekeeper, self._metrics)}
             if values[checkout.CHECKOUT_ENABLED]:
                 sessions = checkout.StripeSessions(checkout.offer_of(values))
                 routes["/checkout"] = {"POST": checkout.Checkout(gatekeeper, self._metrics, sessions.open)}

@@ -19,7 +19,8 @@ from pathlib import Path
 import msgspec
 
 from payflux.http.listeners import HTTP_ADDR, listen
-from payflux.ingest.gatekeeper import BUCKETS, keys_of
+from payflux.ingest.gatekeeper import keys_of
+from payflux.ingest.token_bucket import BUCKETS
 from payflux.log import count_dropped, log
 from payflux.node.child import CONSUMER_NAME, NAME_TAKEN, PANIC_MODE, WORKERS, Plan
 from payflux.operations.health import CONSUMER, SUPERVISOR

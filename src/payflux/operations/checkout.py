@@ -20,8 +20,9 @@ from payflux.event.card_numbers import contains_pan
 from payflux.event.rules import parse
 from payflux.http.limits import INTERNAL_ERROR
 from payflux.http.messages import Request, Respond, Response, problem
+from payflux.ingest.admission import JSON_TYPES, Admission
+from payflux.ingest.answers import invalid, too_fast
 from payflux.ingest.gatekeeper import Gatekeeper
-from payflux.ingest.single import JSON_TYPES, Door, invalid
 from payflux.log import log
 from payflux.settings import Setting, Values, flag, integer, optional
 from payflux.telemetry.metrics import Metrics
@@ -209,7 +210,7 @@ class StripeSessions:
         return params
 
 
-class Checkout(Door):
+class Checkout:
     """Answers `POST /checkout` with the address of a new session.
 
     Args:
@@ -226,7 +227,7 @@ class Checkout(Door):
         open_session: Callable[[str | None], str],
         deadline: float = DEADLINE_SECONDS,
     ) -> None:
-        super().__init__(gatekeeper, metrics, JSON_TYPES)
+        self._admission = Admission(gatekeeper, metrics, JSON_TYPES, _uncounted)
         self._take = gatekeeper.bucket.take
         self._open, self._deadline = open_session, deadline
         self._threads = ThreadPoolExecutor(THREADS, "checkout")
@@ -234,19 +235,14 @@ class Checkout(Door):
 
     def admit(self, request: Request) -> Response | None:
         """Judge a request by its head; without a body it needs no content type."""
-        refusal = super().admit(request)
-        return None if refusal is self._bad_type and request.content_length == 0 else refusal
-
-    def refused(self, reason: str, response: Response) -> Response:
-        """Pass a refusal on: what is counted is refused events, and this is none."""
-        del reason
-        return response
+        refusal = self._admission.admit(request)
+        return None if refusal is self._admission.bad_type and request.content_length == 0 else refusal
 
     def handle(self, request: Request, respond: Respond) -> None:
         """Answer with the address of a new session, or say why there is none."""
-        wait = self._take(self.key(request), 1)
+        wait = self._take(self._admission.key(request), 1)
         if wait:
-            respond(self.limited(wait))
+            respond(too_fast(wait))
             return
         try:
             email = email_of(request.body)
@@ -278,6 +274,12 @@ class Checkout(Door):
             return await asyncio.wait_for(session, self._deadline)
         except TimeoutError:
             raise CheckoutFailed("stripe_unreachable", error="DeadlineExceeded") from None
+
+
+def _uncounted(reason: str, response: Response) -> Response:
+    """Pass a refusal on: what is counted is refused events, and this is none."""
+    del reason
+    return response
 
 
 def email_of(body: bytes) -> str | None:

@@ -12,6 +12,8 @@ import msgspec
 from payflux import __version__
 from payflux.errors import InvalidEvent, StreamUnavailable
 from payflux.event.decode import decode_event
+from payflux.event.example import EXAMPLE
+from payflux.event.intake import BATCH_EVENTS, BATCH_PATH, EVENT_PATH
 from payflux.http.limits import (
     BAD_REQUEST,
     BODY_TOO_LARGE,
@@ -21,8 +23,18 @@ from payflux.http.limits import (
     TOO_MANY_CONNECTIONS,
 )
 from payflux.http.messages import JSON, PROBLEM, REASONS, TEXT, Handler, Response
-from payflux.ingest.batch import BATCH_EVENTS, BATCH_TOO_LARGE, INVALID_BATCH, NDJSON_TYPES
-from payflux.ingest.single import BAD_ENCODING, JSON_TYPES, UNAUTHORIZED, bad_type, invalid, too_fast, unavailable
+from payflux.ingest.admission import JSON_TYPES
+from payflux.ingest.answers import (
+    BAD_ENCODING,
+    BATCH_TOO_LARGE,
+    INVALID_BATCH,
+    UNAUTHORIZED,
+    bad_type,
+    invalid,
+    too_fast,
+    unavailable,
+)
+from payflux.ingest.batch import NDJSON_TYPES
 from payflux.operations.checkout import STRIPE_ERROR, STRIPE_UNREACHABLE, email_of
 from payflux.operations.exposition import CONTENT_TYPE
 from payflux.operations.health import Answer, unready
@@ -30,30 +42,13 @@ from payflux.operations.schemas import record, ref, schemas
 
 Json = dict[str, Any]
 PATH = "/openapi.json"
-EVENT = {
-    "event_type": "payment_failed",
-    "event_timestamp": "2026-01-09T12:00:00Z",
-    "event_id": "550e8400-e29b-41d4-a716-446655440000",
-    "merchant_id_hash": "abc123",
-    "payment_intent_id_hash": "xyz456",
-    "processor": "stripe",
-    "failure_category": "processor_timeout",
-    "retry_count": 0,
-    "geo_bucket": "US",
-    "amount_bucket": "50-200",
-    "system_source": "checkout_api",
-    "payment_method_bucket": "credit_card",
-    "channel": "web",
-    "retry_result": "failed",
-    "failure_origin": "processor",
-}
 SHORTEST = {
     "event_type": "payment_succeeded",
     "event_timestamp": "2026-01-09T13:00:01.5+01:00",
     "event_id": "6fa459ea-ee8a-4ca4-894e-db77e160355e",
     "processor": "adyen",
 }
-LONGEST = EVENT | {
+LONGEST = EXAMPLE | {
     "event_id": "16fd2706-8baf-433b-82eb-8c7fada847da",
     "payment_method_fingerprint_hash": "fp789",
     "card_network": "visa",
@@ -76,7 +71,7 @@ REPORT = {
     "duplicates": 0,
     "rejected": 1,
     "results": [
-        {"index": 0, "event_id": EVENT["event_id"], "status": "accepted"},
+        {"index": 0, "event_id": EXAMPLE["event_id"], "status": "accepted"},
         {
             "index": 1,
             "event_id": None,
@@ -118,7 +113,7 @@ def _refusal(judge: Callable[[bytes], object], body: bytes) -> Response:
 
 
 def _event(**members: object) -> bytes:
-    return msgspec.json.encode(EVENT | members)
+    return msgspec.json.encode(EXAMPLE | members)
 
 
 _EVERYWHERE = (BAD_REQUEST, TIMED_OUT, BODY_TOO_LARGE, HEAD_TOO_LARGE, INTERNAL_ERROR, TOO_MANY_CONNECTIONS)
@@ -147,13 +142,13 @@ def _event_path() -> Json:
                 *(unavailable(StreamUnavailable(code, "")) for code in UNCONFIRMED),
             )
             | _ok("Stored, or stored before.", ref("Stored"), {"status": "accepted"}, status=202),
-            body=_contents(JSON_TYPES, ref("PaymentEvent"), ordinary=EVENT, shortest=SHORTEST, longest=LONGEST),
+            body=_contents(JSON_TYPES, ref("PaymentEvent"), ordinary=EXAMPLE, shortest=SHORTEST, longest=LONGEST),
         )
     }
 
 
 def _batch_path() -> Json:
-    lines = "\n".join(msgspec.json.encode(event).decode() for event in (EVENT, SHORTEST, LONGEST))
+    lines = "\n".join(msgspec.json.encode(event).decode() for event in (EXAMPLE, SHORTEST, LONGEST))
     items = {
         "anyOf": [ref("PaymentEvent"), {"description": "Anything else is answered as `rejected`, and only it."}],
     }
@@ -183,7 +178,7 @@ def _batch_path() -> Json:
                 *(unavailable(StreamUnavailable(code, "")) for code in UNCONFIRMED),
             )
             | _ok("What became of each item.", ref("BatchReport"), REPORT),
-            body=_contents(JSON_TYPES, array, several=[EVENT, SHORTEST], one=[LONGEST])
+            body=_contents(JSON_TYPES, array, several=[EXAMPLE, SHORTEST], one=[LONGEST])
             | _contents(NDJSON_TYPES, text, several=lines),
             parameters=[results],
         )
@@ -222,8 +217,8 @@ def _paths() -> dict[str, Json]:
     scraped = _ok("Prometheus text.", {"type": "string"}, "payflux_redis_up 1.0\n", kind=CONTENT_TYPE)
     export = _ok("Each destination.", ref("ExportHealth"), EXPORT)
     return {
-        "/v1/events/payment_exhaust": _event_path(),
-        "/v1/events/payment_exhaust/batch": _batch_path(),
+        EVENT_PATH: _event_path(),
+        BATCH_PATH: _batch_path(),
         "/checkout": _checkout_path(),
         "/health": _question("health", "Whether the node can do its work", fine, "consumer_stuck", *ready),
         "/livez": _question("live", "Whether the process is alive", fine),

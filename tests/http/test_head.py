@@ -13,6 +13,7 @@ import pytest
 import uvloop
 
 from http_attacks import ATTACKS, CHUNKED, END, POST, UPGRADE, App
+from http_client import connected, on_both_loops, serving
 from payflux.http.server import HttpServer
 
 
@@ -109,3 +110,13 @@ def test_an_unusual_spelling_is_understood(node: Node, raw: bytes, answer: bytes
         got = node.exchange(*pieces)
         bodies = [part.split(b"HTTP/1.1 ")[0] for part in got.split(b"\r\n\r\n")[1:]]
         assert bodies == [answer, answer, b"GET /next  "]
+
+
+@on_both_loops
+async def test_query_and_headers_reach_the_handler() -> None:
+    """The path comes without its query, header names in lower case, repeated ones joined, blanks around values cut."""
+    async with serving() as node, connected(node) as client:
+        await client.ask(b"GET /echo?a=%20b HTTP/1.1\r\nHost: a\r\nX-One:  1 \t\r\nx-one: 2\r\nX-Empty:\r\n\r\n")
+        request = node.app.seen[0]
+        assert (request.method, request.path, request.query) == ("GET", "/echo", "a=%20b")
+        assert request.headers == {b"host": b"a", b"x-one": b"1, 2", b"x-empty": b""}

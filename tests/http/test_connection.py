@@ -1,4 +1,4 @@
-"""The HTTP server over real sockets: how long it waits for silent, slow and deaf clients."""
+"""One connection over real sockets: how long it waits for silent, slow and deaf clients, and how it ends."""
 
 import asyncio
 import socket
@@ -8,7 +8,7 @@ import pytest
 from http_client import GET, LATER, connected, on_both_loops, post, serving, until
 from payflux.http.connection import LINGER_SECONDS
 from payflux.http.messages import Response
-from payflux.http.reader import BODY, CHUNKS, HEAD
+from payflux.http.reader import BODY, CHUNKS, DEAF, HEAD
 
 
 @on_both_loops
@@ -105,7 +105,7 @@ async def test_a_client_that_does_not_read_is_cut_off() -> None:
             await until(lambda: node.server.connections)
             await asyncio.get_running_loop().sock_sendall(sock, b"GET /big HTTP/1.1\r\nHost: a\r\n\r\n" * 2000)
             (connection,) = node.server._connections
-            await until(lambda: connection._blocked_since is not None)
+            await until(lambda: connection.blocked_since is not None)
             assert connection._paused
             assert len(node.app.seen) < 200
             node.pass_time(29.9)
@@ -120,7 +120,7 @@ async def test_a_client_that_reads_late_gets_everything() -> None:
     async with serving() as node, connected(node) as client:
         client.writer.write(b"GET /big HTTP/1.1\r\nHost: a\r\n\r\n" * 300)
         (connection,) = node.server._connections
-        await until(lambda: connection._blocked_since is not None)
+        await until(lambda: connection.blocked_since is not None)
         for _ in range(300):
             assert len((await client.answer()).body) == 200_000
 
@@ -133,3 +133,83 @@ async def test_a_refused_client_is_not_waited_for_longer_than_a_moment() -> None
         assert node.server.connections == 1
         node.pass_time(LINGER_SECONDS)
         await until(lambda: node.server.connections == 0)
+
+
+# its requests and its end
+
+
+@on_both_loops
+async def test_a_connection_is_kept_for_the_next_request() -> None:
+    """Two requests on one connection get their own bodies, a date, and no mention of the connection or the server."""
+    async with serving() as node, connected(node) as client:
+        for body in (b"one", b"two", b"three"):
+            answer = await client.ask(post("/echo", body))
+            assert (answer.status, answer.body) == (200, body)
+            assert answer.headers["date"].endswith(" gmt")
+            assert not {"server", "connection"} & set(answer.headers)
+
+
+@on_both_loops
+async def test_each_connection_remembers_for_itself() -> None:
+    """Requests of one connection share a dictionary, those of another have another."""
+    async with serving() as node, connected(node) as one, connected(node) as two:
+        for client in (one, one, two):
+            await client.ask(GET)
+        first, second, other = (request.connection for request in node.app.seen)
+        assert first is second
+        assert first is not other
+
+
+@pytest.mark.parametrize(("header", "kept"), [("", False), ("Connection: keep-alive\r\n", True)])
+@on_both_loops
+async def test_http_1_0_closes_unless_asked_to_stay(header: str, kept: bool) -> None:
+    """An HTTP/1.0 client needs no Host, and is told what becomes of the connection."""
+    async with serving() as node, connected(node) as client:
+        answer = await client.ask(f"GET /echo HTTP/1.0\r\n{header}\r\n".encode())
+        assert answer.headers["connection"] == ("keep-alive" if kept else "close")
+        if kept:
+            assert (await client.ask(GET)).status == 200
+        else:
+            assert await client.ended() == b""
+
+
+@on_both_loops
+async def test_connection_close_is_obeyed() -> None:
+    """What a client sends after `Connection: close` is not a request any more."""
+    async with serving() as node, connected(node) as client:
+        answer = await client.ask(b"GET /echo HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" + GET)
+        assert answer.headers["connection"] == "close"
+        assert await client.ended() == b""
+        assert len(node.app.seen) == 1
+
+
+@on_both_loops
+async def test_a_half_closed_client_gets_its_answer() -> None:
+    """A client that shuts its sending side down is still answered, then the connection closes."""
+    async with serving() as node, connected(node) as client:
+        client.writer.write(LATER + GET)
+        client.writer.write_eof()
+        await until(lambda: node.app.later and node.reading(DEAF))
+        node.app.later[0][1](Response(200, b"late"))
+        assert (await client.answer()).body == b"late"
+        assert (await client.answer()).headers["connection"] == "close"
+        assert await client.ended() == b""
+
+
+@on_both_loops
+async def test_a_client_that_leaves_within_its_body_is_forgotten() -> None:
+    """A request that ends with the connection never reaches the handler."""
+    async with serving() as node, connected(node) as client:
+        client.writer.write(post("/echo", b"12345")[:-1])
+        client.writer.write_eof()
+        assert await client.ended() == b""
+        assert node.app.seen == []
+
+
+@on_both_loops
+async def test_nodelay_is_set() -> None:
+    """Small answers do not wait for the client's acknowledgement."""
+    async with serving() as node, connected(node):
+        (connection,) = node.server._connections
+        assert connection._transport is not None
+        assert connection._transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

@@ -9,14 +9,15 @@ import pytest
 
 from http_client import App, Client, connected, on_both_loops, until
 from http_client import Node as ServerNode
-from ingesting import BATCH, KEYS, SINGLE, Ingestion
+from ingesting import KEYS, Ingestion
 from nodes import KEY
+from payflux.event.intake import BATCH_PATH, EVENT_PATH
+from payflux.http.limits import BODY_BYTES
 from payflux.http.messages import Handler
 from payflux.http.reader import BODY, CHUNKS
 from payflux.http.router import Router
 from payflux.http.server import HttpServer
-from payflux.ingest.server_refusals import Refusals
-from payflux.ingest.single import BODY_BYTES
+from payflux.ingest.counters import CutShortCounter
 from payflux.telemetry.metrics import Metrics
 from real_parts import MakeNode
 
@@ -26,7 +27,7 @@ ENDLESS = b"%x\r\n%b\r\n" % (BODY_BYTES + 1, b" " * (BODY_BYTES + 1))
 
 @dataclass
 class Refusing:
-    """A server over both doors, and what it counts."""
+    """A server over both handlers, and what it counts."""
 
     node: ServerNode
     ingestion: Ingestion
@@ -34,16 +35,20 @@ class Refusing:
 
 @asynccontextmanager
 async def refusing() -> AsyncIterator[Refusing]:
-    """A server whose doors are those of a node, stopped at the end."""
+    """A server whose handlers are those of a node, stopped at the end."""
     sock = socket.socket()
     sock.bind(("127.0.0.1", 0))
     ingestion = Ingestion()
-    doors: dict[str, dict[str, Handler]] = {
-        path: {"POST": door}
-        for path, door in ((SINGLE, ingestion.single), (BATCH, ingestion.batch), ("/checkout", ingestion.single))
+    routes: dict[str, dict[str, Handler]] = {
+        path: {"POST": handler}
+        for path, handler in (
+            (EVENT_PATH, ingestion.single),
+            (BATCH_PATH, ingestion.batch),
+            ("/checkout", ingestion.single),
+        )
     }
-    refused = Refusals(Metrics(ingestion.slab, "ingest-0"), (SINGLE, BATCH))
-    server = HttpServer(Router(doors), now=lambda: node.time, refused=refused)
+    refused = CutShortCounter(Metrics(ingestion.slab, "ingest-0"), (EVENT_PATH, BATCH_PATH))
+    server = HttpServer(Router(routes), now=lambda: node.time, refused=refused)
     node = ServerNode(server, App(), sock.getsockname()[1])
     await node.server.start(sock)
     try:
@@ -69,7 +74,7 @@ async def timed_out(client: Client, node: ServerNode, data: bytes) -> int:
     return (await client.answer()).status
 
 
-@pytest.mark.parametrize("path", [SINGLE, BATCH])
+@pytest.mark.parametrize("path", [EVENT_PATH, BATCH_PATH])
 @on_both_loops
 async def test_a_chunked_body_that_grows_too_large_is_counted(path: str) -> None:
     """413, counted once as `body_too_large`."""
@@ -79,7 +84,7 @@ async def test_a_chunked_body_that_grows_too_large_is_counted(path: str) -> None
         assert one.ingestion.counted() == {"ingest_rejected body_too_large": 1}
 
 
-@pytest.mark.parametrize("path", [SINGLE, BATCH])
+@pytest.mark.parametrize("path", [EVENT_PATH, BATCH_PATH])
 @pytest.mark.parametrize("begun", [(CHUNKED, BEGUN), (b"Content-Length: 9", b"ab")])
 @on_both_loops
 async def test_a_body_that_does_not_arrive_is_counted(path: str, begun: tuple[bytes, bytes]) -> None:
@@ -94,9 +99,9 @@ async def test_what_the_handler_refused_is_not_counted_twice() -> None:
     """A 401 is one, though its body never arrives or is far too large."""
     async with refusing() as one:
         async with connected(one.node) as client:
-            assert await timed_out(client, one.node, head(SINGLE, b"Content-Length: 9", key="wrong") + b"ab") == 401
+            assert await timed_out(client, one.node, head(EVENT_PATH, b"Content-Length: 9", key="wrong") + b"ab") == 401
         async with connected(one.node) as client:
-            assert (await client.ask(head(SINGLE, CHUNKED, key="wrong") + ENDLESS)).status == 401
+            assert (await client.ask(head(EVENT_PATH, CHUNKED, key="wrong") + ENDLESS)).status == 401
         assert one.ingestion.counted() == {"ingest_rejected unauthorized": 2, "auth_denied invalid": 2}
 
 
@@ -118,6 +123,6 @@ def test_a_node_counts_them(make_node: MakeNode) -> None:
     """A real node says so in its metrics."""
     node = make_node()
     with socket.create_connection(("127.0.0.1", node.port), 10) as sock:
-        sock.sendall(head(SINGLE, CHUNKED, key=KEY) + ENDLESS)
+        sock.sendall(head(EVENT_PATH, CHUNKED, key=KEY) + ENDLESS)
         assert sock.recv(100).startswith(b"HTTP/1.1 413 ")
     assert node.metrics()['ingest_rejected_total{reason="body_too_large"}'] == 1

@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from http_attacks import ATTACKS, CHUNKED, POST, UPGRADE, App
-from payflux.http.connection import Connection, Shared
-from payflux.http.reader import DEAF, FUTILE_HEADS, KNOWN_HEADS
+from payflux.http.connection import Connection
+from payflux.http.known_heads import MOST_HEADS
+from payflux.http.pipeline import Shared
+from payflux.http.reader import DEAF, FUTILE_HEADS
 from payflux.http.server import Limits
 
 TAILS = (b"\r\n", b"Connection: keep-alive\r\n\r\n", b"Connection: close\r\n\r\n")
@@ -44,8 +46,8 @@ class Wire(asyncio.Transport):
 
 def wired(app: App, limits: Limits | None = None) -> tuple[Connection, Wire, Shared]:
     """A connection without a socket."""
-    shared = Shared(app, limits or Limits(), lambda: 0.0, lambda _: None, lambda _: None, TAILS)
-    connection, wire = Connection(shared), Wire()
+    shared = Shared(app, limits or Limits(), lambda: 0.0, TAILS)
+    connection, wire = Connection(shared, lambda _: None, lambda _: None), Wire()
     connection.connection_made(wire)
     return connection, wire, shared
 
@@ -158,21 +160,21 @@ def test_only_admitted_plain_requests_are_remembered() -> None:
     for request in (*REQUESTS[:-1], REQUESTS[2] + REQUESTS[2], REQUESTS[0][:-1], REQUESTS[0][-1:]):
         connection.data_received(request)
     heads = {request[: request.index(b"\r\n\r\n") + 4] for request in (REQUESTS[0], REQUESTS[2], REQUESTS[7])}
-    assert {head.lstrip(b"\r\n") for head in shared.known} == heads | {EVENT[:-2]}
+    assert {head.lstrip(b"\r\n") for head in shared.known._heads} == heads | {EVENT[:-2]}
 
 
 def test_what_is_remembered_is_bounded() -> None:
     """Heads that never repeat fill no memory, and a connection that sends only such stops teaching them."""
     app = App()
     shared = wired(app)[2]
-    for number in range(KNOWN_HEADS // FUTILE_HEADS + 2):
-        connection = Connection(shared)
+    for number in range(MOST_HEADS // FUTILE_HEADS + 2):
+        connection = Connection(shared, lambda _: None, lambda _: None)
         connection.connection_made(Wire())
         for request in range(FUTILE_HEADS + 10):
             connection.data_received(b"GET /%d/%d HTTP/1.1\r\nHost: a\r\n\r\n" % (number, request))
         assert connection._reader.phase != DEAF
     assert len(shared.known) == 2 * FUTILE_HEADS
-    assert len(app.seen) == (KNOWN_HEADS // FUTILE_HEADS + 2) * (FUTILE_HEADS + 10)
+    assert len(app.seen) == (MOST_HEADS // FUTILE_HEADS + 2) * (FUTILE_HEADS + 10)
 
 
 def test_a_remembered_head_is_judged_every_time() -> None:
@@ -180,7 +182,7 @@ def test_a_remembered_head_is_judged_every_time() -> None:
     app = App()
     connection, wire, shared = wired(app)
     connection.data_received(REQUESTS[0])
-    assert shared.known
+    assert len(shared.known) == 1
     app.refused = "/event"
     connection.data_received(REQUESTS[0])
     app.refused = ""
