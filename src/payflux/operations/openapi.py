@@ -25,7 +25,8 @@ from payflux.ingest.batch import BATCH_EVENTS, BATCH_TOO_LARGE, INVALID_BATCH, N
 from payflux.ingest.single import BAD_ENCODING, JSON_TYPES, UNAUTHORIZED, bad_type, invalid, too_fast, unavailable
 from payflux.operations.checkout import STRIPE_ERROR, STRIPE_UNREACHABLE, email_of
 from payflux.operations.exposition import CONTENT_TYPE
-from payflux.operations.health import Answer, unready
+from payflux.operations.health import unready
+from payflux.operations.routes import Answer
 from payflux.operations.schemas import record, ref, schemas
 
 Json = dict[str, Any]
