@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from payflux.errors import SettingsError
-from payflux.node.child import SETTINGS
+from payflux.node.settings import SETTINGS
 from payflux.settings import Setting, Values, choice, flag, integer, load, mask, optional, words
 
 COUNT = Setting("PAYFLUX_COUNT", integer(1, 100), "10", "How many.")

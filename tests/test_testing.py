@@ -20,7 +20,7 @@ def test_made_events_are_valid_and_different() -> None:
 
 def test_the_exporter_keeps_whole_lines() -> None:
     """It takes batches as any exporter, fails once when told to, and refuses half lines."""
-    exporter = CapturingExporter("anywhere")
+    exporter = CapturingExporter()
     as_any: Exporter = exporter
     as_any.write(b"one\ntwo\n")
     exporter.failure = ExportFailed("disk_full", "for the test")

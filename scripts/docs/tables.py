@@ -17,7 +17,8 @@ from cyclopts.argument import Argument
 from payflux.cli import COMMANDS, app
 from payflux.event import outcome, taxonomy
 from payflux.event.rules import CODES, REQUIRED
-from payflux.node.child import SETTINGS
+from payflux.exporters.registry import EXPORTERS, MODES, destination
+from payflux.node.settings import SETTINGS
 from payflux.operations import openapi
 from payflux.operations.exposition import INFO, REDIS_GAUGES
 from payflux.redis.monitor import Durability
@@ -55,6 +56,19 @@ def settings() -> str:
     """Every variable of the environment."""
     rows = ((code(s.name), code(s.default), s.help + (" Secret." if s.secret else "")) for s in SETTINGS)
     return table(("variable", "default", "meaning"), rows)
+
+
+def exporters() -> str:
+    """Every word of PAYFLUX_EXPORT_MODE."""
+    kinds = {name: destination(name) for name in EXPORTERS}
+    rows = [
+        (code(name), kind.help, ", ".join(code(s.name) for s in kind.settings) or "-", "yes" if kind.confirms else "no")
+        for name, kind in kinds.items()
+    ]
+    both = ", ".join(code(setting.name) for name in MODES["both"] for setting in kinds[name].settings)
+    rows.append((code("both"), " and ".join(map(code, MODES["both"])), both, "no"))
+    rows.append((code("none"), "nowhere: events are scored and acked all the same", "-", "no"))
+    return table(("`PAYFLUX_EXPORT_MODE`", "lines go to", "settings", "`export_then_ack`"), rows)
 
 
 def metric_rows() -> Iterator[Row]:
@@ -247,6 +261,7 @@ def exit_codes() -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "settings": settings,
+    "exporters": exporters,
     "metrics": lambda: table(("metric", "type", "labels", "meaning"), metric_rows()),
     "reject-reasons": reasons(metrics.REJECT_REASONS),
     "denied-reasons": reasons(metrics.DENIED_REASONS),

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from payflux.node.child import SETTINGS
+from payflux.node.settings import SETTINGS
 
 pytestmark = pytest.mark.process
 

@@ -16,7 +16,7 @@ from payflux.consume.consumer import Consumer
 from payflux.consume.follow import BATCH, MOST
 from payflux.consume.line import Enricher, Line
 from payflux.event.decode import StoredEvent, decode_event
-from payflux.exporters.fanout import FanOut, Lane, former_settled
+from payflux.exporters.fanout import ExporterQueue, FanOut, former_settled
 from payflux.redis.address import parse_url
 from payflux.redis.follow import RedisReader
 from payflux.risk.scorer import RiskScorer
@@ -97,7 +97,7 @@ class Life:
     async def live(self, until: Callable[[], object]) -> bool:
         """Consume until a condition holds, or to the death; whether it lived."""
         settled = former_settled(self.metrics, ["file"]) if self.reader else None
-        fan_out = FanOut([Lane("file", self.exporter, self.metrics, 1 << 26)])
+        fan_out = FanOut([ExporterQueue("file", self.exporter, self.metrics, 1 << 26)])
         self.reader = self.reads_with(parse_url(self.server.url), KEYS, GROUP, "one", "node")
         consumer = Consumer(
             self.reader,

@@ -12,7 +12,7 @@ import pytest
 from deploying import DEPLOY, broken, documents, run
 from needs import program
 from payflux import __version__
-from payflux.node.child import SETTINGS
+from payflux.node.settings import SETTINGS
 from real_parts import binary_or_skip
 from servers import Server
 

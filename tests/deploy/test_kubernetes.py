@@ -9,7 +9,7 @@ import pytest
 from deploying import DEPLOY, broken, documents, run
 from needs import program
 from payflux import __version__
-from payflux.node.child import SETTINGS, load_settings
+from payflux.node.settings import SETTINGS, load_settings
 
 MANIFEST = DEPLOY / "k8s" / "payflux.yaml"
 PROBED = {"startupProbe": "/livez", "livenessProbe": "/livez", "readinessProbe": "/readyz"}

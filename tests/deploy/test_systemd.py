@@ -10,7 +10,7 @@ from deploying import DEPLOY, broken, run
 from needs import program
 from nodes import event
 from payflux.checks.production import judge_keys
-from payflux.node.child import SETTINGS
+from payflux.node.settings import SETTINGS
 from payflux.node.supervisor import CONSUMER_SECONDS, INGEST_SECONDS
 from payflux.settings import load
 from real_parts import MakeNode

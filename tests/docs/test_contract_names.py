@@ -13,7 +13,7 @@ import pytest
 from needs import program
 from nodes import KEY, Node, event
 from operator_commands import environ, payflux
-from payflux.node.child import SETTINGS
+from payflux.node.settings import SETTINGS
 from payflux.operations.exposition import INFO, REDIS_GAUGES
 from payflux.telemetry.metrics import CATEGORIES, EVENT_TYPES, METRICS, PROCESSORS
 from real_parts import MakeNode

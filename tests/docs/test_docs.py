@@ -12,13 +12,14 @@ from payflux.event.decode import ADDITIVE_FIELDS, EVENT_FIELDS
 from payflux.event.rules import CODES
 from payflux.http.messages import Request, problem
 from payflux.http.router import Router
-from payflux.node.child import SETTINGS
+from payflux.node.settings import SETTINGS
 from payflux.operations.exposition import INFO, REDIS_GAUGES
-from payflux.operations.health import UNREADY, Answer, alive
+from payflux.operations.health import UNREADY
 from payflux.operations.openapi import UNCONFIRMED
+from payflux.operations.routes import Answer, alive
+from payflux.risk import BANDS
 from payflux.risk.score_v1 import LIMITS
 from payflux.telemetry.metrics import (
-    BANDS,
     DENIED_REASONS,
     DLQ_REASONS,
     EXPORT_REASONS,

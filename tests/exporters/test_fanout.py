@@ -11,7 +11,7 @@ import pytest
 
 from payflux.errors import ExportFailed
 from payflux.exporters import Exporter
-from payflux.exporters.fanout import FanOut, Lane, fan_out, former_settled
+from payflux.exporters.fanout import ExporterQueue, FanOut, fan_out, former_settled
 from payflux.exporters.file import FileExporter
 from payflux.exporters.stdout import StdoutExporter
 from payflux.telemetry.metrics import (
@@ -29,6 +29,7 @@ from payflux.telemetry.metrics import (
 from servers import until
 
 ENOUGH = 10**9
+NAMES = ("stdout", "file")
 LINE = b"x" * 999 + b"\n"
 
 
@@ -91,7 +92,7 @@ class Scripted:
 
 def value(metrics: Metrics, metric: Metric, *labels: str) -> float:
     """What a series of the consumer counts."""
-    return metrics.values[metrics.slot(metric, *labels)]
+    return metrics.get(metric, *(metrics.destinations.index(label) if label in NAMES else label for label in labels))
 
 
 def errors(metrics: Metrics, destination: str) -> dict[str, float]:
@@ -100,21 +101,21 @@ def errors(metrics: Metrics, destination: str) -> dict[str, float]:
     return {reason: lines for reason, lines in found.items() if lines}
 
 
-def settled(*lanes: Lane) -> None:
+def settled(*queues: ExporterQueue) -> None:
     """Wait until everything is done."""
-    until(lambda: all(lane.idle for lane in lanes), "the lanes to be done")
+    until(lambda: all(queue.idle for queue in queues), "the queues to be done")
 
 
 @pytest.mark.parametrize("batches", [1, 7, 500])
 def test_everything_put_is_exported_in_order(batches: int, metrics: Metrics, tmp_path: Path) -> None:
     """Lines are counted when they are written, and `end` waits for the last."""
     path = tmp_path / "out"
-    lane = Lane("file", FileExporter(str(path)), metrics, ENOUGH, now=lambda: 1234.5)
+    queue = ExporterQueue("file", FileExporter(str(path)), metrics, ENOUGH, now=lambda: 1234.5)
     for number in range(batches):
-        lane.put(b"%d a\n%d b\n" % (number, number), 2)
-    lane.end(20)
+        queue.put(b"%d a\n%d b\n" % (number, number), 2)
+    queue.end(20)
     assert path.read_bytes() == b"".join(b"%d a\n%d b\n" % (number, number) for number in range(batches))
-    assert (lane.taken, lane.done, lane.idle) == (2 * batches, 2 * batches, True)
+    assert (queue.taken, queue.done, queue.idle) == (2 * batches, 2 * batches, True)
     assert value(metrics, EXPORTED, "file") == 2 * batches
     assert value(metrics, EXPORT_LAST_SUCCESS, "file") == 1234.5
     assert value(metrics, EXPORT_QUEUE, "file") == 0
@@ -124,46 +125,46 @@ def test_everything_put_is_exported_in_order(batches: int, metrics: Metrics, tmp
 
 def test_a_full_queue_refuses_and_counts(metrics: Metrics, stalled: Stalled) -> None:
     """While the destination stalls, what does not fit is counted line by line; what was taken arrives later."""
-    lane = Lane("stdout", stalled.exporter, metrics, 300_000)
+    queue = ExporterQueue("stdout", stalled.exporter, metrics, 300_000)
     letters = [bytes([letter]) * 999 + b"\n" for letter in b"abcdefghij"]
     for letter in letters:
-        lane.put(letter * 100, 100)  # 100 kB each, none of which is done before somebody reads
+        queue.put(letter * 100, 100)  # 100 kB each, none of which is done before somebody reads
     assert errors(metrics, "stdout") == {"queue_full": 700}
-    assert (lane.taken, lane.done, lane.idle) == (1000, 700, False)
+    assert (queue.taken, queue.done, queue.idle) == (1000, 700, False)
     assert value(metrics, EXPORT_QUEUE, "stdout") == 300_000
     assert stalled.drain(300_000) == b"".join(letter * 100 for letter in letters[:3])
-    settled(lane)
-    assert (lane.done, value(metrics, EXPORTED, "stdout"), value(metrics, EXPORT_QUEUE, "stdout")) == (1000, 300, 0)
-    lane.put(LINE, 1)
+    settled(queue)
+    assert (queue.done, value(metrics, EXPORTED, "stdout"), value(metrics, EXPORT_QUEUE, "stdout")) == (1000, 300, 0)
+    queue.put(LINE, 1)
     assert stalled.drain(len(LINE)) == LINE
-    lane.end(10)
-    assert (lane.taken, lane.done, errors(metrics, "stdout")) == (1001, 1001, {"queue_full": 700})
+    queue.end(10)
+    assert (queue.taken, queue.done, errors(metrics, "stdout")) == (1001, 1001, {"queue_full": 700})
 
 
 def test_a_batch_larger_than_the_queue_passes_an_empty_one(metrics: Metrics, stalled: Stalled) -> None:
     """Nothing is refused for ever because of its size."""
-    lane = Lane("stdout", stalled.exporter, metrics, 10)
-    lane.put(LINE * 200, 200)
-    lane.put(b"\n", 1)
+    queue = ExporterQueue("stdout", stalled.exporter, metrics, 10)
+    queue.put(LINE * 200, 200)
+    queue.put(b"\n", 1)
     assert errors(metrics, "stdout") == {"queue_full": 1}
     assert stalled.drain(200_000) == LINE * 200
-    settled(lane)
-    lane.end(10)
+    settled(queue)
+    queue.end(10)
     assert value(metrics, EXPORTED, "stdout") == 200
 
 
 def test_the_end_counts_what_is_left(metrics: Metrics, stalled: Stalled) -> None:
     """A destination that stalls until the end has lost what waited for it, and that is said, to the line."""
-    lane = Lane("stdout", stalled.exporter, metrics, ENOUGH)
+    queue = ExporterQueue("stdout", stalled.exporter, metrics, ENOUGH)
     for _ in range(5):
-        lane.put(LINE * 100, 100)
-    lane.end(0.05)
+        queue.put(LINE * 100, 100)
+    queue.end(0.05)
     assert errors(metrics, "stdout") == {"shutdown": 500}
-    assert (lane.taken, lane.done, lane.idle) == (500, 500, True)
+    assert (queue.taken, queue.done, queue.idle) == (500, 500, True)
     assert former_settled(metrics, ["stdout"]) == 500
     stalled.drain(500_000)
-    lane._thread.join(10)
-    assert not lane._thread.is_alive()
+    queue._thread.join(10)
+    assert not queue._thread.is_alive()
 
 
 def test_a_reopen_waits_for_what_was_queued_before_it(metrics: Metrics, tmp_path: Path) -> None:
@@ -171,18 +172,18 @@ def test_a_reopen_waits_for_what_was_queued_before_it(metrics: Metrics, tmp_path
     path, rotated = tmp_path / "events.jsonl", tmp_path / "events.jsonl.1"
     os.mkfifo(path)
     reader = os.open(path, os.O_RDWR)
-    lane = Lane("file", FileExporter(str(path)), metrics, ENOUGH)
-    lane.put(LINE * 300, 300)  # more than a pipe holds
+    queue = ExporterQueue("file", FileExporter(str(path)), metrics, ENOUGH)
+    queue.put(LINE * 300, 300)  # more than a pipe holds
     first = os.read(reader, 1)  # so it has been opened
     path.rename(rotated)
-    lane.reopen()
-    lane.put(b"new\n", 1)
+    queue.reopen()
+    queue.put(b"new\n", 1)
     assert not path.exists()
     old = bytearray(first)
     while len(old) < 300_000:
         old += os.read(reader, 300_000 - len(old))
-    settled(lane)
-    lane.end(10)
+    settled(queue)
+    queue.end(10)
     os.close(reader)
     assert bytes(old) == LINE * 300
     assert path.read_bytes() == b"new\n"
@@ -193,26 +194,26 @@ def test_a_reopen_waits_for_what_was_queued_before_it(metrics: Metrics, tmp_path
 def test_lines_that_a_destination_took_before_it_failed_are_exported(metrics: Metrics) -> None:
     """Of a batch that failed half-way the whole lines count as exported, the others by the reason."""
     exporter = Scripted(ExportFailed("disk_full", "no space", written=len(b"1\n2\n3")), None)
-    lane = Lane("file", exporter, metrics, ENOUGH, now=lambda: 77.0)
-    lane.put(b"1\n2\n3\n4\n", 4)
-    lane.put(b"5\n", 1)
-    lane.end(10)
+    queue = ExporterQueue("file", exporter, metrics, ENOUGH, now=lambda: 77.0)
+    queue.put(b"1\n2\n3\n4\n", 4)
+    queue.put(b"5\n", 1)
+    queue.end(10)
     assert (value(metrics, EXPORTED, "file"), errors(metrics, "file")) == (3, {"disk_full": 2})
     assert value(metrics, EXPORT_LAST_ERROR, "file") == 77
-    assert list(EXPORT_REASONS)[int(metrics.values[metrics.state("error:file")])] == "disk_full"
-    assert lane.done == 5
+    assert list(EXPORT_REASONS)[int(metrics.notes.destination(metrics.destinations.index("file")).error)] == "disk_full"
+    assert queue.done == 5
 
 
 @pytest.mark.parametrize("error", [RuntimeError("a defect"), OSError(5, "I/O error"), MemoryError()])
 def test_a_defect_of_an_exporter_costs_its_batch(error: Exception, metrics: Metrics) -> None:
     """Whatever an exporter raises, its lines are counted and the next ones are written."""
     exporter = Scripted(error)
-    lane = Lane("file", exporter, metrics, ENOUGH)
-    lane.put(b"1\n2\n", 2)
-    lane.put(b"3\n", 1)
-    lane.end(10)
+    queue = ExporterQueue("file", exporter, metrics, ENOUGH)
+    queue.put(b"1\n2\n", 2)
+    queue.put(b"3\n", 1)
+    queue.end(10)
     assert exporter.data == b"3\n"
-    assert (sum(errors(metrics, "file").values()), lane.done) == (2, 3)
+    assert (sum(errors(metrics, "file").values()), queue.done) == (2, 3)
 
 
 def test_a_stalled_destination_harms_no_other_one(metrics: Metrics, stalled: Stalled, tmp_path: Path) -> None:
@@ -234,15 +235,17 @@ def test_a_stalled_destination_harms_no_other_one(metrics: Metrics, stalled: Sta
 def test_all_destinations_share_the_time_of_the_end(metrics: Metrics, tmp_path: Path) -> None:
     """Several stalled destinations do not each take the whole time; all that is left is counted."""
     pipes = [Stalled(), Stalled()]
-    lanes = [Lane(name, p.exporter, metrics, ENOUGH) for name, p in zip(("stdout", "file"), pipes, strict=True)]
-    both = FanOut(lanes)
+    queues = [
+        ExporterQueue(name, p.exporter, metrics, ENOUGH) for name, p in zip(("stdout", "file"), pipes, strict=True)
+    ]
+    both = FanOut(queues)
     both.publish([LINE] * 100)
     both.end(0.05)
     assert (errors(metrics, "stdout"), errors(metrics, "file")) == ({"shutdown": 100}, {"shutdown": 100})
     assert both.settled == both.published == 100
-    for pipe, lane in zip(pipes, lanes, strict=True):
+    for pipe, queue in zip(pipes, queues, strict=True):
         pipe.drain(100_000)
-        lane._thread.join(10)
+        queue._thread.join(10)
         os.close(pipe.read)
         os.close(pipe.write)
 
@@ -262,20 +265,20 @@ def test_a_file_that_cannot_be_reopened_is_counted_and_tried_again(metrics: Metr
     """A failed reopen is an error without lines; the next write opens the path when it can."""
     path, away = tmp_path / "logs" / "out", tmp_path / "moved"
     path.parent.mkdir()
-    lane = Lane("file", FileExporter(str(path)), metrics, ENOUGH, now=lambda: 5.0)
+    queue = ExporterQueue("file", FileExporter(str(path)), metrics, ENOUGH, now=lambda: 5.0)
     steps: list[Callable[[], object]] = [
-        lambda: lane.put(b"1\n", 1),
+        lambda: queue.put(b"1\n", 1),
         lambda: path.parent.rename(away),
-        lane.reopen,
+        queue.reopen,
         lambda: until(lambda: value(metrics, EXPORT_LAST_ERROR, "file") == 5, "the failed reopen"),
-        lambda: lane.put(b"2\n", 1),
+        lambda: queue.put(b"2\n", 1),
         path.parent.mkdir,
-        lambda: lane.put(b"3\n", 1),
+        lambda: queue.put(b"3\n", 1),
     ]
     for step in steps:
         step()
-        settled(lane)
-    lane.end(10)
+        settled(queue)
+    queue.end(10)
     assert (away / "out").read_bytes() == b"1\n"
     assert path.read_bytes() == b"3\n"
     assert errors(metrics, "file") == {"open": 1}
@@ -285,13 +288,13 @@ def test_a_file_that_cannot_be_reopened_is_counted_and_tried_again(metrics: Metr
 def test_lines_that_must_be_safe_are_tried_until_they_are(metrics: Metrics) -> None:
     """What was written goes not again, failed tries are counted, and no line is given up."""
     exporter = Scripted(ExportFailed("disk_full", "no space", written=len(b"1\n2\n")), ExportFailed("open", "gone"))
-    lane = Lane("file", exporter, metrics, ENOUGH)
-    confirmed = lane.confirm(b"1\n2\n3\n", 3)
+    queue = ExporterQueue("file", exporter, metrics, ENOUGH)
+    confirmed = queue.confirm(b"1\n2\n3\n", 3)
     assert confirmed.result(10) is None
     assert exporter.data == b"3\n"
-    lane.end(10)
+    queue.end(10)
     assert (value(metrics, EXPORTED, "file"), errors(metrics, "file")) == (3, {"disk_full": 1, "open": 1})
-    assert lane.done == 3
+    assert queue.done == 3
 
 
 def test_what_was_written_and_never_flushed_is_written_again(
@@ -312,13 +315,13 @@ def test_what_was_written_and_never_flushed_is_written_again(
             raise failures.pop()
         sync(fd)
 
-    lane = Lane("file", FileExporter(str(file)), metrics, ENOUGH)
+    queue = ExporterQueue("file", FileExporter(str(file)), metrics, ENOUGH)
     monkeypatch.setattr(os, "write", full)
     monkeypatch.setattr(os, "fsync", lose)
-    lane.confirm(b"1\n2\n3\n", 3).result(10)
+    queue.confirm(b"1\n2\n3\n", 3).result(10)
     assert not failures
     assert file.read_bytes() == b"1\n2\n3\n"
-    lane.end(10)
+    queue.end(10)
 
 
 def test_giving_up_ends_the_tries(metrics: Metrics) -> None:
@@ -336,24 +339,35 @@ def test_giving_up_ends_the_tries(metrics: Metrics) -> None:
             super().write(data)
 
     exporter = Never()
-    lane = Lane("file", exporter, metrics, ENOUGH)
-    confirmed = lane.confirm(b"1\n", 1)
+    queue = ExporterQueue("file", exporter, metrics, ENOUGH)
+    confirmed = queue.confirm(b"1\n", 1)
     assert tried.wait(10)
     assert confirmed.cancel()
-    assert lane.confirm(b"2\n", 1).result(10) is None
-    lane.end(10)
+    assert queue.confirm(b"2\n", 1).result(10) is None
+    queue.end(10)
     assert exporter.data == b"2\n"
-    assert lane.done == 2
+    assert queue.done == 2
 
 
 def test_a_hang_up_ends_the_wait_between_two_tries(metrics: Metrics, tmp_path: Path) -> None:
     """SIGHUP reopens the file at once, also while its lines are being tried."""
     path = tmp_path / "there" / "out"
-    lane = Lane("file", FileExporter(str(path)), metrics, ENOUGH)
-    confirmed = lane.confirm(b"1\n", 1)
+    queue = ExporterQueue("file", FileExporter(str(path)), metrics, ENOUGH)
+    confirmed = queue.confirm(b"1\n", 1)
     until(lambda: errors(metrics, "file"), "the first try")
     path.parent.mkdir()
-    lane.reopen()
+    queue.reopen()
     assert confirmed.result(10) is None
-    lane.end(10)
+    queue.end(10)
     assert path.read_bytes() == b"1\n"
+
+
+def test_without_exporters_every_line_is_settled(metrics: Metrics) -> None:
+    """A node that only scores owes nothing to anybody: not now, and not after a crash."""
+    nobody = fan_out({}, metrics, ENOUGH)
+    nobody.publish([LINE] * 10)
+    assert nobody.published == 10
+    assert nobody.settled >= 10**15
+    assert former_settled(metrics, []) >= 10**15
+    nobody.reopen()
+    nobody.end(0)

@@ -3,8 +3,8 @@
 import asyncio
 import inspect
 import json
+import os
 import re
-import socket
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
@@ -12,26 +12,26 @@ from urllib.parse import quote
 
 import jsonschema_rs
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
 from nodes import KEY, Node
-from payflux.errors import InvalidEvent, StreamUnavailable
-from payflux.event import rules as event_errors
-from payflux.event.decode import ADDITIVE_FIELDS, CODES, EVENT_FIELDS, PaymentEvent, decode_event
+from payflux.errors import StreamUnavailable
+from payflux.event.decode import ADDITIVE_FIELDS, CODES, EVENT_FIELDS, PaymentEvent
 from payflux.event.example import EXAMPLE
-from payflux.event.rules import is_event_type, is_processor
-from payflux.event.timestamps import normal_timestamp
 from payflux.http.messages import REASONS, Request, Response
 from payflux.ingest.token_bucket import BUCKETS
-from payflux.node.child import SETTINGS, Child, Plan
+from payflux.node.composition import appender_of, routes_of
+from payflux.node.plan import Plan
+from payflux.node.settings import SETTINGS
 from payflux.operations import openapi
 from payflux.operations import schemas as openapi_schemas
-from payflux.operations.checkout import email_of
-from payflux.operations.health import CONSUMER, SUPERVISOR
+from payflux.redis.address import address_of
+from payflux.redis.keys import Keys
+from payflux.redis.monitor import RedisMonitor
 from payflux.settings import load
-from payflux.telemetry.metrics import REJECT_REASONS, create_slab
+from payflux.stream.protocol import GROUP
+from payflux.telemetry.metrics import REJECT_REASONS, Metrics, create_slab
+from payflux.telemetry.notes import CONSUMER, SUPERVISOR
 from real_parts import MakeNode
 from stripe_server import KEY as STRIPE_KEY
 from stripe_server import stripe_server
@@ -69,11 +69,12 @@ def test_it_is_valid_openapi() -> None:
 @pytest.mark.parametrize("ingests", [True, False])
 async def test_each_role_describes_exactly_what_it_serves(checkout: str, ingests: bool) -> None:
     """Every route of the router is in the document with its methods, and nothing else is."""
-    ours, theirs = socket.socketpair()
     slab = create_slab([SUPERVISOR, CONSUMER, "ingest-0"], **{BUCKETS: 8})
-    plan = Plan("ingest-0", slab.fd, theirs.detach(), -1, -1, ingests, not ingests, 1, True, "token", "name")
-    child = Child(plan, load(SETTINGS, ENVIRON | {"PAYFLUX_CHECKOUT_ENABLED": checkout}))
-    routes = child._routes()
+    plan = Plan("ingest-0", slab.fd, -1, -1, ingests, not ingests, 1, True, "token", "name")
+    values = load(SETTINGS, ENVIRON | {"PAYFLUX_CHECKOUT_ENABLED": checkout})
+    metrics = Metrics(slab, plan.child)
+    appender = appender_of(plan, values, metrics, lambda: 0)
+    routes = routes_of(plan, values, metrics, appender, RedisMonitor(address_of(values), Keys(), GROUP))
     answer: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
     routes[openapi.PATH]["GET"].handle(Request("GET", openapi.PATH), answer.set_result)
     described = json.loads((await answer).body)["paths"]
@@ -81,8 +82,7 @@ async def test_each_role_describes_exactly_what_it_serves(checkout: str, ingests
         path: set(item) for path, item in described.items()
     }
     assert ("/checkout" in described) == (ingests and checkout == "true")
-    ours.close()
-    child._control.close()
+    os.close(slab.fd)
 
 
 def test_everything_described_is_a_path_of_a_node() -> None:
@@ -143,104 +143,6 @@ def test_every_member_is_described_and_in_the_examples() -> None:
     assert tuple(members) == PaymentEvent.__struct_fields__
     assert tuple(EXAMPLE) == EVENT_FIELDS
     assert tuple(openapi.LONGEST) == EVENT_FIELDS + ADDITIVE_FIELDS
-
-
-def accepted(event: dict[str, Any]) -> bool | None:
-    """Whether the code takes an event; None when it sees a card number, of which a schema knows nothing."""
-    try:
-        decode_event(json.dumps(event).encode())
-    except InvalidEvent as error:
-        return None if error.code == "pan_detected" else False
-    return True
-
-
-TRICKY = st.text(
-    st.characters(codec="utf-8", max_codepoint=0x3010)
-    | st.sampled_from("\x00\x1f\x7f\x80\x9f\u00a0\ufeff\u2028\u3000"),
-    max_size=130,
-)
-NUMBERS = st.integers(-2, 102) | st.sampled_from([3_600_000, 3_600_001, 10**15, 10**15 + 1, 10**40, -(10**40)])
-VALUES: st.SearchStrategy[Any] = (
-    TRICKY | NUMBERS | st.sampled_from([0.5, -1.5, None, True, [], {}, "cit", "mit", "CIT", "", " "])
-)
-MEMBERS = st.sampled_from(EVENT_FIELDS + ADDITIVE_FIELDS + ("unknown",))
-
-
-@given(st.dictionaries(MEMBERS, VALUES, max_size=3), st.sets(MEMBERS, max_size=2))
-def test_the_schema_of_an_event_accepts_what_the_code_accepts(changes: dict[str, Any], left_out: set[str]) -> None:
-    """For any event, card numbers aside, both come to the same verdict."""
-    event = {name: value for name, value in (openapi.LONGEST | changes).items() if name not in left_out}
-    verdict = accepted(event)
-    if verdict is not None:
-        assert validator(openapi_schemas.ref("PaymentEvent")).is_valid(event) == verdict
-
-
-def is_by_both(pattern: str, text: str) -> bool:
-    """Whether a text matches by Python's expressions and by those of the validator, which agree."""
-    by_python = re.search(pattern.removesuffix("$") + r"\Z", text) is not None
-    assert jsonschema_rs.Draft202012Validator({"pattern": pattern}).is_valid(text) == by_python
-    return by_python
-
-
-DIGITS = st.integers(0, 99).map("{:02}".format)
-YEARS = st.sampled_from(["0000", "0002", "0004", "1900", "2000", "2023", "2024", "2100", "9998", "224"])
-OFFSETS = st.sampled_from(["Z", "z", "+00:00", "-23:59", "+24:00", "+01:60", "+0100", ""])
-FRACTIONS = st.sampled_from(["", ".1", ".123456789", ".1234567890", ".", ",1"])
-STAMPS = st.tuples(
-    *(
-        YEARS,
-        st.just("-"),
-        st.integers(0, 13).map("{:02}".format),
-        st.just("-"),
-        st.integers(0, 32).map("{:02}".format),
-    ),
-    *(st.sampled_from("Tt _"), st.integers(0, 25).map("{:02}".format), st.just(":"), DIGITS, st.just(":"), DIGITS),
-    *(FRACTIONS, OFFSETS, st.sampled_from(["", "", "", "\n", "x"])),
-).map("".join)
-
-
-@given(STAMPS)
-def test_the_pattern_of_a_timestamp_is_the_rule(text: str) -> None:
-    """Clock, fraction and offset."""
-    assert is_by_both(openapi_schemas.TIMESTAMP, text) == (normal_timestamp(text) is not None)
-
-
-def test_the_pattern_of_a_timestamp_knows_the_calendar() -> None:
-    """Every day that a month may seem to have, in years of every kind."""
-    pattern = re.compile(openapi_schemas.TIMESTAMP)
-    for year in (0, 1, 4, 96, 100, 400, 1900, 2000, 2023, 2024, 2100, 2400, 9996, 9999):
-        for month in range(14):
-            for day in range(33):
-                stamp = f"{year:04}-{month:02}-{day:02}T00:00:00Z"
-                assert (pattern.search(stamp) is not None) == (normal_timestamp(stamp) is not None), stamp
-
-
-def test_the_pattern_of_what_is_not_blank_is_the_rule() -> None:
-    """For every character of the Basic Multilingual Plane, by itself and beside a letter."""
-    blank, text = re.compile(openapi_schemas.NOT_BLANK), re.compile(openapi_schemas.TEXT)
-    for character in map(chr, (*range(0xD800), *range(0xE000, 0x10000))):
-        assert (blank.search(character) is not None) == is_event_type(character), ascii(character)
-        assert (text.search(f"a{character}b") is not None) == is_event_type(f"a{character}b"), ascii(character)
-
-
-@given(st.from_regex("[a-z0-9_-]{0,42}") | st.text(max_size=5))
-def test_the_pattern_of_a_processor_is_the_rule(text: str) -> None:
-    """Of any slug, and of any text."""
-    assert is_by_both(openapi_schemas.SLUG, text) == is_processor(text)
-    assert f"^{event_errors._SLUG.pattern}$" == openapi_schemas.SLUG
-    assert f"^{event_errors._UUID.pattern}$" == openapi_schemas.UUID
-
-
-@given(st.emails() | st.text(max_size=20) | st.from_regex(r"[A-Za-z.@-]{1,70}"))
-def test_the_schema_of_an_email_is_the_rule(email: str) -> None:
-    """Of addresses and of what only looks like one."""
-    try:
-        email_of(json.dumps({"email": email}).encode())
-    except InvalidEvent:
-        valid = False
-    else:
-        valid = True
-    assert validator(openapi_schemas.ref("CheckoutRequest")).is_valid({"email": email}) == valid
 
 
 def encoded(kind: str, value: Any) -> bytes:

@@ -16,7 +16,7 @@ from payflux.consume.reclaim import Reclaim
 from payflux.consume.settle import Settlement
 from payflux.errors import StreamUnavailable
 from payflux.event.decode import StoredEvent, decode_event
-from payflux.exporters.fanout import FanOut, Lane
+from payflux.exporters.fanout import ExporterQueue, FanOut
 from payflux.stream.deliveries import Delivery, Ledger
 from payflux.telemetry.metrics import Metric, Metrics, create_slab
 from payflux.testing import CapturingExporter, MemoryStream, make_event
@@ -117,7 +117,7 @@ class Parts(Generic[Stream]):
         self.stream, self.clock, self.token = stream, clock or Clock(), token
         self.metrics = Metrics(create_slab(["consumer"]), "consumer")
         self.exporter = CapturingExporter()
-        self.fan_out = FanOut([Lane("file", self.exporter, self.metrics, 1 << 26)])
+        self.fan_out = FanOut([ExporterQueue("file", self.exporter, self.metrics, 1 << 26)])
         self.enricher = Failing(self.metrics)
         self.ledger = ConsumerLedger(self.fan_out, self.metrics, token)
         self.membership = Membership(stream, self.ledger, self.metrics, now=self.clock)

@@ -1,54 +1,28 @@
-"""Metrics: where they lie, what they are called, and the text Prometheus gets."""
+"""Metrics: what they are called, and where they lie."""
 
 import os
-import random
 import re
-from bisect import bisect_left
 from collections.abc import Iterator
 from itertools import product
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from prometheus_client.parser import text_string_to_metric_families
 
-from payflux.operations.exposition import INFO, REDIS_GAUGES, Exposition
-from payflux.redis.monitor import Durability
-from payflux.stream.deliveries import Backlog
+from payflux.operations.exposition import INFO, REDIS_GAUGES
 from payflux.telemetry import metrics as m
-from payflux.telemetry.metrics import METRICS, OFFSETS, SLOTS, STATE, Metrics, create_slab, state_slot
+from payflux.telemetry.metrics import (
+    METRICS,
+    OFFSETS,
+    SLOTS,
+    Metrics,
+    create_slab,
+    give_destinations,
+    place_of,
+    sections_of,
+)
+from payflux.telemetry.notes import DESTINATIONS, ChildNotes
 from payflux.telemetry.slab import Slab
 
 CHILDREN = ("supervisor", "consumer", "ingest-0", "ingest-1")
-BACKLOG = Backlog(length=7, pending=1, lag=2, dead=3)
-CONTRACT = {
-    "ingest_accepted_total": (),
-    "ingest_rejected_total": ("reason",),
-    "ingest_duplicate_total": (),
-    "ingest_duration_seconds": (),
-    "events_by_processor_total": ("processor",),
-    "consumer_processed_total": (),
-    "consumer_dlq_total": ("reason",),
-    "stream_length": (),
-    "pending_messages": (),
-    "consumer_lag_messages": (),
-    "events_exported_total": ("destination",),
-    "export_errors_total": ("destination", "reason"),
-    "exports_last_success_timestamp_seconds": ("destination",),
-    "processor_risk_events_total": ("processor", "band"),
-    "processor_risk_score_last": ("processor",),
-    "auth_denied_total": ("reason",),
-    "stream_lost_total": ("reason",),
-    "dlq_depth": (),
-    "events_by_outcome_total": ("processor", "outcome"),
-    "failures_total": ("processor", "category"),
-    "retries_total": ("processor",),
-    "events_unclassified_total": ("event_type",),
-    "redis_durability_info": ("aof", "fsync", "policy", "role"),
-    "redis_up": (),
-    "build_info": ("version", "python"),
-}
-Samples = dict[str, dict[tuple[tuple[str, str], ...], float]]
 
 
 @pytest.fixture
@@ -57,33 +31,6 @@ def slab() -> Iterator[Slab]:
     slab = create_slab(CHILDREN)
     yield slab
     os.close(slab.fd)
-
-
-def samples(text: bytes) -> Samples:
-    """Every sample by name without the prefix, then by labels."""
-    found: Samples = {}
-    for family in text_string_to_metric_families(text.decode()):
-        for sample in family.samples:
-            assert sample.name.startswith("payflux_")
-            series = found.setdefault(sample.name.removeprefix("payflux_"), {})
-            labels = tuple(sorted(sample.labels.items()))
-            assert labels not in series, f"{sample.name} twice"
-            series[labels] = sample.value
-    return found
-
-
-def touch_everything(slab: Slab) -> None:
-    """Give every series of every metric a number, for two processors, categories and event types."""
-    metrics = Metrics(slab, "consumer")
-    for name in ("stripe", "adyen"):
-        metrics.processors.index(name)
-        metrics.categories.index(f"{name} declined")
-        metrics.event_types.index(f"{name}.updated")
-        metrics.unrecognised.index(f"{name} 27")
-    for metric in METRICS:
-        values: list[tuple[str | int, ...]] = [label.values or (0, 1) for label in metric.labels]
-        for labels in product(*values):
-            metrics.add(metric, *labels) if metric.kind == "counter" else metrics.set(metric, *labels, to=1)
 
 
 def test_no_two_series_share_a_slot() -> None:
@@ -103,7 +50,7 @@ def test_no_two_series_share_a_slot() -> None:
         for slot in slots:
             assert taken.setdefault(slot, metric) is metric
         assert len(set(slots)) == len(slots)
-    states = [state_slot(name) for name in STATE]
+    states = range(metrics.notes.start, metrics.notes.start + ChildNotes.SIZE)
     assert sorted([*taken, *states]) == list(range(SLOTS)) == list(range(len(metrics.values)))
     os.close(slab.fd)
 
@@ -115,15 +62,6 @@ def test_a_label_value_nobody_declared_is_an_error(slab: Slab) -> None:
         metrics.add(m.INGEST_REJECTED, "unheard_of")
     with pytest.raises(ValueError, match="zip"):
         metrics.add(m.INGEST_REJECTED)
-
-
-def test_every_metric_of_the_contract_is_exposed_with_its_labels(slab: Slab) -> None:
-    """The text names every promised metric, and each of its series has exactly the promised labels."""
-    touch_everything(slab)
-    found = samples(Exposition(slab).text(BACKLOG, Durability()))
-    for name, labels in CONTRACT.items():
-        series = found[f"{name}_count" if name.endswith("duration_seconds") else name]
-        assert {tuple(key for key, _ in one) for one in series} == {tuple(sorted(labels))}, name
 
 
 def test_names_follow_the_rules_of_prometheus() -> None:
@@ -147,127 +85,29 @@ def test_names_follow_the_rules_of_prometheus() -> None:
     assert all(text.endswith(".") for text in [*REDIS_GAUGES.values(), *INFO.values()])
 
 
-def test_the_text_declares_each_family_once(slab: Slab) -> None:
-    """Each family has one HELP and one TYPE line, and its samples follow them."""
-    touch_everything(slab)
-    text = Exposition(slab).text(BACKLOG, Durability()).decode()
-    assert text.endswith("\n")
-    helps = re.findall(r"^# HELP (\S+) \S", text, re.MULTILINE)
-    types = re.findall(r"^# TYPE (\S+) (counter|gauge|histogram)$", text, re.MULTILINE)
-    assert helps == [name for name, _ in types]
-    assert len(set(helps)) == len(helps) == len(METRICS) + len(REDIS_GAUGES) + len(INFO)
-    current = ""
-    for line in text.splitlines():
-        if line.startswith("# TYPE "):
-            current = line.split()[2]
-        elif not line.startswith("#"):
-            assert re.match(rf"{current}(_bucket|_sum|_count)?[{{ ]", line)
+def test_destinations_are_known_to_every_process_from_the_start(slab: Slab) -> None:
+    """What is given when the memory is made has the same number for all; more than there is room for is an error."""
+    give_destinations(slab, ["stdout", "file"])
+    assert [Metrics(slab, name).destinations.index("file") for name in CHILDREN] == [1] * len(CHILDREN)
+    with pytest.raises(ValueError, match="more than 16"):
+        give_destinations(slab, [f"d{number}" for number in range(DESTINATIONS + 1)])
 
 
-def test_counters_are_summed_over_the_processes(slab: Slab) -> None:
-    """One answer for the node: what each process counted, together."""
-    for number, name in enumerate(CHILDREN):
-        metrics = Metrics(slab, name)
-        metrics.add(m.INGEST_ACCEPTED, n=10**number)
-        metrics.add(m.INGEST_REJECTED, "pan_detected", n=2 * 10**number)
-        metrics.add(m.BY_PROCESSOR, metrics.processors.index("stripe"), n=3)
-    found = samples(Exposition(slab).text(None, None))
-    assert found["ingest_accepted_total"] == {(): 1111}
-    assert found["ingest_rejected_total"][("reason", "pan_detected"),] == 2222
-    assert found["events_by_processor_total"] == {(("processor", "stripe"),): 12}
+def test_a_process_has_its_place_and_its_section(slab: Slab) -> None:
+    """Places follow the order in which the processes were named."""
+    for place, name in enumerate(CHILDREN):
+        assert place_of(slab, name) == place
+        Metrics(slab, name).add(m.INGEST_ACCEPTED, n=place)
+    assert [section[OFFSETS[m.INGEST_ACCEPTED]] for section in sections_of(slab)] == [0, 1, 2, 3]
 
 
-def test_large_counts_are_exact(slab: Slab) -> None:
-    """A count of millions of millions is exposed to the last digit."""
-    Metrics(slab, "ingest-0").add(m.INGEST_ACCEPTED, n=2**53 - 2)
-    Metrics(slab, "ingest-1").add(m.INGEST_ACCEPTED)
-    assert samples(Exposition(slab).text(None, None))["ingest_accepted_total"] == {(): 2**53 - 1}
-
-
-def test_a_fresh_node_exposes_zeros_for_counters_and_no_gauges(slab: Slab) -> None:
-    """Counters with fixed labels start at 0; gauges nobody has set, and series of names nobody has seen, are absent."""
-    found = samples(Exposition(slab).text(None, None))
-    assert found["ingest_accepted_total"] == {(): 0}
-    assert set(found["ingest_rejected_total"]) == {(("reason", reason),) for reason in m.REJECT_REASONS}
-    for metric in METRICS:
-        if metric.kind == "gauge" or any(label.table for label in metric.labels):
-            assert metric.name not in found
-    assert found["ingest_duration_seconds_count"] == {(): 0}
-
-
-def test_a_gauge_set_to_zero_is_exposed(slab: Slab) -> None:
-    """A risk score that has decayed to 0 is a score of 0, not a series that went missing."""
+def test_a_gauge_nobody_set_is_no_number(slab: Slab) -> None:
+    """What was never measured is not 0, and blanking forgets."""
     metrics = Metrics(slab, "consumer")
-    metrics.set(m.RISK_SCORE, metrics.processors.index("stripe"), to=0.0)
-    metrics.set(m.CONSUMER_ACTIVE, to=1.0)
-    found = samples(Exposition(slab).text(None, None))
-    assert found["processor_risk_score_last"] == {(("processor", "stripe"),): 0}
-    metrics.set(m.CONSUMER_ACTIVE, to=0.0)
-    found = samples(Exposition(slab).text(None, None))
-    assert found["consumer_active"] == {(): 0}
-    assert "processor_risk_score_last" not in found
-
-
-def test_what_redis_says_is_absent_while_it_is_silent(slab: Slab) -> None:
-    """Numbers that were not answered are not invented, and redis_up tells why."""
-    exposition = Exposition(slab)
-    silent = samples(exposition.text(None, None))
-    assert silent["redis_up"] == {(): 0}
-    assert not {*REDIS_GAUGES, "redis_durability_info"} & set(silent)
-    answered = samples(exposition.text(BACKLOG, Durability("on", "always", "noeviction", "master")))
-    assert answered["redis_up"] == {(): 1}
-    assert [answered[name][()] for name in REDIS_GAUGES] == [7, 1, 2, 3]
-    labels = (("aof", "on"), ("fsync", "always"), ("policy", "noeviction"), ("role", "master"))
-    assert answered["redis_durability_info"] == {labels: 1}
-
-
-@settings(deadline=None, max_examples=25)
-@given(st.lists(st.one_of(st.sampled_from(m.DURATION_BUCKETS), st.floats(0, 20)), max_size=60))
-def test_the_histogram_is_cumulative(durations: list[float]) -> None:
-    """Each bucket holds what took at most its bound, the last everything, and the sum is the sum."""
-    slab = create_slab(CHILDREN)
-    start = OFFSETS[m.INGEST_DURATION]
-    for number, seconds in enumerate(durations):
-        values = Metrics(slab, f"ingest-{number % 2}").values
-        values[start + bisect_left(m.DURATION_BUCKETS, seconds)] += 1
-        values[start + len(m.DURATION_BUCKETS) + 1] += seconds
-    found = samples(Exposition(slab).text(None, None))
-    buckets = {dict(labels)["le"]: value for labels, value in found["ingest_duration_seconds_bucket"].items()}
-    assert list(buckets) == [*map(str, m.DURATION_BUCKETS), "+Inf"]
-    for bound, value in buckets.items():
-        assert value == sum(seconds <= float(bound) for seconds in durations)
-    assert found["ingest_duration_seconds_count"] == {(): len(durations)}
-    assert found["ingest_duration_seconds_sum"][()] == pytest.approx(sum(durations))
-    os.close(slab.fd)
-
-
-def test_label_values_are_bounded(slab: Slab) -> None:
-    """Ten thousand processors and categories become the first 100 and 50 and `other`, and no event goes uncounted."""
-    source = random.Random(7)
-    seen = [f"p{source.randrange(10**12)}" for _ in range(10_000)]
-    workers = [Metrics(slab, "ingest-0"), Metrics(slab, "ingest-1")]
-    for number, name in enumerate(seen):
-        metrics = workers[number % 2]
-        processor = metrics.processors.index(name)
-        metrics.add(m.BY_PROCESSOR, processor)
-        metrics.add(m.FAILURES, processor, metrics.categories.index(f"category of {name}"))
-    found = samples(Exposition(slab).text(None, None))
-    series = found["events_by_processor_total"]
-    assert len(series) == 101
-    assert {dict(labels)["processor"] for labels in series} == {*seen[:100], "other"}
-    assert series[("processor", "other"),] == 9900
-    assert sum(series.values()) == 10_000
-    failures = found["failures_total"]
-    assert len({dict(labels)["category"] for labels in failures}) == 51
-    assert len({dict(labels)["processor"] for labels in failures}) == 101
-    assert sum(failures.values()) == 10_000
-
-
-def test_any_category_can_stand_in_the_text(slab: Slab) -> None:
-    """Quotes, backslashes and other scripts in a name come back from the text as they were."""
-    metrics = Metrics(slab, "consumer")
-    odd = ['say "no"', "back\\slash", "\\n", "zu spät \U0001f4b3", "{a=b}", " "]
-    for name in odd:
-        metrics.add(m.FAILURES, metrics.processors.index("stripe"), metrics.categories.index(name))
-    failures = samples(Exposition(slab).text(None, None))["failures_total"]
-    assert [dict(labels)["category"] for labels in failures] == odd
+    assert metrics.get(m.CONSUMER_ACTIVE) != metrics.get(
+        m.CONSUMER_ACTIVE
+    )  # only what is no number differs from itself
+    metrics.set(m.CONSUMER_ACTIVE, to=1)
+    assert metrics.get(m.CONSUMER_ACTIVE) == 1
+    metrics.blank(m.CONSUMER_ACTIVE)
+    assert metrics.get(m.CONSUMER_ACTIVE) != 1

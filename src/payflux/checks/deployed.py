@@ -10,7 +10,8 @@ from payflux.checks.production import judge_settings
 from payflux.checks.rotation import judge_rotation, judge_stdout_rotation
 from payflux.errors import SettingsError
 from payflux.event.outcome import OUTCOMES
-from payflux.exporters.fanout import EXPORT_FILE, EXPORT_MODE
+from payflux.exporters.file import EXPORT_FILE
+from payflux.exporters.registry import EXPORT_MODE
 from payflux.finding import Finding
 from payflux.http.listeners import HTTP_ADDR
 from payflux.redis.address import address_of
@@ -53,8 +54,7 @@ def deployment_of(values: Values, node: str | None, prometheus: str | None) -> D
 
 async def judge_deployment(values: Values, deployment: Deployment) -> list[Finding]:
     """Keys, rate, node, alerting, disk, rotation, and what the newest events say."""
-    mode, path = values[EXPORT_MODE], values[EXPORT_FILE]
-    file = path if mode != "stdout" else None
+    file = values[EXPORT_FILE] if "file" in values[EXPORT_MODE] else None
     node = await asyncio.to_thread(judge_node, deployment.node)
     alerting = await asyncio.to_thread(judge_alerting, deployment.prometheus)
     rotation = judge_rotation(file) if file is not None else judge_stdout_rotation()

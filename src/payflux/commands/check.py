@@ -12,14 +12,13 @@ from rich.table import Table
 from rich.text import Text
 
 from payflux.checks.deployed import Deployment, deployment_of, judge_deployment
-from payflux.checks.export import judge_file, judge_stdout
+from payflux.checks.export import judge_export
 from payflux.checks.production import judge_redis
 from payflux.checks.redis_server import judge, would_lose
 from payflux.consume.consumer import CLAIM_IDLE_SEC
 from payflux.errors import SettingsError, StreamUnavailable
-from payflux.exporters.fanout import EXPORT_FILE, EXPORT_MODE
 from payflux.finding import Finding
-from payflux.node.child import SETTINGS, load_settings
+from payflux.node.settings import SETTINGS, load_settings
 from payflux.redis.address import REDIS_ADDR, REDIS_URL, RedisAddress, address_of
 from payflux.redis.append import STREAM_MAXLEN
 from payflux.redis.inspection import inspect
@@ -73,7 +72,7 @@ def check(
 async def _check(values: Values, deployment: Deployment | None, *, strict: bool, as_json: bool) -> int:
     findings = [*_configuration(values)]
     redis, loss = await _redis(values, production=deployment is not None)
-    findings += [*redis, *_export(values)]
+    findings += [*redis, *judge_export(values)]
     if deployment is not None:
         findings += await judge_deployment(values, deployment)
         findings += _other_redis(findings, address_of(values))
@@ -129,12 +128,6 @@ async def _redis(values: Values, *, production: bool) -> tuple[list[Finding], st
     judged = judge(facts, durability, backlog, values[STREAM_MAXLEN], values[CLAIM_IDLE_SEC])
     stricter = judge_redis(facts, durability) if production else []
     return [reached, *judged, *stricter], would_lose(facts, durability, time.time())
-
-
-def _export(values: Values) -> list[Finding]:
-    mode, path = values[EXPORT_MODE], values[EXPORT_FILE]
-    found = [judge_stdout()] if mode != "file" else []
-    return [*found, judge_file(path)] if mode != "stdout" and path is not None else found
 
 
 def _show(findings: Sequence[Finding], loss: str, *, as_json: bool) -> None:

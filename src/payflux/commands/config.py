@@ -10,7 +10,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from payflux.errors import SettingsError
-from payflux.node.child import SETTINGS, load_settings
+from payflux.node.settings import SETTINGS, load_settings
 from payflux.terminal.operate import refuse
 
 

@@ -23,7 +23,7 @@ from payflux.load.sender import Sender
 from payflux.load.simulation import CONNECTIONS, Simulation
 from payflux.load.traffic import Traffic
 from payflux.log import announce, log
-from payflux.node.child import load_settings
+from payflux.node.settings import load_settings
 from payflux.node.supervisor import supervise
 from payflux.redis.embedded import EmbeddedServer
 from payflux.settings import environment, set_environment

@@ -5,7 +5,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from payflux.errors import SettingsError
-from payflux.node.child import load_settings
+from payflux.node.settings import load_settings
 from payflux.node.supervisor import supervise
 from payflux.settings import Role
 from payflux.terminal.operate import refuse

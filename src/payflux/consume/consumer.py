@@ -74,7 +74,7 @@ class Consumer:
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._stream, self._enricher, self._now = stream, enricher, now
-        self._values, self._heartbeat = metrics.values, metrics.state("heartbeat")
+        self._notes = metrics.notes
         self._alone = max_deliveries == 1  # what is read with care is read one by one, so it must not be much
         self._assembler = Assembler(enricher, max_deliveries)
         self._ledger = ConsumerLedger(fan_out, metrics, token)
@@ -254,7 +254,7 @@ class Consumer:
             self._enricher.show_decayed(at_ms(last_id) + (int(idle * 1000) if idle > SHOW_SECONDS else 0))
 
     def _beat(self) -> None:
-        self._values[self._heartbeat] = self._now()
+        self._notes.beat(self._now())
 
     async def _pause(self, seconds: float) -> None:
         try:

@@ -91,7 +91,7 @@ class ConsumerLedger:
 
     def __init__(self, fan_out: FanOut, metrics: Metrics, token: str) -> None:
         self._fan_out, self._metrics, self._token = fan_out, metrics, token
-        self._values, self._base_slot, self._processed = metrics.values, metrics.state("base"), metrics.slot(PROCESSED)
+        self._values, self._processed = metrics.values, metrics.slot(PROCESSED)
         self._audit = SeqAudit()
         self._unacked: dict[bytes, None] = {}
         self._base = 0  # lines published before the ledger began, less those acked without one
@@ -252,4 +252,4 @@ class ConsumerLedger:
 
     def _note_base(self) -> None:
         """For a successor in this node: what it needs to tell our lines of this ledger from earlier ones."""
-        self._values[self._base_slot] = self._base
+        self._metrics.notes.begin_ledger(self._base)

@@ -7,11 +7,10 @@ import msgspec
 from payflux.errors import InvalidEvent
 from payflux.event.outcome import NOTHING_DECLARED, Declared, Outcome, outcome_of
 from payflux.event.taxonomy import is_recognised
-from payflux.risk import Assessment
+from payflux.risk import BANDS, Assessment
 from payflux.risk.scorer import RiskScorer
 from payflux.stream.deliveries import Delivery, at_ms
 from payflux.telemetry.metrics import (
-    BANDS,
     BY_OUTCOME,
     FAILURES,
     RETRIES,

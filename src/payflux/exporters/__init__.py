@@ -1,11 +1,18 @@
-"""Exporters: what one is, and which ones there are.
+"""Exporters: what one is, and what PayFlux has to know of it.
 
-A new one is one file and one line in `EXPORTERS`; `payflux.exporters.fanout` gives each a queue, a thread, metrics and
-health.
+A new one is one file that ends with its `Destination`, and one line in `payflux.exporters.registry`. Everything else
+follows from the two: `payflux.exporters.fanout` gives it a queue, a thread, metrics and health; settings, refusals,
+`payflux check`, OpenAPI and the documentation read its `Destination`.
 """
 
-from importlib import import_module
-from typing import Protocol, cast
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from payflux.finding import Finding
+from payflux.settings import Setting, Values
+
+STDOUT = 1
 
 
 class Exporter(Protocol):
@@ -28,25 +35,41 @@ class Exporter(Protocol):
         """The node ends."""
 
 
-class ExporterClass(Protocol):
-    """What makes exporters."""
+@dataclass(frozen=True)
+class Opening:
+    """What an exporter is made of.
 
-    def __call__(self, target: str, /) -> Exporter:
-        """An exporter to a target: a file's path, or nothing where there is only one."""
-
-
-EXPORTERS = {
-    "stdout": "payflux.exporters.stdout:StdoutExporter",
-    "file": "payflux.exporters.file:FileExporter",
-}
-"""Every exporter PayFlux brings, by destination, as `module:Class`; imported when used."""
-
-
-def exporter_class(name: str) -> ExporterClass:
-    """The class registered for a destination.
-
-    Raises:
-        KeyError: there is no such destination.
+    Attributes:
+        values: the settings of the node, those of the exporter among them.
+        stdout: descriptor of the node's stdout.
+        torn: a former process of this node died while it wrote to this destination.
     """
-    module, _, attribute = EXPORTERS[name].partition(":")
-    return cast("ExporterClass", getattr(import_module(module), attribute))
+
+    values: Values
+    stdout: int = STDOUT
+    torn: bool = False
+
+
+def _nothing(_: Values) -> tuple[()]:
+    return ()
+
+
+@dataclass(frozen=True)
+class Destination:
+    """All that is known of a kind of destination.
+
+    Attributes:
+        make: makes its exporter. It opens nothing yet: a standby consumer must not touch what another one writes to.
+        help: what it is, in half a sentence for the documentation.
+        settings: those of its own.
+        refuse: what is wrong with them when it is to be used; a line for each problem, naming variable and reason.
+        look: what `payflux check` finds out about it without leaving a trace.
+        confirms: its `sync` proves that lines are safe, so that events can be acked after it.
+    """
+
+    make: Callable[[Opening], Exporter]
+    help: str
+    settings: tuple[Setting[Any], ...] = ()
+    refuse: Callable[[Values], Iterable[str]] = _nothing
+    look: Callable[[Values], Iterable[Finding]] = _nothing
+    confirms: bool = False

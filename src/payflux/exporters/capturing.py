@@ -1,20 +1,22 @@
 """An exporter for tests: it keeps what it is given."""
 
 from payflux.errors import ExportFailed
+from payflux.exporters import Opening
 
 
 class CapturingExporter:
     """An exporter that keeps what it is given.
 
     Attributes:
+        opening: what it was made of; None when a test made it.
         lines: every line it took, without its end.
         reopened: how often it was reopened.
         closed: whether it was closed.
         failure: when set, the next write takes nothing and raises it, once.
     """
 
-    def __init__(self, target: str = "") -> None:
-        self.target = target
+    def __init__(self, opening: Opening | None = None) -> None:
+        self.opening = opening
         self.lines: list[bytes] = []
         self.reopened = 0
         self.closed = False

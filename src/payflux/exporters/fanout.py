@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 from payflux.errors import ExportFailed
 from payflux.exporters import Exporter
 from payflux.log import log
-from payflux.settings import Setting, choice, integer, optional
+from payflux.settings import Setting, integer
 from payflux.telemetry.metrics import (
     EXPORT_ERRORS,
     EXPORT_LAST_ERROR,
@@ -23,10 +23,6 @@ from payflux.telemetry.metrics import (
     Metrics,
 )
 
-EXPORT_MODE = Setting(
-    "PAYFLUX_EXPORT_MODE", choice("stdout", "file", "both"), "stdout", "Where event lines go: stdout, file or both."
-)
-EXPORT_FILE = optional("PAYFLUX_EXPORT_FILE", str, "Path of the export file; required for `file` and `both`.")
 EXPORT_QUEUE_BYTES = Setting(
     "PAYFLUX_EXPORT_QUEUE_BYTES",
     integer(65_536),
@@ -35,6 +31,7 @@ EXPORT_QUEUE_BYTES = Setting(
 )
 LOG_EVERY_SECONDS = 10.0
 RETRY_SECONDS = (0.1, 2.0)
+EVERY_LINE = 1 << 52
 
 
 class _Batch(NamedTuple):
@@ -46,7 +43,7 @@ class _Batch(NamedTuple):
 _Order = _Batch | Literal["reopen", "end"]
 
 
-class Lane:
+class ExporterQueue:
     """One exporter, its queue and its thread.
 
     `done` is written by the thread alone; `taken` by the caller alone, or by the thread when lines are to be confirmed.
@@ -66,14 +63,13 @@ class Lane:
         self._done = 0
         self._logged = float("-inf")
         self._hung_up = threading.Event()
-        self._settled_slot = metrics.state(f"settled:{name}")
-        self._queue_slot = metrics.slot(EXPORT_QUEUE, name)
-        self._exported_slot = metrics.slot(EXPORTED, name)
-        self._success_slot = metrics.slot(EXPORT_LAST_SUCCESS, name)
-        self._refused_slot = metrics.state(f"refused:{name}")
-        self._writing_slot = metrics.state(f"writing:{name}")
-        for slot in (self._settled_slot, self._refused_slot, self._writing_slot, self._queue_slot):
-            metrics.values[slot] = 0
+        self._number = number = metrics.destinations.index(name)
+        self._queue_slot = metrics.slot(EXPORT_QUEUE, number)
+        self._exported_slot = metrics.slot(EXPORTED, number)
+        self._success_slot = metrics.slot(EXPORT_LAST_SUCCESS, number)
+        self._notes = metrics.notes.destination(number)
+        self._notes.begin()
+        metrics.values[self._queue_slot] = 0
         self._thread = threading.Thread(target=self._run, name=f"export-{name}", daemon=True)
         self._thread.start()
 
@@ -120,7 +116,7 @@ class Lane:
 
     def _refuse(self, lines: int, why: ExportFailed) -> None:
         self._refused += lines
-        self._metrics.values[self._refused_slot] = self._refused
+        self._notes.refuse(self._refused)
         self._failed(why, lines)
 
     def _run(self) -> None:
@@ -135,14 +131,13 @@ class Lane:
                 self._write(order) if order.confirmed is None else self._make_safe(order, order.confirmed)
 
     def _write(self, batch: _Batch) -> None:
-        values = self._metrics.values
-        values[self._writing_slot] = 1  # stays so when we are killed half-way: the successor ends the torn line
+        self._notes.write(begins=True)  # stays so when we are killed half-way: the successor ends the torn line
         written = batch.lines
         if error := self._try(batch.data):
             written = batch.data.count(b"\n", 0, error.written)
             self._failed(error, batch.lines - written)
         self._wrote(written)
-        values[self._writing_slot] = 0
+        self._notes.write(begins=False)
         self._finish(batch)
 
     def _make_safe(self, batch: _Batch, confirmed: Future[None]) -> None:
@@ -171,11 +166,10 @@ class Lane:
             self._metrics.values[self._success_slot] = self._now()
 
     def _finish(self, batch: _Batch) -> None:
-        values = self._metrics.values
         self._done += batch.lines
-        values[self._settled_slot] += batch.lines
+        self._notes.settle(self._done)
         self._done_bytes += len(batch.data)
-        values[self._queue_slot] = self._put_bytes - self._done_bytes
+        self._metrics.values[self._queue_slot] = self._put_bytes - self._done_bytes
 
     def _try(self, data: bytes, *, durably: bool = False) -> ExportFailed | None:
         try:
@@ -202,9 +196,9 @@ class Lane:
 
     def _failed(self, error: ExportFailed, lines: int) -> None:
         now = self._now()
-        self._metrics.add(EXPORT_ERRORS, self.name, error.code, n=lines)
-        self._metrics.set(EXPORT_LAST_ERROR, self.name, to=now)
-        self._metrics.values[self._metrics.state(f"error:{self.name}")] = list(EXPORT_REASONS).index(error.code)
+        self._metrics.add(EXPORT_ERRORS, self._number, error.code, n=lines)
+        self._metrics.set(EXPORT_LAST_ERROR, self._number, to=now)
+        self._notes.fail(list(EXPORT_REASONS).index(error.code))
         if now - self._logged >= LOG_EVERY_SECONDS:
             self._logged = now
             log("error", "export_failed", destination=self.name, reason=error.code, detail=str(error), lines=lines)
@@ -213,53 +207,53 @@ class Lane:
 def former_settled(metrics: Metrics, names: Sequence[str]) -> int:
     """How many lines of its ledger a former process of this child was done with.
 
-    To be asked before the lanes and the consumer are made anew, which start these numbers again.
+    To be asked before the queues and the consumer are made anew, which start these numbers again.
     """
-    values, state = metrics.values, metrics.state
-    done = min(values[state(f"settled:{name}")] + values[state(f"refused:{name}")] for name in names)
-    return int(done - values[state("base")])
+    notes = (metrics.notes.destination(metrics.destinations.index(name)) for name in names)
+    done = min((one.settled + one.refused for one in notes), default=EVERY_LINE)
+    return int(done - metrics.notes.base)
 
 
 class FanOut:
-    """All destinations of this node."""
+    """All destinations of this node; none when it only scores."""
 
-    def __init__(self, lanes: Sequence[Lane]) -> None:
-        self._lanes = lanes
+    def __init__(self, queues: Sequence[ExporterQueue]) -> None:
+        self._queues = queues
         self.published = 0
 
     def publish(self, lines: Sequence[bytes]) -> None:
         """Hand whole lines to every exporter. Never blocks."""
         data = b"".join(lines)
         self.published += len(lines)
-        for lane in self._lanes:
-            lane.put(data, len(lines))
+        for queue in self._queues:
+            queue.put(data, len(lines))
 
     def confirm(self, lines: Sequence[bytes]) -> Future[None]:
         """Hand whole lines to the only exporter, which has to make them safe; done when they are.
 
         Cancelling gives up: the lines may be exported all the same.
         """
-        (lane,) = self._lanes
+        (queue,) = self._queues
         self.published += len(lines)
-        return lane.confirm(b"".join(lines), len(lines))
+        return queue.confirm(b"".join(lines), len(lines))
 
     @property
     def settled(self) -> int:
-        """Of the lines published, how many every exporter is done with."""
-        return min(lane.done for lane in self._lanes)
+        """Of the lines published, how many every exporter is done with; without exporters, all there will ever be."""
+        return min((queue.done for queue in self._queues), default=EVERY_LINE)
 
     def reopen(self) -> None:
         """SIGHUP: reopen what can be reopened."""
-        for lane in self._lanes:
-            lane.reopen()
+        for queue in self._queues:
+            queue.reopen()
 
     def end(self, seconds: float) -> None:
         """Write what is queued, for so long at most."""
         until = time.monotonic() + seconds
-        for lane in self._lanes:
-            lane.end(max(0.0, until - time.monotonic()))
+        for queue in self._queues:
+            queue.end(max(0.0, until - time.monotonic()))
 
 
 def fan_out(exporters: Mapping[str, Exporter], metrics: Metrics, queue_bytes: int) -> FanOut:
-    """A lane for every exporter, by destination."""
-    return FanOut([Lane(name, exporter, metrics, queue_bytes) for name, exporter in exporters.items()])
+    """A queue for every exporter, by destination."""
+    return FanOut([ExporterQueue(name, exporter, metrics, queue_bytes) for name, exporter in exporters.items()])

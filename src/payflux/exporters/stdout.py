@@ -5,17 +5,22 @@ import os
 import select
 
 from payflux.errors import ExportFailed
-
-STDOUT = 1
+from payflux.exporters import STDOUT, Destination, Opening
+from payflux.finding import Finding
+from payflux.settings import Values
 
 
 class StdoutExporter:
-    """Writes to a descriptor it shares with others, so it changes none of its flags and never closes it."""
+    """Writes to a descriptor it shares with others, so it changes none of its flags and never closes it.
 
-    def __init__(self, target: str = "", fd: int = STDOUT) -> None:
-        del target  # there is only one
+    Args:
+        fd: the descriptor.
+        torn: a former writer may have died in the middle of a line: end it before the next.
+    """
+
+    def __init__(self, fd: int = STDOUT, *, torn: bool = False) -> None:
         self._fd = fd
-        self._torn = False
+        self._torn = torn
 
     def write(self, data: bytes) -> None:
         """Write whole lines; a line that failed half-way is ended first, so that it spoils no other one."""
@@ -37,10 +42,6 @@ class StdoutExporter:
                     self._torn = data[written - 1] != ord("\n")
                 raise ExportFailed(_reason(error), f"stdout: {error.strerror}", written) from None
 
-    def end_torn_line(self) -> None:
-        """A former writer may have died in the middle of a line: end it before the next."""
-        self._torn = True
-
     def sync(self) -> None:
         """Nothing to make durable: all that can be known of a pipe is that it took the lines."""
 
@@ -56,3 +57,14 @@ def _reason(error: OSError) -> str:
     if error.errno in (errno.EPIPE, errno.EBADF):
         return "closed"
     return "disk_full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "write"
+
+
+def _make(opening: Opening) -> StdoutExporter:
+    return StdoutExporter(opening.stdout, torn=opening.torn)
+
+
+def _look(_: Values) -> tuple[Finding]:
+    return (Finding("export_stdout", "pass", "lines go to the node's stdout; what reads it must keep up"),)
+
+
+DESTINATION = Destination(_make, "the node's stdout, for a pipe or a container's log", look=_look)

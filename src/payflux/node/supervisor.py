@@ -9,23 +9,24 @@ import os
 import secrets
 import signal
 import socket
-import sys
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-import msgspec
-
+from payflux.exporters.registry import EXPORT_MODE, EXPORTERS
 from payflux.http.listeners import HTTP_ADDR, listen
 from payflux.ingest.gatekeeper import keys_of
 from payflux.ingest.token_bucket import BUCKETS
 from payflux.log import count_dropped, log
-from payflux.node.child import CONSUMER_NAME, NAME_TAKEN, PANIC_MODE, WORKERS, Plan
-from payflux.operations.health import CONSUMER, SUPERVISOR
+from payflux.node.member import Member
+from payflux.node.plan import END, NAME_TAKEN, READY, REOPEN, children_of, plans_of
+from payflux.node.settings import CONSUMER_NAME, PANIC_MODE, WORKERS
 from payflux.settings import Role, Values
-from payflux.telemetry.metrics import CHILD_DEATHS, LOG_LINES_DROPPED, Metrics, create_slab, state_slot
+from payflux.telemetry.metrics import CHILD_DEATHS, LOG_LINES_DROPPED, Metrics, create_slab, give_destinations
+from payflux.telemetry.notes import SUPERVISOR
+from payflux.telemetry.slab import Slab
 
 EXIT_FAILED = 1
 EXIT_CONFIGURATION = 2
@@ -38,7 +39,6 @@ HINTS = {
     errno.EADDRINUSE: "another program listens there, perhaps another node: set HTTP_ADDR",
     errno.EACCES: "ports below 1024 take a privilege: set HTTP_ADDR to another one",
 }
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def default_workers() -> int:
@@ -48,23 +48,6 @@ def default_workers() -> int:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()[:2]
         cpus = min(cpus, max(1, round(int(quota) / int(period))))
     return max(1, min(8, cpus // 2))
-
-
-class Member:
-    """One child: its plan, and the process that carries it out just now."""
-
-    def __init__(self, plan: Plan, inherits: tuple[int, ...]) -> None:
-        self.plan = plan
-        self.inherits = inherits
-        self.process: asyncio.subprocess.Process | None = None
-        self.control: socket.socket | None = None
-        self.ready = False
-
-    def tell(self, word: bytes) -> None:
-        """Say something to the process; a dead one hears nothing."""
-        if self.control is not None:
-            with suppress(OSError):
-                self.control.send(word)
 
 
 class Supervisor:
@@ -107,76 +90,42 @@ class Supervisor:
         return code
 
     def _prepare(self) -> None:
-        sockets = listen(self._values[HTTP_ADDR], max(1, self._workers))
-        host, self._port = self._values[HTTP_ADDR][0], sockets[0].getsockname()[1]
+        host = self._values[HTTP_ADDR][0]
+        self._sockets = listen(self._values[HTTP_ADDR], max(1, self._workers))  # kept open: a dead child's queued
+        self._port = self._sockets[0].getsockname()[1]  # connections wait for the next
         self._address = (f"[{host}]" if ":" in host else host, self._port)
-        stdout = os.dup(1)
-        with Path(os.devnull).open("w") as null:
-            os.dup2(null.fileno(), 1)  # the consumer alone writes to it
-        consumes = self._role != "ingest"
-        names = [f"ingest-{number}" for number in range(self._workers)]
-        slab = create_slab(
-            [SUPERVISOR, *([CONSUMER] if consumes else []), *names], **{BUCKETS: 8 * len(keys_of(self._values))}
-        )
-        self._metrics = metrics = Metrics(slab, SUPERVISOR)
+        children = children_of(self._role, self._workers)
+        self._slab = self._make_slab(children)
+        self._metrics = metrics = Metrics(self._slab, SUPERVISOR)
         count_dropped(lambda lines: metrics.add(LOG_LINES_DROPPED, n=lines))
-        self._slab, self._sockets = slab, sockets  # kept open: a dead child's queued connections wait for the next
-        token = secrets.token_hex(16)
-        consumer = self._values[CONSUMER_NAME] or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+        plans = plans_of(
+            children,
+            slab=self._slab.fd,
+            listeners=[sock.fileno() for sock in self._sockets],
+            stdout=_take_stdout(),
+            token=secrets.token_hex(16),
+            consumer=self._values[CONSUMER_NAME] or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}",
+        )
+        self._members = [Member(plan) for plan in plans]
 
-        def member(name: str, listener: int, out: int) -> Member:
-            plan = Plan(
-                child=name,
-                slab=slab.fd,
-                control=-1,
-                listener=listener,
-                stdout=out,
-                ingests=name != CONSUMER,
-                consumes=name == CONSUMER,
-                workers=self._workers,
-                node_consumes=consumes,
-                token=token,
-                consumer=consumer,
-            )
-            return Member(plan, tuple(fd for fd in (slab.fd, listener, out) if fd >= 0))
-
-        if consumes:
-            listener = sockets[0].fileno() if self._role == "consume" else -1
-            self._members.append(member(CONSUMER, listener, stdout))
-        for number, name in enumerate(names):
-            self._members.append(member(name, sockets[number % len(sockets)].fileno(), -1))
+    def _make_slab(self, children: Sequence[str]) -> Slab:
+        slab = create_slab([SUPERVISOR, *children], **{BUCKETS: 8 * len(keys_of(self._values))})
+        own = [name for name in self._values[EXPORT_MODE] if name not in EXPORTERS]
+        give_destinations(slab, [*EXPORTERS, *own])
+        return slab
 
     async def _start(self, member: Member) -> None:
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)
-        member.plan.control, member.control, member.ready = theirs.fileno(), ours, False
-        command = (sys.executable, "-P", "-m", "payflux.node.child", msgspec.json.encode(member.plan).decode())
-        # Until it has its handlers, a signal must wait and not end it; the mask is inherited.
-        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-        try:
-            member.process = await asyncio.create_subprocess_exec(
-                *command,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.DEVNULL,
-                pass_fds=(theirs.fileno(), *member.inherits),
-            )
-        finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-            theirs.close()
-        asyncio.get_running_loop().add_reader(ours, self._hear, member)
-        log("info", "child_started", child=member.plan.child, pid=member.process.pid)
-        task = asyncio.create_task(self._watch(member, member.process))
+        process = await member.start(self._hear)
+        log("info", "child_started", child=member.plan.child, pid=process.pid)
+        task = asyncio.create_task(self._watch(member, process))
         self._watching.add(task)
         task.add_done_callback(self._watching.discard)
         if self._stopping_since is not None:
-            member.tell(b"t")
+            member.tell(END)
 
     async def _watch(self, member: Member, process: asyncio.subprocess.Process) -> None:
         code = await process.wait()
-        if member.control is not None:
-            asyncio.get_running_loop().remove_reader(member.control)
-            member.control.close()
-        member.process = member.control = None
+        member.ended()
         if self._stopping_since is not None:
             log("info", "child_ended", child=member.plan.child, code=code)
             return
@@ -197,32 +146,23 @@ class Supervisor:
 
     async def _replace(self, member: Member) -> None:
         recent = self._recent_deaths()
-        unready = self._metrics.state("unready")
-        self._metrics.values[unready] = float(recent >= DEATHS)
+        self._metrics.notes.fail(failing=recent >= DEATHS)
         await asyncio.sleep(min(BACKOFF_SECONDS[1], BACKOFF_SECONDS[0] * 2 ** (recent - 1)))
         if self._stopping_since is None:
             await self._start(member)
             asyncio.get_running_loop().call_later(DEATH_SECONDS, self._look_again)
 
     def _look_again(self) -> None:
-        self._metrics.values[state_slot("unready")] = float(self._recent_deaths() >= DEATHS)
+        self._metrics.notes.fail(failing=self._recent_deaths() >= DEATHS)
 
     def _hear(self, member: Member) -> None:
         """A child passes on what it was told by a signal, or says that it is at work."""
-        if member.control is None:
-            return
-        try:
-            word = member.control.recv(64)
-        except OSError:
-            word = b""
-        if not word:
-            asyncio.get_running_loop().remove_reader(member.control)
-        if b"t" in word and self._stopping_since is None:  # a child may pass on late what all of us were told at once
+        word = member.heard()
+        if END in word and self._stopping_since is None:  # a child may pass on late what all of us were told at once
             self._terminate()
-        if b"h" in word:
+        if REOPEN in word:
             self._hang_up()
-        if b"r" in word:
-            member.ready = True
+        if READY in word:
             self._all_ready()
 
     def _all_ready(self) -> None:
@@ -240,7 +180,7 @@ class Supervisor:
         self._reopening = False
         for member in self._members:
             if member.plan.consumes:
-                member.tell(b"h")
+                member.tell(REOPEN)
 
     def _terminate(self) -> None:
         if self._stopping_since is None:
@@ -263,7 +203,7 @@ class Supervisor:
         consuming = [member for member in self._members if member.plan.consumes]
         for members, seconds in ((ingesting, INGEST_SECONDS), (consuming, CONSUMER_SECONDS)):
             for member in members:
-                member.tell(b"t")
+                member.tell(END)
             waiting = [member.process.wait() for member in members if member.process is not None]
             with suppress(TimeoutError):
                 await asyncio.wait_for(asyncio.gather(*waiting), seconds)
@@ -273,10 +213,16 @@ class Supervisor:
 
     def _kill(self) -> None:
         for member in self._members:
-            if member.process is not None and member.process.returncode is None:
+            if member.kill():
                 log("warning", "child_killed", child=member.plan.child)
-                with suppress(ProcessLookupError):
-                    member.process.kill()
+
+
+def _take_stdout() -> int:
+    """A descriptor of the node's stdout, which the consumer alone writes to; ours leads nowhere from now on."""
+    stdout = os.dup(1)
+    with Path(os.devnull).open("w") as null:
+        os.dup2(null.fileno(), 1)
+    return stdout
 
 
 def supervise(values: Values, role: Role, on_ready: Callable[[str, int], None] | None = None) -> int:

@@ -1,7 +1,9 @@
-"""The Prometheus text of a node: every child's numbers summed, with what Redis says beside them."""
+"""`/metrics`, the Prometheus text of a node: every child's numbers summed, with what Redis says beside them."""
 
+import asyncio
 import platform
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from itertools import product
 from math import isnan
 
@@ -11,10 +13,11 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from payflux import __version__
-from payflux.redis.monitor import Durability
+from payflux.errors import StreamUnavailable
+from payflux.http.messages import Response
+from payflux.redis.monitor import Durability, RedisMonitor
 from payflux.stream.deliveries import Backlog
 from payflux.telemetry.metrics import (
-    CHILD,
     CONSUMER_ACTIVE,
     DURATION_BUCKETS,
     METRICS,
@@ -22,6 +25,7 @@ from payflux.telemetry.metrics import (
     OFFSETS,
     Label,
     Metric,
+    sections_of,
 )
 from payflux.telemetry.slab import Names, Slab
 
@@ -46,7 +50,7 @@ class Exposition(Collector):
     """One answer for all processes of the node."""
 
     def __init__(self, slab: Slab) -> None:
-        self._children = [slab.doubles(name) for name in slab.names() if name.startswith(CHILD)]
+        self._children = sections_of(slab)
         self._names = {
             label.table: Names(slab, label.table) for metric in METRICS for label in metric.labels if label.table
         }
@@ -70,7 +74,7 @@ class Exposition(Collector):
         kind = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
         family = kind(f"payflux_{metric.name}", metric.help, labels=[label.name for label in metric.labels])
         # A counter over names exists once it has counted; a gauge of 0 was set to it.
-        sparse = metric.kind == "counter" and any(label.table for label in metric.labels)
+        sparse = metric.kind == "counter" and any(label.table and not label.given for label in metric.labels)
         if metric in OF_THE_ACTIVE and self._sum(OFFSETS[CONSUMER_ACTIVE]) != 1:
             return family
         for labels in product(*(self._values(label) for label in metric.labels)):
@@ -82,6 +86,8 @@ class Exposition(Collector):
     def _values(self, label: Label) -> list[tuple[int, str]]:
         names = label.values or self._names[label.table].all()
         numbered = list(enumerate(names))
+        if label.given:
+            return numbered[:-1]
         if label.table:
             numbered[-1] = (label.capacity, numbered[-1][1])
         return numbered
@@ -116,6 +122,33 @@ class Exposition(Collector):
         build = GaugeMetricFamily("payflux_build_info", INFO["build_info"], labels=["version", "python"])
         build.add_metric([__version__, platform.python_version()], 1)
         yield build
+
+
+class Scrape:
+    """`/metrics`: asks Redis, and sums the slab."""
+
+    def __init__(self, slab: Slab, admin: RedisMonitor, now: Callable[[], float] = time.monotonic) -> None:
+        self._exposition = Exposition(slab)
+        self._admin, self._now = admin, now
+        self._durability: Durability | None = None
+        self._asked_at = float("-inf")
+        self._lock = asyncio.Lock()
+
+    async def answer(self) -> Response:
+        """The Prometheus text."""
+        async with self._lock:
+            backlog = await self._ask()
+            return Response(200, self._exposition.text(backlog, self._durability), CONTENT_TYPE)
+
+    async def _ask(self) -> Backlog | None:
+        try:
+            backlog = await self._admin.backlog()
+            if self._now() - self._asked_at > 60:
+                self._durability, self._asked_at = await self._admin.durability(), self._now()
+        except StreamUnavailable:
+            self._durability, self._asked_at = None, float("-inf")  # what it was says nothing of what it will be
+            return None
+        return backlog
 
 
 def _position(metric: Metric, labels: Iterable[tuple[int, str]]) -> int:

@@ -37,7 +37,8 @@ from payflux.ingest.answers import (
 from payflux.ingest.batch import NDJSON_TYPES
 from payflux.operations.checkout import STRIPE_ERROR, STRIPE_UNREACHABLE, email_of
 from payflux.operations.exposition import CONTENT_TYPE
-from payflux.operations.health import Answer, unready
+from payflux.operations.health import unready
+from payflux.operations.routes import Answer
 from payflux.operations.schemas import record, ref, schemas
 
 Json = dict[str, Any]

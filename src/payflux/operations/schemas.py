@@ -11,8 +11,9 @@ import msgspec
 
 from payflux.event.decode import ADDITIVE_FIELDS, CODES, EVENT_FIELDS, PaymentEvent
 from payflux.event.rules import REQUIRED
+from payflux.exporters.registry import EXPORTERS, MODES
 from payflux.operations.checkout import EMAIL, EMAIL_LIMIT
-from payflux.telemetry.metrics import DESTINATIONS, EXPORT_REASONS
+from payflux.telemetry.metrics import EXPORT_REASONS
 
 Schema = dict[str, Any]
 
@@ -33,6 +34,7 @@ _DATE = (
 )
 _CLOCK = "(?:[01][0-9]|2[0-3]):[0-5][0-9]"
 TIMESTAMP = rf"^{_DATE}[Tt]{_CLOCK}(?::[0-5][0-9](?:\.[0-9]+)?)?(?:[Zz]|[+-]{_CLOCK})$"
+OWN = "^[^:]+:[^:]+$"
 _FORMS: dict[str, Schema] = {
     "event_type": {"pattern": NOT_BLANK},
     "event_timestamp": {"pattern": TIMESTAMP},
@@ -99,6 +101,27 @@ def schemas() -> dict[str, Schema]:
     return {
         "PaymentEvent": payment_event(),
         "Stored": record("The event is stored.", status={"enum": ["accepted", "duplicate"]}),
+        **_problem(),
+        "BatchResult": _batch_result(),
+        "BatchReport": record(
+            "What became of each item of a batch.",
+            accepted=_count("Stored now."),
+            duplicates=_count("Stored before."),
+            rejected=_count("Not stored."),
+            results={"type": "array", "items": ref("BatchResult"), "description": "In the order of the items."},
+        ),
+        "CheckoutRequest": record(
+            "For whom the session is. Unknown members are ignored.",
+            optional=("email",),
+            email={"type": "string", "maxLength": EMAIL_LIMIT, "pattern": f"^{EMAIL}$"},
+        ),
+        "ExportHealth": _export_health(),
+        "Destination": _destination(),
+    }
+
+
+def _problem() -> dict[str, Schema]:
+    return {
         "FieldError": record(
             "What is wrong with one member.",
             field={"type": "string", "description": "The member; empty for the event or body as a whole."},
@@ -115,30 +138,6 @@ def schemas() -> dict[str, Schema]:
             detail={"type": "string"},
             errors={"type": "array", "items": ref("FieldError"), "minItems": 1},
         ),
-        "BatchResult": _batch_result(),
-        "BatchReport": record(
-            "What became of each item of a batch.",
-            accepted=_count("Stored now."),
-            duplicates=_count("Stored before."),
-            rejected=_count("Not stored."),
-            results={"type": "array", "items": ref("BatchResult"), "description": "In the order of the items."},
-        ),
-        "CheckoutRequest": record(
-            "For whom the session is. Unknown members are ignored.",
-            optional=("email",),
-            email={"type": "string", "maxLength": EMAIL_LIMIT, "pattern": f"^{EMAIL}$"},
-        ),
-        "ExportHealth": record(
-            "How the destinations of the export do.",
-            enabled={"type": "boolean", "description": "This node exports."},
-            export_mode={"enum": [*DESTINATIONS, "both"]},
-            destinations={
-                "type": "object",
-                "properties": {name: ref("Destination") for name in DESTINATIONS},
-                "additionalProperties": False,
-            },
-        ),
-        "Destination": _destination(),
     }
 
 
@@ -158,6 +157,21 @@ def _batch_result() -> Schema:
     )
     rejected = {"properties": {"status": {"const": "rejected"}}}
     return schema | {"if": rejected, "then": {"required": ["code", "errors"]}}
+
+
+def _export_health() -> Schema:
+    modes = [{"enum": [*MODES]}, {"type": "string", "pattern": OWN, "description": "An exporter of one's own."}]
+    return record(
+        "How the destinations of the export do.",
+        enabled={"type": "boolean", "description": "This node exports."},
+        export_mode={"anyOf": modes},
+        destinations={
+            "type": "object",
+            "properties": {name: ref("Destination") for name in EXPORTERS},
+            "patternProperties": {OWN: ref("Destination")},
+            "additionalProperties": False,
+        },
+    )
 
 
 def _destination() -> Schema:

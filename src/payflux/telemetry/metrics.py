@@ -1,18 +1,20 @@
 """Every metric of PayFlux, declared once, and where its numbers lie in the shared slab."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from math import nan, prod
 from typing import Literal
 
+from payflux.risk import BANDS
+from payflux.telemetry import highest_number
+from payflux.telemetry.highest_number import HighestNumber
+from payflux.telemetry.notes import DESTINATIONS, ChildNotes
 from payflux.telemetry.slab import Names, Slab
 
 PROCESSORS = 100
 CATEGORIES = 50
 EVENT_TYPES = 50
-BANDS = ("low", "elevated", "high", "critical")
-DESTINATIONS = ("stdout", "file")
 REJECT_REASONS = {
     "unauthorized": "no key or a wrong one",
     "body_too_large": "a body over 1 MiB",
@@ -58,12 +60,22 @@ Kind = Literal["counter", "gauge", "histogram"]
 
 @dataclass(frozen=True)
 class Label:
-    """A label: its fixed values, or the table of names (section of the slab) they come from."""
+    """A label: its fixed values, or the table of names (section of the slab) they come from.
+
+    Attributes:
+        name: of the label.
+        values: its fixed values.
+        table: section of the slab with its names.
+        capacity: how many names that holds; all further ones share `other`.
+        given: the names are given when the node starts, not learned from events: there is no `other`, and every series
+            exists from the start.
+    """
 
     name: str
     values: tuple[str, ...] = ()
     table: str = ""
     capacity: int = 0
+    given: bool = False
 
     @property
     def cardinality(self) -> int:
@@ -96,7 +108,7 @@ PROCESSOR = Label("processor", table="names:processor", capacity=PROCESSORS)
 CATEGORY = Label("category", table="names:category", capacity=CATEGORIES)
 EVENT_TYPE = Label("event_type", table="names:event_type", capacity=EVENT_TYPES)
 UNRECOGNISED = Label("category", table="names:unrecognised", capacity=CATEGORIES)
-DESTINATION = _fixed("destination", DESTINATIONS)
+DESTINATION = Label("destination", table="names:destination", capacity=DESTINATIONS, given=True)
 
 INGEST_ACCEPTED = Metric("ingest_accepted_total", "counter", "Events appended to the stream.")
 INGEST_REJECTED = Metric(
@@ -171,8 +183,8 @@ CHILD_DEATHS = Metric("child_deaths_total", "counter", "Child processes of the n
 
 LOG_LINES_DROPPED = Metric("log_lines_dropped_total", "counter", "Log lines that stderr's reader did not take.")
 
-NAMED = (PROCESSOR, CATEGORY, EVENT_TYPE, UNRECOGNISED)
-"""Labels whose values are names as they come, each with a table of its own."""
+NAMED = (PROCESSOR, CATEGORY, EVENT_TYPE, UNRECOGNISED, DESTINATION)
+"""Labels whose values are names, each with a table of its own."""
 
 METRICS = (
     *(INGEST_ACCEPTED, INGEST_REJECTED, INGEST_DUPLICATE, INGEST_DURATION, BY_PROCESSOR, AUTH_DENIED),
@@ -186,27 +198,49 @@ METRICS = (
 OF_THE_ACTIVE = (RISK_SCORE, CONSUMER_HALTED)
 """Gauges of a consumer that hold only while it is active: on standby it does not see what would change them."""
 
-STATE = (
-    *("unready", "heartbeat", "highest_seq", "base"),
-    *(f"{state}:{name}" for name in DESTINATIONS for state in ("settled", "refused", "writing", "error")),
-)
-"""Numbers the node's processes tell each other that are not metrics; they follow the metrics in a child's section."""
-
 _ENDS = list(accumulate(metric.slots for metric in METRICS))
 OFFSETS = {metric: end - metric.slots for metric, end in zip(METRICS, _ENDS, strict=True)}
-SLOTS = _ENDS[-1] + len(STATE)
+SLOTS = _ENDS[-1] + ChildNotes.SIZE
 CHILD = "child:"
 
 
-def create_slab(children: Iterable[str], **further: int) -> Slab:
-    """The shared memory of a new node: a section for each child, the tables of names, and `further` ones by size."""
+def create_slab(children: Sequence[str], **further: int) -> Slab:
+    """The shared memory of a new node.
+
+    Args:
+        children: names of its processes, each of which gets a section.
+        further: sizes in bytes of further sections, by name.
+    """
     sections = {CHILD + name: SLOTS * 8 for name in children}
     sections |= {label.table: Names.size(label.capacity) for label in NAMED}
+    sections[highest_number.SECTION] = HighestNumber.size(len(children))
     slab = Slab.create(sections | further)
-    for name in slab.names():
-        if name.startswith(CHILD):
-            _blank_gauges(slab.doubles(name))
+    for section in sections_of(slab):
+        _blank_gauges(section)
     return slab
+
+
+def give_destinations(slab: Slab, names: Sequence[str]) -> None:
+    """Say which destinations a new node has, so that their series exist before anything goes there.
+
+    Raises:
+        ValueError: there are more than `DESTINATIONS`.
+    """
+    if len(names) > DESTINATIONS:
+        raise ValueError(f"more than {DESTINATIONS} destinations")
+    given = Names(slab, DESTINATION.table)
+    for name in names:
+        given.index(name)
+
+
+def sections_of(slab: Slab) -> list["memoryview[float]"]:
+    """The numbers of every process of the node."""
+    return [slab.doubles(name) for name in slab.names() if name.startswith(CHILD)]
+
+
+def place_of(slab: Slab, child: str) -> int:
+    """The place of a process among those of the node, from 0."""
+    return [name for name in slab.names() if name.startswith(CHILD)].index(CHILD + child)
 
 
 def _blank_gauges(values: "memoryview[float]") -> None:
@@ -227,6 +261,8 @@ class Metrics:
         self.categories = Names(slab, CATEGORY.table)
         self.event_types = Names(slab, EVENT_TYPE.table)
         self.unrecognised = Names(slab, UNRECOGNISED.table)
+        self.destinations = Names(slab, DESTINATION.table)
+        self.notes = ChildNotes(self.values, _ENDS[-1])
 
     def slot(self, metric: Metric, *labels: str | int) -> int:
         """The slot of a series: a fixed label is given by its value, one from a table by its number."""
@@ -243,16 +279,11 @@ class Metrics:
         """Set a gauge."""
         self.values[self.slot(metric, *labels)] = to
 
+    def get(self, metric: Metric, *labels: str | int) -> float:
+        """What a series holds; not a number when it is a gauge nobody has set."""
+        return self.values[self.slot(metric, *labels)]
+
     def blank(self, metric: Metric) -> None:
         """Unset every series of a gauge: it is not exposed until it is set again."""
         for slot in range(OFFSETS[metric], OFFSETS[metric] + metric.slots):
             self.values[slot] = nan
-
-    def state(self, name: str) -> int:
-        """The slot of one of `STATE`."""
-        return state_slot(name)
-
-
-def state_slot(name: str) -> int:
-    """The slot of one of `STATE`, the same in every child's section."""
-    return SLOTS - len(STATE) + STATE.index(name)

@@ -13,7 +13,7 @@ from rich.text import Text
 from payflux.errors import SettingsError, StreamUnavailable
 from payflux.event.outcome import OUTCOMES
 from payflux.log import last_words, log
-from payflux.node.child import SETTINGS
+from payflux.node.settings import SETTINGS
 from payflux.redis.address import REDIS_ADDR, REDIS_URL, check_address
 from payflux.redis.entries import parse_position
 from payflux.risk.scorer import SETTINGS as RISK_SETTINGS

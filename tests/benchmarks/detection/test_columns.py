@@ -5,8 +5,8 @@ from itertools import takewhile
 
 import numpy as np
 import pytest
-from benchmarks.detection.columns import Columns, Floats, Ints, cells, spans
 
+from benchmarks.detection.columns import Columns, Floats, Ints, cells, spans
 from payflux.load.corpus.attempts import Attempt
 from payflux.load.corpus.population import CORPUS, PROCESSORS
 from payflux.load.corpus.schedule import planned

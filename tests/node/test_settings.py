@@ -12,7 +12,7 @@ import pytest
 
 from nodes import KEY, Node, event
 from payflux.errors import SettingsError
-from payflux.node.child import load_settings
+from payflux.node.settings import load_settings
 from servers import Server, until
 
 VALID = {"PAYFLUX_API_KEY": KEY, "PAYFLUX_CHECKOUT_ENABLED": "false"}

@@ -1,0 +1,141 @@
+"""What a child of a node is made of: the composition root."""
+
+from collections.abc import Callable
+
+from payflux.consume.consumer import CLAIM_IDLE_SEC, MAX_DELIVERIES, Consumer
+from payflux.consume.line import Enricher
+from payflux.event.intake import BATCH_PATH, EVENT_PATH
+from payflux.event.outcome import OUTCOMES
+from payflux.exporters import Opening
+from payflux.exporters.fanout import EXPORT_QUEUE_BYTES, FanOut, fan_out, former_settled
+from payflux.exporters.registry import EXPORT_ACK, EXPORT_MODE, used
+from payflux.http.messages import Handler
+from payflux.ingest.batch import IngestBatch
+from payflux.ingest.gatekeeper import Gatekeeper, keys_of
+from payflux.ingest.single import Ingest
+from payflux.ingest.token_bucket import RATELIMIT_BURST, RATELIMIT_RPS, TokenBucket
+from payflux.node.plan import Plan
+from payflux.operations import checkout, openapi
+from payflux.operations.export_health import ExportHealth
+from payflux.operations.exposition import Scrape
+from payflux.operations.health import Readiness
+from payflux.operations.routes import routes
+from payflux.redis.address import address_of
+from payflux.redis.append import DEDUP_TTL_SEC, STREAM_MAXLEN, RedisAppender
+from payflux.redis.follow import RedisReader
+from payflux.redis.keys import Keys
+from payflux.redis.monitor import RedisMonitor
+from payflux.risk.scorer import RISK_SCORE_ENABLED, RISK_SCORE_THRESHOLDS, RISK_SCORE_WINDOW_SEC, RiskScorer
+from payflux.settings import Values
+from payflux.stream.protocol import GROUP
+from payflux.telemetry.highest_number import HighestNumber
+from payflux.telemetry.metrics import CONSUMER_ACTIVE, OF_THE_ACTIVE, Metrics, place_of
+from payflux.telemetry.notes import CONSUMER, SUPERVISOR
+
+
+def appender_of(plan: Plan, values: Values, metrics: Metrics, producers: Callable[[], int]) -> RedisAppender:
+    """The write path to Redis.
+
+    Args:
+        plan: of the child.
+        values: the settings of the node.
+        metrics: of the child.
+        producers: tells how many connections may bring events.
+    """
+    highest = HighestNumber(metrics.slab, place_of(metrics.slab, plan.child))
+    return RedisAppender(
+        address_of(values),
+        Keys(),
+        maxlen=values[STREAM_MAXLEN],
+        window_sec=values[DEDUP_TTL_SEC],
+        told=highest.told,
+        heard=highest.heard,
+        producers=producers,
+    )
+
+
+def routes_of(
+    plan: Plan, values: Values, metrics: Metrics, appender: RedisAppender, admin: RedisMonitor
+) -> dict[str, dict[str, Handler]]:
+    """The paths a child answers, by method.
+
+    Args:
+        plan: of the child.
+        values: the settings of the node.
+        metrics: of the child.
+        appender: its write path.
+        admin: asks Redis what operators want to know.
+    """
+    consumer = Metrics(metrics.slab, CONSUMER) if plan.node_consumes else None
+    mode = values[EXPORT_MODE]
+    found = routes(
+        Readiness(appender.probe, Metrics(metrics.slab, SUPERVISOR).notes, consumer.notes if consumer else None),
+        Scrape(metrics.slab, admin),
+        ExportHealth(values.text(EXPORT_MODE) or "", mode, consumer),
+    )
+    if plan.ingests:
+        found |= _producers_routes(plan, values, metrics, appender)
+    return found | openapi.route(found)
+
+
+def _producers_routes(
+    plan: Plan, values: Values, metrics: Metrics, appender: RedisAppender
+) -> dict[str, dict[str, Handler]]:
+    bucket = TokenBucket(values[RATELIMIT_RPS], values[RATELIMIT_BURST], metrics.slab, alone=plan.workers == 1)
+    gatekeeper = Gatekeeper(keys_of(values), bucket)
+    found: dict[str, dict[str, Handler]] = {
+        EVENT_PATH: {"POST": Ingest(appender, gatekeeper, metrics)},
+        BATCH_PATH: {"POST": IngestBatch(appender, gatekeeper, metrics)},
+    }
+    if values[checkout.CHECKOUT_ENABLED]:
+        sessions = checkout.StripeSessions(checkout.offer_of(values))
+        found["/checkout"] = {"POST": checkout.Checkout(gatekeeper, metrics, sessions.open)}
+    return found
+
+
+def fan_out_of(plan: Plan, values: Values, metrics: Metrics) -> FanOut:
+    """The exporters of the node, each behind its queue.
+
+    Args:
+        plan: of the child.
+        values: the settings of the node.
+        metrics: of the child.
+    """
+    exporters = {}
+    for name, destination in used(values).items():
+        notes = metrics.notes.destination(metrics.destinations.index(name))
+        exporters[name] = destination.make(Opening(values, plan.stdout, torn=bool(notes.writing)))
+    return fan_out(exporters, metrics, values[EXPORT_QUEUE_BYTES])
+
+
+def consumer_of(plan: Plan, values: Values, metrics: Metrics) -> tuple[Consumer, FanOut]:
+    """The consumer, and what takes its lines; to be made once in a process.
+
+    Args:
+        plan: of the child.
+        values: the settings of the node.
+        metrics: of the child.
+    """
+    for gauge in (CONSUMER_ACTIVE, *OF_THE_ACTIVE):
+        metrics.blank(gauge)  # what a former process of this child left says nothing of this one
+    mode = values[EXPORT_MODE]
+    settled = former_settled(metrics, mode)
+    exporting = fan_out_of(plan, values, metrics)
+    consumer = Consumer(
+        RedisReader(address_of(values), Keys(), GROUP, plan.consumer, plan.token),
+        Enricher(plan.consumer, _scorer_of(values), metrics, values[OUTCOMES]),
+        exporting,
+        metrics,
+        token=plan.token,
+        claim_idle=values[CLAIM_IDLE_SEC],
+        max_deliveries=values[MAX_DELIVERIES],
+        export_first=values[EXPORT_ACK] == "export_then_ack",
+        former_settled=settled,
+    )
+    return consumer, exporting
+
+
+def _scorer_of(values: Values) -> RiskScorer | None:
+    if not values[RISK_SCORE_ENABLED]:
+        return None
+    return RiskScorer(values[RISK_SCORE_WINDOW_SEC], values[RISK_SCORE_THRESHOLDS])

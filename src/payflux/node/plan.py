@@ -1,0 +1,88 @@
+"""What the processes of a node are told when they start, and the words supervisor and children have for each other."""
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from payflux.settings import Role
+from payflux.telemetry.notes import CONSUMER
+
+READY = b"r"
+END = b"t"
+REOPEN = b"h"
+
+NAME_TAKEN = 3
+"""Exit code of a child that cannot start: its consumer name is in use; replacing it would not help."""
+
+
+class Plan(msgspec.Struct):
+    """What the supervisor tells a child: who it is and which descriptors it was given.
+
+    Attributes:
+        child: its name, and that of its section in the slab.
+        slab: descriptor of the shared memory.
+        listener: descriptor of a listening socket; -1 for none.
+        stdout: descriptor of the node's stdout; -1 for none.
+        ingests: it takes events in.
+        consumes: it is the consumer.
+        workers: how many ingest processes the node has.
+        node_consumes: the node has a consumer.
+        token: what tells this node from every other one.
+        consumer: name in the group.
+        control: descriptor of the socket to the supervisor, anew for each process.
+    """
+
+    child: str
+    slab: int
+    listener: int
+    stdout: int
+    ingests: bool
+    consumes: bool
+    workers: int
+    node_consumes: bool
+    token: str
+    consumer: str
+    control: int = -1
+
+    @property
+    def inherits(self) -> tuple[int, ...]:
+        """The descriptors its process is given, `control` aside."""
+        return tuple(fd for fd in (self.slab, self.listener, self.stdout) if fd >= 0)
+
+
+def children_of(role: Role, workers: int) -> list[str]:
+    """The names of a node's children."""
+    consumer = [CONSUMER] if role != "ingest" else []
+    return consumer + [f"ingest-{number}" for number in range(workers if role != "consume" else 0)]
+
+
+def plans_of(
+    children: Sequence[str], *, slab: int, listeners: Sequence[int], stdout: int, token: str, consumer: str
+) -> Iterator[Plan]:
+    """A plan for each child.
+
+    Args:
+        children: their names.
+        slab: descriptor of the shared memory.
+        listeners: descriptors of the listening sockets, shared out among those that take events in; a node that only
+            consumes answers its operators on the first one.
+        stdout: descriptor of the node's stdout.
+        token: what tells this node from every other one.
+        consumer: name in the group.
+    """
+    workers = [name for name in children if name != CONSUMER]
+    for name in children:
+        consumes = name == CONSUMER
+        listener = listeners[workers.index(name) % len(listeners)] if not consumes else listeners[0]
+        yield Plan(
+            child=name,
+            slab=slab,
+            listener=listener if not consumes or not workers else -1,
+            stdout=stdout if consumes else -1,
+            ingests=not consumes,
+            consumes=consumes,
+            workers=len(workers),
+            node_consumes=CONSUMER in children,
+            token=token,
+            consumer=consumer,
+        )

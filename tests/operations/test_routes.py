@@ -1,0 +1,64 @@
+"""The operators' paths: each takes GET from anybody and is answered, whatever happens."""
+
+import asyncio
+import json
+import os
+
+import pytest
+
+from payflux.http.messages import Request, Response
+from payflux.operations.export_health import ExportHealth
+from payflux.operations.exposition import Scrape
+from payflux.operations.health import OK, Readiness
+from payflux.operations.routes import Answer, alive, routes
+from payflux.redis.address import parse_url
+from payflux.redis.keys import Keys
+from payflux.redis.monitor import RedisMonitor
+from payflux.stream.protocol import GROUP
+from payflux.telemetry.metrics import Metrics, create_slab
+from payflux.telemetry.notes import CONSUMER, SUPERVISOR
+
+NOBODY = RedisMonitor(parse_url("unix:///nowhere/redis.sock"), Keys(), GROUP)
+
+
+async def works() -> None:
+    """A write path without fault."""
+
+
+async def test_a_process_that_answers_is_alive() -> None:
+    """Liveness asks nothing of anybody."""
+    assert await alive() is OK
+
+
+async def test_every_operator_path_answers() -> None:
+    """Each of the five paths takes GET from anybody and answers."""
+    slab = create_slab([SUPERVISOR, CONSUMER])
+    consumer = Metrics(slab, CONSUMER)
+    readiness = Readiness(works, Metrics(slab, SUPERVISOR).notes, consumer.notes, now=lambda: 0.0)
+    found = routes(readiness, Scrape(slab, NOBODY), ExportHealth("stdout", ("stdout",), consumer))
+    assert set(found) == {"/health", "/livez", "/readyz", "/metrics", "/export/health"}
+    for path, methods in found.items():
+        (handler,) = methods.values()
+        assert list(methods) == ["GET"]
+        assert handler.admit(Request("GET", path)) is None
+        answered: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+        handler.handle(Request("GET", path), answered.set_result)
+        async with asyncio.timeout(5):
+            assert (await answered).status == 200
+    os.close(slab.fd)
+
+
+async def test_a_question_that_fails_is_answered_too(capsys: pytest.CaptureFixture[str]) -> None:
+    """A defect is a 500 without its words, and a log line with them."""
+
+    async def broken() -> Response:
+        raise RuntimeError("a secret detail")
+
+    answered: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+    Answer(broken).handle(Request("GET", "/x"), answered.set_result)
+    async with asyncio.timeout(5):
+        response = await answered
+    assert response.status == 500
+    assert b"secret" not in response.body
+    line = json.loads(capsys.readouterr().err)
+    assert (line["msg"], line["error"], line["detail"]) == ("operation_failed", "RuntimeError", "a secret detail")
