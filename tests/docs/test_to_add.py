@@ -126,7 +126,7 @@ def test_a_metric_is_its_declaration_and_its_place_in_the_list(tree: Tree) -> No
     tree.register(
         "telemetry/metrics.py",
         'CHILD_DEATHS = Metric("child_deaths_total", ',
-        '"counter", "Deaths.")\nBIRTHS = Metric("births_total", "counter", "Births.")\n_UNUSED = Metric("unused_total", ',
+        '"counter", "Deaths.")\nBIRTHS = Metric("births_total", "counter", "Births.")\nOTHER = Metric("other_total", ',
     )
     tree.register("telemetry/metrics.py", "METRICS = (\n", "    BIRTHS,\n")
     code = (

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,24 +23,47 @@ MOST = {"From socket to 202": 9, "From stream to line": 10}
 WATCH = """
 import os, sys, threading
 
-def watch(frame, event, _, directory=os.environ["WATCHED"], seen=set(), name=[]):
-    path = frame.f_code.co_filename
-    if event != "call" or "/payflux/" not in path:
+DIRECTORY = os.environ["WATCHED"]
+SEEN = set()
+
+def holds(value, needle, depth=4):
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return needle in bytes(value)
+    if isinstance(value, str):
+        return needle.decode() in value
+    if not depth or isinstance(value, (int, float, type(None))):
+        return False
+    if isinstance(value, dict):
+        value = list(value.values())
+    elif hasattr(value, "__struct_fields__"):
+        value = [getattr(value, name) for name in value.__struct_fields__]
+    elif hasattr(value, "__dataclass_fields__"):
+        value = [getattr(value, name, None) for name in value.__dataclass_fields__]
+    elif not isinstance(value, (list, tuple)):
+        return False
+    return any(holds(one, needle, depth - 1) for one in value[:50])
+
+def watch(frame, event, result):
+    code = frame.f_code
+    if event not in ("call", "return") or "/payflux/" not in code.co_filename:
         return
     try:
-        with open(directory + "/now") as now:
-            key = (now.read(), path)
+        with open(DIRECTORY + "/now", "rb") as now:
+            needle = now.read()
     except OSError:
         return
-    if key not in seen:
-        seen.add(key)
-        with open(f"{directory}/{key[0]}.{os.getpid()}", "a") as found:
-            found.write(path.rpartition("/payflux/")[2] + "\\n")
+    names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    given = [result] if event == "return" else [frame.f_locals.get(name) for name in names if name != "self"]
+    if (needle, code.co_filename) not in SEEN and any(holds(value, needle) for value in given):
+        SEEN.add((needle, code.co_filename))
+        with open(f"{DIRECTORY}/{needle.decode()}.{os.getpid()}", "a") as found:
+            found.write(code.co_filename.rpartition("/payflux/")[2] + "\\n")
 
 threading.setprofile(watch)
 sys.setprofile(watch)
 """
-"""Becomes `sitecustomize` of the node's processes: notes the files whose functions are called, by the name in `now`."""
+"""Becomes `sitecustomize` of the node's processes: notes the files whose functions are handed the event named in `now`,
+as it arrived, stored, delivered or as its line, by itself or among others."""
 
 
 class Watched:
@@ -50,24 +74,26 @@ class Watched:
         self._connection = http.client.HTTPConnection("127.0.0.1", node.port, timeout=30)
         self._passed = 0
 
-    def send(self) -> None:
-        """One event over the same connection, with the same head, until its line is out."""
+    def send(self, one: dict[str, Any]) -> None:
+        """An event over the same connection, with the same head, until its line is out."""
         headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
-        body = json.dumps(event(), separators=(",", ":")).encode()
+        body = json.dumps(one, separators=(",", ":")).encode()
         self._connection.request("POST", "/v1/events/payment_exhaust", body, headers)
         response = self._connection.getresponse()
         assert (response.status, response.read()) == (202, b'{"status":"accepted"}')
         self._passed += 1
         until(lambda: self._node.line_count() == self._passed, "its line")
 
-    def files(self, child: str, name: str) -> set[str]:
-        """The files in which a child called functions while an event of this name went through."""
-        now = self._directory / "now"
-        (self._directory / "next").write_text(name)
+    def files(self, child: str) -> set[str]:
+        """The files through which a child handed one more event."""
+        one, now = event(), self._directory / "now"
+        (self._directory / "next").write_text(one["event_id"])
         (self._directory / "next").rename(now)
-        self.send()
+        self.send(one)
         now.unlink()
-        return set((self._directory / f"{name}.{self._node.child_pid(child)}").read_text().split())
+        found = self._directory / f"{one['event_id']}.{self._node.child_pid(child)}"
+        until(found.exists, "what was noted")
+        return set(found.read_text().split())
 
 
 @pytest.fixture
@@ -78,15 +104,15 @@ def watched(make_node: MakeNode, directory: Path) -> Iterator[Watched]:
     one = Watched(node, directory)
     with closing(one._connection):
         for _ in range(10):
-            one.send()
+            one.send(event())
         yield one
 
 
 @pytest.mark.parametrize(("part", "child"), [("From socket to 202", "ingest-0"), ("From stream to line", "consumer")])
 def test_the_page_names_the_files_an_event_passes_through(watched: Watched, part: str, child: str) -> None:
-    """What every one of several events passes through is what the page lists; what only some do is the clock's."""
+    """What each of several events is handed through is what the page lists."""
     text = PAGE.read_text().partition(f"## {part}")[2].partition("\n## ")[0]
     listed = ROWS.findall(text)
-    passed = set.intersection(*(watched.files(child, f"event-{number}") for number in range(5)))
+    passed = set.union(*(watched.files(child) for _ in range(5)))
     assert sorted(passed) == sorted(listed)
     assert 0 < len(listed) <= MOST[part]
