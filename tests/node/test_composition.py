@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from payflux.ingest.gatekeeper import BUCKETS
-from payflux.node.composition import INGEST_PATHS, appender_of, consumer_of, fan_out_of, routes_of
+from payflux.event.intake import BATCH_PATH, EVENT_PATH
+from payflux.ingest.token_bucket import BUCKETS
+from payflux.node.composition import appender_of, consumer_of, fan_out_of, routes_of
 from payflux.node.plan import Plan
 from payflux.node.settings import SETTINGS
 from payflux.redis.address import address_of
@@ -50,7 +51,10 @@ def metrics_of(of: Plan) -> Metrics:
 async def test_only_who_ingests_has_the_producers_paths(checkout: str, slab_fd: int) -> None:
     """Everybody answers operators; checkout is there when it is on."""
     settings = values(PAYFLUX_CHECKOUT_ENABLED=checkout, STRIPE_API_KEY="sk_test_1")
-    for child, further in ((CONSUMER, set()), ("ingest-0", {*INGEST_PATHS, *(["/checkout"] * (checkout == "true"))})):
+    for child, further in (
+        (CONSUMER, set()),
+        ("ingest-0", {EVENT_PATH, BATCH_PATH, *(["/checkout"] * (checkout == "true"))}),
+    ):
         made = plan(slab_fd, child)
         metrics = metrics_of(made)
         appender = appender_of(made, settings, metrics, lambda: 0)
