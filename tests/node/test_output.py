@@ -187,3 +187,21 @@ def test_disk_full(make_node: MakeNode) -> None:
     assert status["file"]["last_error_reason"] == "disk_full"
     assert status["file"]["last_success_ts"] is None
     assert status["stdout"]["last_error_ts"] is None
+
+
+def test_a_node_that_exports_to_nobody(make_node: MakeNode) -> None:
+    """Events are scored and acked all the same, and the death of the consumer loses none."""
+    node = make_node({"PAYFLUX_EXPORT_MODE": "none"})
+    with Load([node]) as load:
+        load.more()
+        node.kill_child("consumer")
+        load.more()
+    until(
+        lambda: {node.metrics().get(f"{name}_messages") for name in ("pending", "consumer_lag")} == {0}, "the end", 40
+    )
+    metrics = node.metrics()
+    assert metrics["consumer_processed_total"] > 0
+    assert any(name.startswith("processor_risk_score_last{") for name in metrics)
+    assert lost(metrics, "crash", "trimmed", "reset") == 0
+    assert json.loads(node.get("/export/health")[1]) == {"enabled": False, "export_mode": "none", "destinations": {}}
+    assert node.lines() == []

@@ -58,7 +58,8 @@ def problems(monkeypatch: pytest.MonkeyPatch, environ: dict[str, str]) -> list[s
         ("PAYFLUX_STREAM_MAXLEN", "-1", "0 or more"),
         ("PAYFLUX_DEDUP_TTL_SEC", "0", "from 1 to"),
         ("PAYFLUX_PANIC_MODE", "panic", "one of crash, recover"),
-        ("PAYFLUX_EXPORT_MODE", "kafka", "one of stdout, file, both"),
+        ("PAYFLUX_EXPORT_MODE", "kafka", "one of stdout, file, both, none, or module:Class"),
+        ("PAYFLUX_EXPORT_MODE", "acme.exporters:Warehouse", "a class that can be imported (ModuleNotFoundError"),
         ("PAYFLUX_EXPORT_ACK", "never", "one of ack_then_export, export_then_ack"),
         ("PAYFLUX_EXPORT_QUEUE_BYTES", "10", "65536 or more"),
         ("PAYFLUX_CLAIM_IDLE_SEC", "0", "from 1 to 86400"),
@@ -99,6 +100,7 @@ def test_unreadable_values(monkeypatch: pytest.MonkeyPatch, name: str, value: st
             "PAYFLUX_EXPORT_FILE='/no/such/directory/f': expected a file",
         ),
         ({"PAYFLUX_EXPORT_ACK": "export_then_ack"}, "as stdout can't confirm"),
+        ({"PAYFLUX_EXPORT_ACK": "export_then_ack", "PAYFLUX_EXPORT_MODE": "none"}, "as none can't confirm"),
         (
             {"PAYFLUX_EXPORT_ACK": "export_then_ack", "PAYFLUX_EXPORT_MODE": "both", "PAYFLUX_EXPORT_FILE": "f"},
             "as both can't confirm",
