@@ -20,6 +20,7 @@ ORDER = (
         "export",
         "shipping/*",
         "risk",
+        "corpus",
     ),
     *("metrics", "operations", "alerting", "performance", "persistence", "comparison", "status", "release"),
 )

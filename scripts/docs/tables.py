@@ -18,6 +18,7 @@ from payflux.cli import COMMANDS, app
 from payflux.event import outcome, taxonomy
 from payflux.event.rules import CODES, REQUIRED
 from payflux.exporters.registry import EXPORTERS, MODES, destination
+from payflux.load.corpus.scenarios import SCENARIOS
 from payflux.node.settings import SETTINGS
 from payflux.operations import openapi
 from payflux.operations.exposition import INFO, REDIS_GAUGES
@@ -259,6 +260,21 @@ def exit_codes() -> str:
     return table(("command", *map(code, numbers)), rows)
 
 
+def scenarios() -> str:
+    """Everything that can happen to simulated traffic."""
+    rows = (
+        (
+            code(name),
+            scenario.summary,
+            code(scenario.driver),
+            code(scenario.dimension),
+            ", ".join(map(code, scenario.also)),
+        )
+        for name, scenario in SCENARIOS.items()
+    )
+    return table(("scenario", "what happens", "driver", "dimension", "right as well"), rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "settings": settings,
     "exporters": exporters,
@@ -274,6 +290,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "members": members,
     "outcome-words": outcome_words,
     "failure-categories": failure_categories,
+    "scenarios": scenarios,
     "commands": commands,
     "exit-codes": exit_codes,
 }
