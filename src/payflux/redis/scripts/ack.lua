@@ -5,6 +5,7 @@
 -- ARGV[7] ids left behind, separated by blanks  ARGV[8] entries the caller believes to be pending  ARGV[9…] ids
 -- Returns one character for each id, "1" when it was pending until now; or "lease" when the lease is not the caller's.
 if redis.call('GET', KEYS[2]) ~= ARGV[2] then return 'lease' end
+redis.call('PEXPIRE', KEYS[2], ARGV[3]) -- first, so that a full Redis does as it is told; see commit.lua
 local ids, flags = {}, nil
 for i = 9, #ARGV do ids[#ids + 1] = ARGV[i] end
 local acked = 0
@@ -33,5 +34,4 @@ if #ids > 0 and acked == 0 and before(ARGV[5], redis.call('HGET', KEYS[3], 'last
 redis.call('HINCRBY', KEYS[3], 'acked', acked)
 redis.call('HSET', KEYS[3], 'owner', ARGV[2], 'settled', ARGV[4], 'last_id', ARGV[5], 'last_seq', ARGV[6],
   'left', ARGV[7])
-redis.call('PEXPIRE', KEYS[2], ARGV[3])
 return flags

@@ -13,6 +13,10 @@
 -- Returns those of them that do not, as they were deleted from the stream; or "lease" when that is not the caller's.
 if redis.call('GET', KEYS[2]) ~= ARGV[2] then return 'lease' end
 
+-- A full Redis refuses commands that may take memory, unless the script has written something before, and what is in the
+-- stream has to come out of it all the same. So this comes first, which is never refused.
+redis.call('PEXPIRE', KEYS[2], ARGV[3])
+
 local function named(flat)
   local found = {}
   for i = 1, #flat, 2 do found[flat[i]] = flat[i + 1] end
@@ -71,5 +75,4 @@ end
 redis.call('HINCRBY', KEYS[3], 'acked', ARGV[9])
 redis.call('HSET', KEYS[3], 'owner', ARGV[2], 'settled', ARGV[4], 'last_id', ARGV[5], 'last_seq', ARGV[6],
   'left', string.sub(left, 2, -2))
-redis.call('PEXPIRE', KEYS[2], ARGV[3])
 return gone

@@ -7,6 +7,7 @@ local holder = redis.call('GET', KEYS[1])
 if holder and holder ~= ARGV[1] then return false end
 local before = redis.call('HGETALL', KEYS[2])
 local same = redis.call('HGET', KEYS[2], 'owner') == ARGV[1] and ARGV[3] == '0'
+redis.call('PEXPIRE', KEYS[1], ARGV[2]) -- first, so that a full Redis does as it is told; see commit.lua
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 if same then
   redis.call('HSET', KEYS[2], 'settled', ARGV[4])
