@@ -38,7 +38,9 @@ def test_the_node_does_what_its_document_says(make_node: MakeNode, directory: Pa
             env={
                 "PATH": os.environ["PATH"],
                 "HOME": str(directory),
-                "SCHEMATHESIS_HOOKS": str(Path(__file__).parent.parent / "support" / "schemathesis_hooks.py"),
+                "SCHEMATHESIS_HOOKS": str(
+                    Path(__file__).parent.parent / "support" / "producers" / "schemathesis_hooks.py"
+                ),
             },
             capture_output=True,
             text=True,

@@ -9,7 +9,7 @@ from streams import append, appending, fill, several
 
 
 async def test_a_full_redis_is_drained(every_server: Server) -> None:
-    """Name, lease, commit and ack work though every append is refused; what fails becomes pending and is acked later."""
+    """Name, lease, commit and ack work though appends are refused; what fails becomes pending and is acked later."""
     await fill(every_server, 9)
     every_server.client.config_set("maxmemory", 1)
     async with appending(every_server) as appender:
