@@ -4,4 +4,4 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 python="$here/../.venv/bin/python"
 [ -x "$python" ] || python=python3
-exec "$python" "$here/smoke/load_check.py" "$@"
+PYTHONPATH="$here/..${PYTHONPATH:+:$PYTHONPATH}" exec "$python" -P -m scripts.smoke.load_check "$@"

@@ -14,8 +14,6 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 OTHERS = sorted(path for folder in ("scripts", "benchmarks") for path in (ROOT / folder).rglob("*.py"))
 EVERY_FILE = [*SOURCES, *TESTS, *OTHERS]
 WORK_TREE = Tree(ROOT)
-NOT_YET = {"sources with a test of the same name": 0.6}
-"""Limits that are on their way to those of `scripts/structure.py`."""
 
 SLEEP_SECONDS = 0.1
 EXTRAS = {"stripe"}
@@ -40,9 +38,7 @@ def test_there_are_files_to_look_at() -> None:
 @pytest.mark.parametrize("figure", FIGURES, ids=lambda figure: figure.name)
 def test_the_house_is_in_order(figure: Figure) -> None:
     """Folders and files of a size one can keep in mind, short functions, no cycles, a test for each source."""
-    limited = figure._replace(limit=NOT_YET.get(figure.name, figure.limit))
-    value = figure.number(WORK_TREE)
-    assert limited.met(value), [finding.what for finding in figure.culprits(WORK_TREE)]
+    assert figure.met(figure.number(WORK_TREE)), [finding.what for finding in figure.culprits(WORK_TREE)]
 
 
 def test_no_import_is_hidden() -> None:
