@@ -26,7 +26,8 @@ from payflux.redis.keys import Keys
 from payflux.redis.monitor import RedisMonitor
 from payflux.settings import Values, environment, load
 from payflux.stream.protocol import GROUP
-from payflux.terminal.operate import EXIT_FAILED, EXIT_USAGE, HINTS, complain, emit, emit_json, operate, printable
+from payflux.terminal.ending import EXIT_FAILED, EXIT_USAGE, HINTS, complain, operate
+from payflux.terminal.output import emit, emit_json, printable
 
 OF_REDIS = (REDIS_ADDR, REDIS_URL, STREAM_MAXLEN, CLAIM_IDLE_SEC)
 STYLES = {"pass": "green", "warn": "yellow", "fail": "bold red"}
