@@ -24,7 +24,7 @@ from payflux.operations import openapi
 from payflux.operations.exposition import INFO, REDIS_GAUGES
 from payflux.redis.monitor import Durability
 from payflux.telemetry import metrics
-from payflux.terminal.operate import HINTS
+from payflux.terminal.ending import HINTS
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = (

@@ -21,6 +21,9 @@ QUEUE_BYTES = 262_144  # what may wait for a reader that stalls, a thousand line
 END_SECONDS = 2.0  # how long a process may wait at its end for what is queued to be written
 RETRY_SECONDS = 0.05  # after a descriptor that does not block, as another program left it, was full
 
+Say = Callable[..., None]
+"""Tells somebody what happened: `say(level, msg, **fields)`, as `log` does."""
+
 
 def log(level: Level, msg: str, **fields: object) -> None:
     """Write one line to stderr, whole: `{"ts":…,"level":…,"msg":…,…}`.

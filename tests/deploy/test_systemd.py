@@ -9,7 +9,7 @@ import pytest
 from deploying import DEPLOY, broken, run
 from needs import program
 from nodes import event
-from payflux.checks.production import judge_keys
+from payflux.checks.access import judge_keys
 from payflux.node.settings import SETTINGS
 from payflux.node.supervisor import CONSUMER_SECONDS, INGEST_SECONDS
 from payflux.settings import load

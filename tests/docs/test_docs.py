@@ -27,7 +27,7 @@ from payflux.telemetry.metrics import (
     METRICS,
     REJECT_REASONS,
 )
-from payflux.terminal.operate import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
+from payflux.terminal.ending import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
 from scripts.docs import tables
 
 TEXTS = {page: page.read_text() for page in tables.PAGES}

@@ -23,8 +23,9 @@ from payflux.load.generator import LoadGenerator
 from payflux.load.node_connection import UrlError
 from payflux.load.requests import Requests
 from payflux.load.sender import Sender
-from payflux.terminal.keys import keys_of_environment
-from payflux.terminal.operate import EXIT_FAILED, EXIT_USAGE, complain, emit_json
+from payflux.terminal.arguments import Key, batch_problems, key_problems, keys_of_environment
+from payflux.terminal.ending import EXIT_FAILED, EXIT_USAGE, complain
+from payflux.terminal.output import emit_json
 
 LOOK_SECONDS = 0.25
 DRAIN_SECONDS = 15.0
@@ -56,10 +57,7 @@ def bench(
     url: Annotated[str, Parameter(help="The node, http://host:port.")] = "http://127.0.0.1:8080",
     /,
     *,
-    key: Annotated[
-        str | None,
-        Parameter(help="API key; by default the first of `PAYFLUX_API_KEYS`, or `PAYFLUX_API_KEY`."),
-    ] = None,
+    key: Key = None,
     connections: Annotated[int, Parameter(help="Connections at once, each with one request open.")] = 64,
     seconds: Annotated[float, Parameter(help="How long.")] = 10.0,
     batch: Annotated[int, Parameter(help="Events per request, 1 to 1,000; more than 1 are sent as NDJSON.")] = 1,
@@ -242,15 +240,11 @@ def _complaints(result: Result, rate: float | None) -> Iterator[str]:
 
 def _problems(keys: list[str], connections: int, seconds: float, batch: int, rate: float | None) -> Iterator[str]:
     """One line for each thing wrong with the arguments."""
-    if not keys:
-        yield "--key: none given, and neither PAYFLUX_API_KEYS nor PAYFLUX_API_KEY is set"
-    elif not all(key.isascii() and key.isprintable() and key and " " not in key for key in keys):
-        yield "--key: expected printable ASCII without blanks"
+    yield from key_problems(keys)
     if not 1 <= connections <= 4096:
         yield f"--connections {connections}: expected 1 to 4,096"
     if not 0 < seconds < math.inf:
         yield f"--seconds {seconds}: expected more than 0"
-    if not 1 <= batch <= 1000:
-        yield f"--batch {batch}: expected 1 to 1,000"
+    yield from batch_problems(batch)
     if rate is not None and not 0 < rate <= 10_000_000:
         yield f"--rate {rate}: expected more than 0, at most 10,000,000 events per second"

@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from payflux.checks.deployed import Deployment, deployment_of, judge_deployment
+from payflux.checks.checklist import Deployment, deployment_of, judge_deployment
+from payflux.checks.durability import judge_for_production, would_lose
 from payflux.checks.export import judge_export
-from payflux.checks.production import judge_redis
-from payflux.checks.redis_server import judge, would_lose
+from payflux.checks.redis_server import judge
 from payflux.consume.consumer import CLAIM_IDLE_SEC
 from payflux.errors import SettingsError, StreamUnavailable
 from payflux.finding import Finding
@@ -26,7 +26,8 @@ from payflux.redis.keys import Keys
 from payflux.redis.monitor import RedisMonitor
 from payflux.settings import Values, environment, load
 from payflux.stream.protocol import GROUP
-from payflux.terminal.operate import EXIT_FAILED, EXIT_USAGE, HINTS, complain, emit, emit_json, operate, printable
+from payflux.terminal.ending import EXIT_FAILED, EXIT_USAGE, HINTS, complain, operate
+from payflux.terminal.output import emit, emit_json, printable
 
 OF_REDIS = (REDIS_ADDR, REDIS_URL, STREAM_MAXLEN, CLAIM_IDLE_SEC)
 STYLES = {"pass": "green", "warn": "yellow", "fail": "bold red"}
@@ -126,7 +127,7 @@ async def _redis(values: Values, *, production: bool) -> tuple[list[Finding], st
         admin.close()
     reached = Finding("redis", "pass", f"{address} answers in {facts.round_trip_ms:.1f} ms")
     judged = judge(facts, durability, backlog, values[STREAM_MAXLEN], values[CLAIM_IDLE_SEC])
-    stricter = judge_redis(facts, durability) if production else []
+    stricter = judge_for_production(facts, durability) if production else []
     return [reached, *judged, *stricter], would_lose(facts, durability, time.time())
 
 

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from payflux.errors import SettingsError
 from payflux.node.settings import SETTINGS, load_settings
-from payflux.terminal.operate import refuse
+from payflux.terminal.ending import refuse
 
 
 def config(*, json: Annotated[bool, Parameter(help="One JSON object instead of a table.")] = False) -> int:

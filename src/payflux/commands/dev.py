@@ -9,14 +9,16 @@ import signal
 import sys
 import threading
 import time
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, NoReturn
 
+import msgspec
 from cyclopts import Parameter
 
 from payflux.errors import SettingsError
+from payflux.event.example import make_event
+from payflux.event.intake import EVENT_PATH
 from payflux.load.corpus.population import DEMO
 from payflux.load.corpus.schedule import now_and_then
 from payflux.load.sender import Sender
@@ -27,25 +29,18 @@ from payflux.node.settings import load_settings
 from payflux.node.supervisor import supervise
 from payflux.redis.embedded import EmbeddedServer
 from payflux.settings import environment, set_environment
-from payflux.terminal.operate import refuse
+from payflux.terminal.ending import refuse
 
 KEY_FILE = "api-key"
 LISTEN = "127.0.0.1:8080"  # a laptop in a café is no server
 SIMULATED_RATE = 20.0  # events a second: far below the default rate limit of a key
 HELD_SECONDS = 60.0  # on a terminal, where the lines of the traffic would push the banner away
-EVENT = (
-    '{{"event_type":"payment_failed","event_timestamp":"2026-01-09T12:00:00Z","event_id":"{event_id}",'
-    '"merchant_id_hash":"abc123","payment_intent_id_hash":"xyz456","processor":"stripe",'
-    '"failure_category":"processor_timeout","retry_count":0,"geo_bucket":"US","amount_bucket":"50-200",'
-    '"system_source":"checkout_api","payment_method_bucket":"credit_card","channel":"web",'
-    '"retry_result":"failed","failure_origin":"processor"}}'
-)
 BANNER = """
 PayFlux is running at {url}   (data and API key in {directory})
 
 Send an event, and see its line appear on stdout:
 
-  curl -s -X POST {url}/v1/events/payment_exhaust -w '\\n' \\
+  curl -s -X POST {url}{path} -w '\\n' \\
     -H "Authorization: Bearer {key}" -H "Content-Type: application/json" \\
     -d '{event}'
 
@@ -144,9 +139,9 @@ def _on_ready(home: Path, key: str, redis_url: str, *, simulate: bool) -> Callab
 
     def on_ready(host: str, port: int) -> None:
         url = f"http://{host}:{port}"
-        event = EVENT.format(event_id=uuid.uuid4())
+        event = msgspec.json.encode(make_event()).decode()
         hold = HELD.format(seconds=HELD_SECONDS) if held else ""
-        places = {"directory": home, "redis_url": redis_url, "program": sys.argv[0]}
+        places = {"path": EVENT_PATH, "directory": home, "redis_url": redis_url, "program": sys.argv[0]}
         announce(BANNER.format(url=url, key=key, event=event, held=hold, **places))
         if simulate:
             # In a thread, so that it ends with this process however that ends.

@@ -13,23 +13,17 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from payflux.errors import InvalidEvent, SettingsError, StreamUnavailable
+from payflux.log import Say
 from payflux.redis.address import address_of
 from payflux.redis.entries import FIRST, id_after, parse_position
 from payflux.redis.history import PAGE, StreamHistory
 from payflux.redis.keys import Keys
 from payflux.settings import Values
 from payflux.stream.deliveries import Delivery, entry_key
-from payflux.terminal.lines import LineFilter, LineMaker
-from payflux.terminal.operate import (
-    EXIT_INTERRUPTED,
-    Say,
-    emit,
-    narrator,
-    operate,
-    range_problems,
-    redis_settings,
-    refuse,
-)
+from payflux.terminal.arguments import range_problems, redis_settings
+from payflux.terminal.ending import EXIT_INTERRUPTED, operate, refuse
+from payflux.terminal.output import emit, narrator
+from payflux.terminal.scored_lines import LineFilter, LineMaker
 
 MARK = b',"replayed":true}\n'
 NEWEST = b"+"

@@ -18,13 +18,12 @@ from payflux.errors import InvalidEvent
 from payflux.event.decode import decode_event
 from payflux.event.items import items_of_array
 from payflux.event.rules import BOM
+from payflux.http.limits import BODY_BYTES
 from payflux.load.attempts import Item
 from payflux.load.node_connection import AnswerError, UrlError
 from payflux.load.sender import Sender
-from payflux.terminal.keys import keys_of_environment
+from payflux.terminal.arguments import Key, batch_problems, key_problems, keys_of_environment
 
-BODY_BYTES = 1_048_576
-BATCH_EVENTS = 1000
 PATIENCE_SECONDS = 60.0
 
 _item = msgspec.json.Decoder(msgspec.Raw).decode
@@ -81,10 +80,7 @@ def send(
     /,
     *,
     url: Annotated[str, Parameter(help="The node.")] = "http://127.0.0.1:8080",
-    key: Annotated[
-        str | None,
-        Parameter(help="API key; by default the first of `PAYFLUX_API_KEYS`, or `PAYFLUX_API_KEY`."),
-    ] = None,
+    key: Key = None,
     batch: Annotated[int, Parameter(help="Events per request, 1 to 1,000.")] = 500,
     dry_run: Annotated[bool, Parameter(help="Only validate; nothing is sent.", negative="")] = False,
 ) -> int:
@@ -169,12 +165,9 @@ def _alone(text: bytes) -> bytes:
 
 def _problems(keys: Sequence[str], batch: int, *, dry_run: bool) -> Iterator[str]:
     """One line for each thing wrong with the arguments."""
-    if not keys and not dry_run:
-        yield "--key: none given, and neither PAYFLUX_API_KEYS nor PAYFLUX_API_KEY is set"
-    if not all(key and key.isascii() and key.isprintable() and " " not in key for key in keys):
-        yield "--key: expected printable ASCII without blanks"
-    if not 1 <= batch <= BATCH_EVENTS:
-        yield f"--batch {batch}: expected 1 to 1,000"
+    if keys or not dry_run:
+        yield from key_problems(keys)
+    yield from batch_problems(batch)
 
 
 def _validate(lines: Sequence[Line], tally: Tally) -> None:

@@ -8,7 +8,7 @@ from payflux.errors import SettingsError
 from payflux.node.settings import load_settings
 from payflux.node.supervisor import supervise
 from payflux.settings import Role
-from payflux.terminal.operate import refuse
+from payflux.terminal.ending import refuse
 
 
 def serve(*, role: Annotated[Role, Parameter(help="What this node does.")] = "all") -> int:

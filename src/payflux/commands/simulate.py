@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, BinaryIO, Literal
+from typing import Annotated, BinaryIO
 
 from cyclopts import Parameter
 from rich.console import Console
@@ -26,11 +26,12 @@ from payflux.load.corpus.schedule import PLANS, planned
 from payflux.load.node_connection import AnswerError, UrlError
 from payflux.load.recording import record, write_labels
 from payflux.load.sender import Sender
-from payflux.load.simulation import CONNECTIONS, Say, Simulation, Tally
+from payflux.load.simulation import CONNECTIONS, Simulation, Tally
 from payflux.load.traffic import Traffic
-from payflux.log import log
-from payflux.terminal.keys import keys_of_environment
-from payflux.terminal.operate import narrator, operate
+from payflux.log import Say, log
+from payflux.terminal.arguments import Key, batch_problems, key_problems, keys_of_environment
+from payflux.terminal.ending import operate
+from payflux.terminal.output import narrator
 
 PATIENCE_SECONDS = 1.0
 FASTEST = 50_000
@@ -84,10 +85,7 @@ class Wanted:
 def simulate(
     *,
     url: Annotated[str, Parameter(help="The node.")] = "http://127.0.0.1:8080",
-    key: Annotated[
-        str | None,
-        Parameter(help="API key; by default the first of `PAYFLUX_API_KEYS`, or `PAYFLUX_API_KEY`."),
-    ] = None,
+    key: Key = None,
     rate: Annotated[
         float | None,
         Parameter(help="Events per second in normal traffic; by default 20, or what `--processor` says."),
@@ -233,19 +231,13 @@ def _progress(start: float, duration: float, *, shown: bool) -> Iterator[Callabl
 
 @contextmanager
 def _narrator(tally: Callable[[], Tally]) -> Iterator[Say]:
-    """How to talk to whoever reads stderr: a live line and sentences to a terminal, JSON lines to a pipe."""
+    """How to talk to whoever reads stderr; a terminal gets a live line beside."""
     if not sys.stderr.isatty():
         yield log
         return
     console = Console(stderr=True, highlight=False)
-
-    def say(level: Literal["info", "warning", "error"], msg: str, **fields: object) -> None:
-        facts = ", ".join(f"{name} {value}" for name, value in fields.items())
-        style = {"info": "", "warning": "yellow", "error": "red"}[level]
-        console.print(Text(f"{msg.replace('_', ' ')}: {facts}" if facts else msg.replace("_", " "), style))
-
     with Live(get_renderable=lambda: _live_line(tally()), console=console, transient=True):
-        yield say
+        yield narrator(console)
 
 
 def _live_line(tally: Tally) -> Text:
@@ -279,12 +271,8 @@ def _problems(
 
 def _sending_problems(keys: Sequence[str], batch: int) -> Iterator[str]:
     """One line for each thing that keeps events from being sent."""
-    if not keys:
-        yield "--key: none given, and neither PAYFLUX_API_KEYS nor PAYFLUX_API_KEY is set"
-    elif not all(key.isascii() and key.isprintable() and key and " " not in key for key in keys):
-        yield "--key: expected printable ASCII without blanks"
-    if not 1 <= batch <= 1000:
-        yield f"--batch {batch}: expected 1 to 1,000"
+    yield from key_problems(keys)
+    yield from batch_problems(batch)
 
 
 def _recording_problems(output: str | None, start: str | None, duration: float | None) -> Iterator[str]:

@@ -13,24 +13,17 @@ from rich.text import Text
 
 from payflux.errors import InvalidEvent, SettingsError, StreamUnavailable
 from payflux.event.outcome import OUTCOMES
+from payflux.log import Say
 from payflux.redis.address import address_of
 from payflux.redis.entries import FIRST, id_after
 from payflux.redis.history import PAGE, StreamHistory
 from payflux.redis.keys import Keys
 from payflux.settings import Values
 from payflux.stream.deliveries import Delivery, entry_key
-from payflux.terminal.lines import LineFilter, LineMaker, ScoredLine
-from payflux.terminal.operate import (
-    EXIT_USAGE,
-    Say,
-    complain,
-    emit,
-    narrator,
-    operate,
-    printable,
-    redis_settings,
-    refuse,
-)
+from payflux.terminal.arguments import redis_settings
+from payflux.terminal.ending import EXIT_USAGE, complain, operate, refuse
+from payflux.terminal.output import emit, narrator, printable
+from payflux.terminal.scored_lines import LineFilter, LineMaker, ScoredLine
 
 Outcome = Literal["success", "failure", "neutral"]
 Band = Literal["low", "elevated", "high", "critical"]

@@ -3,7 +3,7 @@
 import asyncio
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
@@ -14,14 +14,12 @@ from payflux.load.corpus.events import Event
 from payflux.load.corpus.scenarios import Incident
 from payflux.load.sender import Sender
 from payflux.load.traffic import Traffic
+from payflux.log import Say
 
 CONNECTIONS = 16
 LATE_SECONDS = 0.5
 NAP_SECONDS = 0.005
 FINISH_SECONDS = 3.0
-
-Say = Callable[..., None]
-"""Tells the user what happened: `say(level, msg, **fields)`, as `payflux.log.log`."""
 
 
 @dataclass

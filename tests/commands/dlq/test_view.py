@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from operator_commands import Run, bury, canonical, environ, on_a_terminal, payflux
 from payflux.cli import app
 from payflux.commands.dlq.select import objection
-from payflux.terminal.operate import printable
+from payflux.terminal.output import printable
 from servers import Server
 
 

@@ -11,7 +11,8 @@ from cyclopts import Parameter
 from payflux.commands.dlq.select import From, Ids, Json, Reasons, Selection, To, Yes, objection, progress, select
 from payflux.errors import SettingsError
 from payflux.redis.dead_letters import PAGE, DeadLetters
-from payflux.terminal.operate import EXIT_FAILED, emit, emit_json, operate, printable, refuse
+from payflux.terminal.ending import EXIT_FAILED, operate, refuse
+from payflux.terminal.output import emit, emit_json, printable
 
 
 def requeue(

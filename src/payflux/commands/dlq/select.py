@@ -17,7 +17,7 @@ from payflux.redis.dead_letters import DeadLetter, DeadLetters
 from payflux.redis.entries import FIRST, parse_position
 from payflux.redis.keys import Keys
 from payflux.stream.deliveries import entry_key
-from payflux.terminal.operate import range_problems, redis_settings
+from payflux.terminal.arguments import range_problems, redis_settings
 
 Reasons = Annotated[
     list[str] | None, Parameter(name="--reason", help="Only those with this reason; repeatable.", negative="")

@@ -15,7 +15,8 @@ from rich.text import Text
 from payflux.commands.dlq.select import From, Ids, Json, Reasons, Selection, To, objection, progress, select
 from payflux.errors import SettingsError
 from payflux.redis.dead_letters import DeadLetter, DeadLetters
-from payflux.terminal.operate import complain, emit, emit_json, operate, printable, refuse
+from payflux.terminal.ending import complain, operate, refuse
+from payflux.terminal.output import emit, emit_json, printable
 
 SHOWN = 100  # entries listed on a terminal unless asked for more
 

@@ -1,10 +1,8 @@
 """`payflux check --production`: each point of the checklist passes on a sound deployment, and fails on another."""
 
 import json
-import os
 import socket
 import subprocess
-from collections import namedtuple
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,18 +11,11 @@ from typing import Any
 import pytest
 
 from needs import program
-from nodes import KEY, Node, event
+from nodes import KEY
 from operator_commands import environ, payflux
-from payflux.checks.deployment import RULES, judge_alerting, judge_node
-from payflux.checks.export import judge_disk
-from payflux.checks.production import judge_keys, judge_redis
-from payflux.redis.address import parse_url
-from payflux.redis.inspection import inspect
-from payflux.redis.monitor import RedisMonitor
-from payflux.stream.protocol import GROUP
+from payflux.checks.alerting import RULES, judge_alerting
 from real_parts import MakeNode
 from servers import Server, until
-from stream_keys import KEYS
 
 STRONG = "3f9a2c7e51b8d04613f9a2c7e51b8d046e1b7c90a4d2f658"
 
@@ -154,93 +145,3 @@ def test_without_production_nothing_of_it_is_asked(server: Server) -> None:
     wrong = payflux(shell, "check", "--production", "--node", "localhost:8080", "--prometheus", "ftp://x")
     assert wrong.returncode == 2
     assert wrong.stdout.count(b"fail  configuration: --") == 2
-
-
-@pytest.mark.parametrize(
-    "key",
-    ["tiny-0A", "a" * 60, "abababababababababababababab", "test-key-0123456789-abcdef", "Replace-me-0123456789abcdef"],
-)
-def test_a_key_that_can_be_guessed_fails(key: str) -> None:
-    """Short, regular, a placeholder; it is not shown."""
-    finding = judge_keys([STRONG, key])
-    assert finding.verdict == "fail"
-    assert key not in finding.reason
-    assert judge_keys([STRONG]).verdict == "pass"
-
-
-REDIS_TROUBLES: dict[str, tuple[dict[str, str], str, str]] = {
-    "AOF off": ({"appendonly": "no"}, "durability", "fail"),
-    "fsync no": ({"appendfsync": "no"}, "durability", "fail"),
-    "no fsync on rewrite": ({"no-appendfsync-on-rewrite": "yes"}, "durability", "fail"),
-    "eviction": ({"maxmemory-policy": "allkeys-lru"}, "durability", "fail"),
-    "no snapshots": ({"save": ""}, "persistence", "warn"),
-}
-
-
-@pytest.mark.parametrize("trouble", REDIS_TROUBLES)
-async def test_a_redis_that_would_lose_events_fails(trouble: str, server: Server) -> None:
-    """Durability is stricter than in the ordinary check; snapshots are the second line."""
-    config, check, verdict = REDIS_TROUBLES[trouble]
-    server.client.config_set("save", "3600 1")
-    assert await _redis(server) == {"durability": "pass", "persistence": "pass"}
-    for parameter, value in config.items():
-        server.client.config_set(parameter, value)
-    assert (await _redis(server))[check] == verdict
-
-
-async def _redis(server: Server, now: float | None = None) -> dict[str, str]:
-    address = parse_url(server.url)
-    admin = RedisMonitor(address, KEYS, GROUP)
-    try:
-        found = judge_redis(await inspect(address, KEYS, GROUP), await admin.durability(), now)
-    finally:
-        admin.close()
-    return {finding.check: finding.verdict for finding in found}
-
-
-async def test_an_old_snapshot_is_a_warning(server: Server) -> None:
-    """Snapshots that stopped are noticed, provided that there is something to save."""
-    server.client.config_set("save", "3600 1")
-    server.client.set("x", "y")
-    saved = int(server.client.info("persistence")["rdb_last_save_time"])
-    assert (await _redis(server, saved + 80_000))["persistence"] == "pass"
-    assert (await _redis(server, saved + 90_000))["persistence"] == "warn"
-
-
-@pytest.mark.process
-def test_what_a_node_lost_and_refused_is_told(make_node: MakeNode, directory: Path) -> None:
-    """A full disk fails the export, and requests over the rate are counted."""
-    node = make_node(
-        {
-            "PAYFLUX_EXPORT_MODE": "file",
-            "PAYFLUX_EXPORT_FILE": "/dev/full",
-            "PAYFLUX_RATELIMIT_RPS": "1",
-            "PAYFLUX_RATELIMIT_BURST": "1",
-        }
-    )
-    statuses = [node.post(event()) for _ in range(3)]
-    assert statuses[0] == 202
-    assert 429 in statuses
-    until(lambda: "fail" in _node(node).values(), "the export to fail")
-    found = _node(node)
-    assert found["export"] == "fail"
-    assert found["losses"] == found["rate_limited"] == "warn"
-    assert found["node"] == found["node_auth"] == "pass"
-
-
-def _node(node: Node) -> dict[str, str]:
-    return {finding.check: finding.verdict for finding in judge_node(f"http://127.0.0.1:{node.port}")}
-
-
-@pytest.mark.parametrize(("free", "verdict"), [(50, "pass"), (9, "warn"), (2, "fail")])
-@pytest.mark.parametrize("what", ["f_bavail", "f_favail"])
-def test_a_disk_that_fills_is_found(what: str, free: int, verdict: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Space and inodes count alike."""
-    sizes = {"f_blocks": 100, "f_bavail": 50, "f_files": 100, "f_favail": 50} | {what: free}
-    monkeypatch.setattr(os, "statvfs", lambda _: namedtuple("Sizes", sizes)(**sizes))  # noqa: PYI024
-    assert judge_disk("/var/log/payflux/events.jsonl").verdict == verdict
-
-
-def test_a_directory_that_is_not_there_fails() -> None:
-    """The export file needs its directory."""
-    assert judge_disk("/nowhere/events.jsonl").verdict == "fail"

@@ -1,13 +1,15 @@
-"""`payflux check --production`: the points of the checklist beyond Redis."""
+"""The checklist of `payflux check --production` beyond Redis: which points, and where each is asked."""
 
 import asyncio
 from dataclasses import dataclass
 
-from payflux.checks.deployment import judge_alerting, judge_node, parse_base
+from payflux.checks.access import judge_access
+from payflux.checks.alerting import judge_alerting
+from payflux.checks.asking import parse_base
 from payflux.checks.export import judge_disk
 from payflux.checks.meaning import judge_newest
-from payflux.checks.production import judge_settings
 from payflux.checks.rotation import judge_rotation, judge_stdout_rotation
+from payflux.checks.running_node import judge_node
 from payflux.errors import SettingsError
 from payflux.event.outcome import OUTCOMES
 from payflux.exporters.file import EXPORT_FILE
@@ -59,4 +61,4 @@ async def judge_deployment(values: Values, deployment: Deployment) -> list[Findi
     alerting = await asyncio.to_thread(judge_alerting, deployment.prometheus)
     rotation = judge_rotation(file) if file is not None else judge_stdout_rotation()
     newest = await judge_newest(address_of(values), Keys(), values[OUTCOMES])
-    return [*judge_settings(values), *node, alerting, judge_disk(file), rotation, *newest]
+    return [*judge_access(values), *node, alerting, judge_disk(file), rotation, *newest]

@@ -1,23 +1,20 @@
-"""The node and its alerting as others see them."""
+"""The node that runs, as its neighbours see it, and servers that are none."""
 
 import http.server
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
-from payflux.checks.deployment import RULES, Answer, judge_alerting, judge_links, judge_node, parse_base
-
-
-@pytest.mark.parametrize(
-    "text", ["", "localhost:8080", "ftp://host", "http://", "http://host/?a=b", "http://ho st", "http://me:pw@host"]
-)
-def test_what_is_no_address_is_refused(text: str) -> None:
-    """An address has a scheme and a host."""
-    with pytest.raises(ValueError, match="an address such as"):
-        parse_base(text)
+from nodes import Node, event
+from payflux.checks.alerting import judge_alerting
+from payflux.checks.asking import Answer
+from payflux.checks.running_node import judge_node
+from real_parts import MakeNode
+from servers import until
 
 
 @contextmanager
@@ -75,18 +72,26 @@ def test_a_server_that_does_not_speak_http_fails() -> None:
         thread.join()
 
 
-LINKS: dict[str, tuple[tuple[str, ...], tuple[str, ...], bool]] = {
-    "has scraped no PayFlux": ((), RULES, True),
-    "ProcessorRiskCritical is not loaded": (("node:8080",), RULES[:1], True),
-    "alerts go to nobody": (("node:8080",), RULES, False),
-}
+@pytest.mark.process
+def test_what_a_node_lost_and_refused_is_told(make_node: MakeNode, directory: Path) -> None:
+    """A full disk fails the export, and requests over the rate are counted."""
+    node = make_node(
+        {
+            "PAYFLUX_EXPORT_MODE": "file",
+            "PAYFLUX_EXPORT_FILE": "/dev/full",
+            "PAYFLUX_RATELIMIT_RPS": "1",
+            "PAYFLUX_RATELIMIT_BURST": "1",
+        }
+    )
+    statuses = [node.post(event()) for _ in range(3)]
+    assert statuses[0] == 202
+    assert 429 in statuses
+    until(lambda: "fail" in _node(node).values(), "the export to fail")
+    found = _node(node)
+    assert found["export"] == "fail"
+    assert found["losses"] == found["rate_limited"] == "warn"
+    assert found["node"] == found["node_auth"] == "pass"
 
 
-@pytest.mark.parametrize("reason", LINKS)
-def test_alerting_fails_where_a_link_is_missing(reason: str) -> None:
-    """Nothing scraped, rules not loaded, nobody told: each is named, with a fix."""
-    scraped, rules, told = LINKS[reason]
-    finding = judge_links(scraped, rules, told=told)
-    assert finding.verdict == "fail"
-    assert reason in finding.reason
-    assert finding.fix
+def _node(node: Node) -> dict[str, str]:
+    return {finding.check: finding.verdict for finding in judge_node(f"http://127.0.0.1:{node.port}")}

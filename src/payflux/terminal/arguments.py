@@ -1,0 +1,65 @@
+"""What commands are told: options that several of them have, and the environment where no option is given."""
+
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from payflux.event.intake import BATCH_EVENTS
+from payflux.event.outcome import OUTCOMES
+from payflux.node.settings import SETTINGS
+from payflux.redis.address import REDIS_ADDR, REDIS_URL, check_address
+from payflux.redis.entries import parse_position
+from payflux.risk.scorer import SETTINGS as RISK_SETTINGS
+from payflux.settings import Setting, Values, environment, load
+from payflux.stream.deliveries import entry_key
+
+Key = Annotated[
+    str | None, Parameter(help="API key; by default the first of `PAYFLUX_API_KEYS`, or `PAYFLUX_API_KEY`.")
+]
+
+
+def redis_settings() -> Values:
+    """Read what concerns Redis, outcomes and scoring: an operator's shell needs no key of a node.
+
+    Raises:
+        SettingsError: naming every problem.
+    """
+    declared: tuple[Setting[Any], ...] = (REDIS_ADDR, REDIS_URL, OUTCOMES, *RISK_SETTINGS)
+    others = {setting.name for setting in SETTINGS} - {setting.name for setting in declared}
+    environ = {name: value for name, value in environment().items() if name not in others}
+    return load(declared, environ, (check_address,))
+
+
+def keys_of_environment() -> list[str]:
+    """The first key a node would take, if the environment names one."""
+    environ = environment()
+    text = environ.get("PAYFLUX_API_KEYS", "").strip() or environ.get("PAYFLUX_API_KEY", "")
+    return [key.strip() for key in text.split(",") if key.strip()][:1]
+
+
+def key_problems(keys: Sequence[str]) -> Iterator[str]:
+    """One line for what is wrong with the keys to send with."""
+    if not keys:
+        yield "--key: none given, and neither PAYFLUX_API_KEYS nor PAYFLUX_API_KEY is set"
+    elif not all(key and key.isascii() and key.isprintable() and " " not in key for key in keys):
+        yield "--key: expected printable ASCII without blanks"
+
+
+def batch_problems(batch: int) -> Iterator[str]:
+    """One line when `--batch` is not a number of events a batch may have."""
+    if not 1 <= batch <= BATCH_EVENTS:
+        yield f"--batch {batch}: expected 1 to {BATCH_EVENTS:,}"
+
+
+def range_problems(start: str | None, end: str | None) -> Iterator[str]:
+    """One line for each thing wrong with the arguments of `--from` and `--to`."""
+    found = []
+    for option, text in (("--from", start), ("--to", end)):
+        if text is not None:
+            try:
+                found.append(entry_key(parse_position(text, end=option == "--to")))
+            except ValueError as error:
+                yield f"{option} {text}: expected {error}"
+    if len(found) == 2 and found[0] > found[1]:
+        yield f"--from {start} --to {end}: expected the beginning before the end"

@@ -1,0 +1,46 @@
+"""What commands write: results to stdout, all of them and at once, and words to whoever reads stderr."""
+
+import sys
+from typing import Literal
+
+import msgspec
+from rich.console import Console
+from rich.text import Text
+
+from payflux.log import Say, log
+
+
+def emit(data: bytes) -> None:
+    """Write to stdout, all of it and at once; Python's own writer may take less and say nothing."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[sys.stdout.buffer.write(rest) :]
+    sys.stdout.buffer.flush()
+
+
+def emit_json(value: object) -> None:
+    """Write one JSON value to stdout, to be read by people too."""
+    emit(msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
+
+
+def narrator(terminal: Console | None = None) -> Say:
+    """How to talk to whoever reads stderr: sentences to a terminal, JSON lines to a pipe.
+
+    Args:
+        terminal: the one to talk to, where something else is shown on it too.
+    """
+    if not sys.stderr.isatty():
+        return log
+    console = terminal or Console(stderr=True, highlight=False)
+
+    def say(level: Literal["info", "warning", "error"], msg: str, **fields: object) -> None:
+        facts = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in fields.items())
+        style = {"info": "", "warning": "yellow", "error": "red"}[level]
+        console.print(Text(f"{msg.replace('_', ' ')}: {facts}" if facts else msg.replace("_", " "), style))
+
+    return say
+
+
+def printable(text: str) -> str:
+    """Text as a terminal may see it: anybody can write to a stream, and escape sequences steer terminals."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
