@@ -3,8 +3,9 @@
 import pytest
 
 from consumers import Node, entries, noted, pending_ids
-from payflux.errors import StreamUnavailable
+from payflux.stream.protocol import BurialRefused
 from servers import Server
+from stream_keys import DEAD_LETTERS
 from streams import append, appending, fill, several
 
 
@@ -38,11 +39,11 @@ async def test_a_full_redis_keeps_what_it_cannot_bury(every_server: Server) -> N
     node = await Node(every_server).begin()
     (found,) = await node.reader.read(1, 1.0)
     every_server.client.config_set("maxmemory", 1)
-    with pytest.raises(StreamUnavailable):
+    with pytest.raises(BurialRefused):
         await node.reader.dead_letter(found, "invalid_json", node.ledger)
     assert pending_ids(every_server) == [found.id]
     every_server.client.config_set("maxmemory", 0)
     assert await node.reader.dead_letter(found, "invalid_json", node.ledger)
     assert pending_ids(every_server) == []
-    assert len(entries(every_server, "events_stream_dlq")) == 1
+    assert len(entries(every_server, DEAD_LETTERS)) == 1
     await node.reader.leave()

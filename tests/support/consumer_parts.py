@@ -18,12 +18,13 @@ from payflux.errors import StreamUnavailable
 from payflux.event.decode import StoredEvent, decode_event
 from payflux.exporters.fanout import ExporterQueue, FanOut
 from payflux.stream.deliveries import Delivery, Ledger
+from payflux.stream.protocol import ReadStream
 from payflux.telemetry.metrics import Metric, Metrics, create_slab
 from payflux.testing import CapturingExporter, MemoryStream, make_event
 
 MAX_DELIVERIES = 5
 Reply = TypeVar("Reply")
-Stream = TypeVar("Stream", bound=MemoryStream)
+Stream = TypeVar("Stream", bound=ReadStream)
 C = TypeVar("C", bound=Consumer)
 
 

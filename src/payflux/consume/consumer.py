@@ -214,6 +214,7 @@ class Consumer:
 
     async def _end_turn(self, entries: int, *, pace: bool = True) -> None:
         """After reading so many entries."""
+        await self._settlement.bury_again()
         if self._settlement.halted:
             self._hear(News.ALL_INVALID)
         if entries:

@@ -12,11 +12,13 @@ from payflux.errors import StreamUnavailable
 from payflux.exporters.fanout import FanOut
 from payflux.log import log
 from payflux.stream.deliveries import Delivery, entry_key, just_before
-from payflux.stream.protocol import GroupMissing, LeaseLost, ReadStream
+from payflux.stream.protocol import BurialRefused, GroupMissing, LeaseLost, ReadStream
 from payflux.telemetry.metrics import CONSUMER_HALTED, DEAD_LETTERED, Metrics
 
 HALT_SECONDS = 60.0
 WAIT_SECONDS = 0.5
+BURY_SECONDS = 2.0  # between two attempts while the dead-letter stream takes nothing
+REFUSED = 1000  # entries that wait for it in memory; what is pending beyond them is taken up by and by
 
 
 class Stopped(Exception):
@@ -69,6 +71,8 @@ class Settlement:
         self._exported = b"", 0.0
         self._safe: set[bytes] = set()  # exported, and perhaps not acked
         self._dying: dict[bytes, str] = {}  # being dead-lettered, and why
+        self._refused: dict[bytes, tuple[Delivery, str]] = {}  # the dead-letter stream did not take them
+        self._bury_at = 0.0
 
     @property
     def halted(self) -> bool:
@@ -152,14 +156,37 @@ class Settlement:
             if self._assembler.suspicious and reason != "max_deliveries":
                 self._halt()
                 return
-            self._dying[delivery.id] = reason
-            buried = await self._stream.dead_letter(delivery, reason, self._ledger.noted())
-            del self._dying[delivery.id]
-            self._ledger.buried(delivery.id)
-            if buried:
-                self._metrics.add(DEAD_LETTERED, reason)
-                log("warning", "dead_lettered", entry=delivery.id.decode(), reason=reason)
+            if self._now() < self._bury_at or not await self._buried(delivery, reason):
+                self._wait_to_bury(delivery, reason)
         self._values[self._halted_slot] = 0.0
+
+    async def _buried(self, delivery: Delivery, reason: str) -> bool:
+        """Dead-letter one; False when the dead-letter stream does not take it, which is no reason to stop."""
+        self._dying[delivery.id] = reason
+        try:
+            buried = await self._stream.dead_letter(delivery, reason, self._ledger.noted())
+        except BurialRefused as error:
+            del self._dying[delivery.id]
+            self._bury_at = self._now() + BURY_SECONDS
+            log("error", "dead_letter_refused", entry=delivery.id.decode(), code=error.code, detail=str(error))
+            return False
+        del self._dying[delivery.id]
+        self._ledger.buried(delivery.id)
+        if buried:
+            self._metrics.add(DEAD_LETTERED, reason)
+            log("warning", "dead_lettered", entry=delivery.id.decode(), reason=reason)
+        return True
+
+    def _wait_to_bury(self, delivery: Delivery, reason: str) -> None:
+        if len(self._refused) < REFUSED:
+            self._refused.setdefault(delivery.id, (delivery, reason))
+
+    async def bury_again(self) -> None:
+        """Now and then: what the dead-letter stream did not take is pending, and tried again."""
+        while self._refused and self._now() >= self._bury_at:
+            entry_id, (delivery, reason) = next(iter(self._refused.items()))
+            if entry_id not in self._ledger.unacked or await self._buried(delivery, reason):
+                self._refused.pop(entry_id, None)
 
     def _halt(self) -> None:
         self._halted_until = self._now() + HALT_SECONDS
@@ -203,9 +230,11 @@ class Settlement:
     def group_made(self) -> None:
         """Whatever was acked of the former group: the new one begins before it, and gives it again."""
         self._unanswered = None
+        self._refused.clear()
 
     def forget(self) -> None:
         """Another consumer had the stream meanwhile."""
         self._unanswered = None
+        self._refused.clear()
         self._safe.clear()
         self._assembler.forget_all()

@@ -16,7 +16,7 @@ from payflux.redis.link import Command
 from payflux.redis.replies import named, unavailable
 from payflux.redis.script import Script
 from payflux.stream.deliveries import Delivery, Ledger, entry_key, just_before
-from payflux.stream.protocol import GroupMissing, LeaseLost
+from payflux.stream.protocol import BurialRefused, GroupMissing, LeaseLost
 
 LEASE_MS = 5000
 NAME_MS = 10_000
@@ -172,7 +172,12 @@ class RedisReader:
         arguments = (self._group, self._token, delivery.id, delivery.data or b"", reason, stamp)
         left = b" ".join(entry_id for entry_id in ledger.unacked if entry_id != delivery.id)
         noted = (ledger.last_id, ledger.last_seq, left)
-        return bool(await self._guarded(_DEAD_LETTER, (*arguments, *noted), dead_letters))
+        try:
+            return bool(await self._guarded(_DEAD_LETTER, (*arguments, *noted), dead_letters))
+        except StreamUnavailable as error:
+            if error.code in {"redis_down", "redis_timeout"}:
+                raise
+            raise BurialRefused(error.code, f"{dead_letters}: {error}") from None
 
     async def unread_tail(self, ledger: Ledger) -> int | None:
         """The last number given when nothing follows; see ReadStream."""

@@ -44,6 +44,10 @@ class LeaseLost(PayfluxError):
     code = "lease_lost"
 
 
+class BurialRefused(StreamUnavailable):
+    """An entry could not be dead-lettered, and nothing was changed; for all else the stream may well work."""
+
+
 class ReadStream(Protocol):
     """The consumer's side, for one group, which has a lease, a ledger, names and a place of its own.
 
@@ -132,7 +136,11 @@ class ReadStream(Protocol):
         """
 
     async def dead_letter(self, delivery: Delivery, reason: str, ledger: Ledger) -> bool:
-        """Copy an entry to the dead-letter stream, then ack it; False when it was not pending any more."""
+        """Copy an entry to the dead-letter stream, then ack it; False when it was not pending any more.
+
+        Raises:
+            BurialRefused: the dead-letter stream does not take it. LeaseLost, GroupMissing: nothing was changed.
+        """
 
     async def unread_tail(self, ledger: Ledger) -> int | None:
         """The last number given when no entry after `ledger.last_id` exists; None while there is one."""
