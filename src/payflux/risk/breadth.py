@@ -25,8 +25,8 @@ class Breadth:
 
     __slots__ = ("marks",)
 
-    def __init__(self) -> None:
-        self.marks: dict[tuple[int, str], int] = {}
+    def __init__(self, marks: dict[tuple[int, str], int] | None = None) -> None:
+        self.marks = marks or {}
 
     def watch(self, segments: Segments, *, rising: bool) -> None:
         """Begin to watch a rise, or end it."""

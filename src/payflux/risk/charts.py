@@ -200,3 +200,12 @@ class Bank:
         self.margin = slack + 1.0 / (hits + 4.0) ** 0.5
         self.calm = 1.0 / dispersion
         self.price = price
+
+
+def likelihood(n: int, k: int, expected: float) -> float:
+    """Nats by which the observed share explains k of n better than the expected one does; 0 if it is not higher."""
+    expected = min(max(expected, 1e-9), n - 1e-9)
+    if k <= expected or n <= 0:
+        return 0.0
+    rest = (n - k) * log((n - k) / (n - expected)) if n > k else 0.0
+    return k * log(k / expected) + rest

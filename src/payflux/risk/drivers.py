@@ -1,13 +1,12 @@
 """Drivers: what an assessment rests on, each as observed against expected, and which of them comes first."""
 
-from math import log
 from typing import NamedTuple
 
 import msgspec
 
-from payflux.risk.charts import CHARTS, Mark
+from payflux.risk.charts import ALARMED, Mark, likelihood
 from payflux.risk.segments import Segments
-from payflux.risk.severity import NOTICE, certainty, damage
+from payflux.risk.severity import NOTICE, SHOWN_GATES, certainty, damage, is_shown
 from payflux.risk.streams import CATEGORY, OTHER_CATEGORY, OTHER_WHOLE, Effect, Segment, Stream, driver_of
 from payflux.risk.volume import VolumeFinding
 
@@ -80,17 +79,11 @@ class Finding(NamedTuple):
     stream: Stream | None
 
 
-def likelihood(n: int, k: int, expected: float) -> float:
-    """Nats by which the observed share explains k of n better than the expected one does; 0 if it is not higher."""
-    expected = min(max(expected, 1e-9), n - 1e-9)
-    if k <= expected or n <= 0:
-        return 0.0
-    rest = (n - k) * log((n - k) / (n - expected)) if n > k else 0.0
-    return k * log(k / expected) + rest
-
-
 def finding_of(stream: Stream, second: int, segments: Segments, most: float) -> Finding | None:
     """What a stream says at a second, by the one of its charts that says most.
+
+    Failures that count for nothing in all failures together are only called something else now. That is judged by every
+    chart that is alarmed: by chance some short stretch shows anything.
 
     Args:
         stream: whose charts are looked at.
@@ -99,22 +92,24 @@ def finding_of(stream: Stream, second: int, segments: Segments, most: float) -> 
         most: a limit to the severity.
     """
     bank, fade = stream.bank, stream.bank.fade(second)
-    best: Finding | None = None
-    for at in range(CHARTS):
-        evidence = bank.levels[at] * fade + bank.price
-        if evidence < EXPLAINED or bank.levels[at] == 0.0:
-            continue
-        found = _finding(stream, bank.marks[at], evidence, segments, most)
-        if best is None or (found.severity, found.evidence) > (best.severity, best.evidence):
-            best = found
-    return best
+    found = [
+        _finding(stream, mark, evidence, segments)
+        for level, mark in zip(bank.levels, bank.marks, strict=True)
+        if level > 0.0 and (evidence := level * fade + bank.price) >= EXPLAINED
+    ]
+    if not found:
+        return None
+    if stream.kind.gate in SHOWN_GATES and not all(is_shown(one.effect) for one in found if one.evidence >= ALARMED):
+        most = min(most, NOTICE)
+    best = max(found, key=lambda one: (one.severity, one.evidence))
+    return best._replace(severity=min(best.severity, most))
 
 
-def _finding(stream: Stream, mark: Mark, evidence: float, segments: Segments, most: float) -> Finding:
+def _finding(stream: Stream, mark: Mark, evidence: float, segments: Segments) -> Finding:
     source, kind = stream.segment, stream.kind
     part = source if isinstance(source, Segment) else segments.whole
     effect = stream.effect(mark, segments.whole, part)
-    severity = min(certainty(evidence), damage(kind.gate, effect), most)
+    severity = min(certainty(evidence), damage(kind.gate, effect))
     rank = likelihood(effect.n, effect.k, effect.expected) * stream.bank.calm + stream.bank.price
     if kind in {CATEGORY, OTHER_CATEGORY}:
         rank *= CATEGORY_RANK

@@ -8,6 +8,13 @@ from payflux.risk.severity import Hold
 
 HIGH = BANDS.index("high")
 MOST_DRIVERS = 16
+LOCAL = 0.7
+"""The part of a category's excess that comes from a segment when the trouble is the segment's."""
+
+CLEARLY = 3.0
+UNDECIDED_SEC = 30
+"""For so long the lead may still go to a segment that explains more."""
+
 STEP = 0.0499
 """A change of the score that is said at once."""
 
@@ -50,6 +57,7 @@ class Judge:
         hold: the band of the processor.
         active: the drivers being reported.
         lead: the driver that explained most when the first became high; it stays first until none is high any more.
+        led: the second it was chosen.
         last: what was said last.
     """
 
@@ -58,6 +66,7 @@ class Judge:
         self.hold = Hold()
         self.active: dict[Key, Active] = {}
         self.lead: Key | None = None
+        self.led = 0
         self.last = RiskAssessment(0, processor)
 
     @property
@@ -109,17 +118,22 @@ class Judge:
             active.hold.update(second, active.finding.severity, thresholds, hold_sec)
             if not active.hold.band:
                 del self.active[key]
-        self._choose_lead()
-        ordered = sorted(self.active.items(), key=self._place)
+        self._choose_lead(second, found)
+        ordered = sorted(self.active.items(), key=self._order)
         return tuple(_driver(active) for _, active in ordered[:MOST_DRIVERS])
 
-    def _choose_lead(self) -> None:
+    def _choose_lead(self, second: int, found: dict[Key, Finding]) -> None:
         if not any(active.hold.band >= HIGH for active in self.active.values()):
             self.lead = None
-        elif self.lead not in self.active:
+            return
+        if self.lead not in self.active:
             self.lead = max(self.active, key=lambda key: (self.active[key].finding.rank, key))
+            self.led = second
+        if second - self.led <= UNDECIDED_SEC and (place := _place_of(self.active[self.lead].finding, found)):
+            self.active.setdefault(place.key, Active(Hold(1), (second, -place.rank), place))
+            self.lead = place.key
 
-    def _place(self, item: tuple[Key, Active]) -> tuple[bool, bool, tuple[int, float], Key]:
+    def _order(self, item: tuple[Key, Active]) -> tuple[bool, bool, tuple[int, float], Key]:
         key, active = item
         return key != self.lead, active.hold.band < HIGH, active.order, key
 
@@ -127,6 +141,28 @@ class Judge:
         """The next second at which a band falls, if nothing else happens; -1 when none will."""
         waits = [hold.due(self._limits.hold_sec) for hold in (self.hold, *(one.hold for one in self.active.values()))]
         return min((second for second in waits if second >= 0), default=-1)
+
+
+def _place_of(lead: Finding, found: dict[Key, Finding]) -> Finding | None:
+    """The segment that failures come from, if they come from a small part of the traffic: it says more than a category.
+
+    Of several segments, such as an issuer's country and the geography most of its cards are used in, it is the one that
+    explains clearly more.
+    """
+    if lead.key[1] != "category" and lead.key[0] != "segment_degradation":
+        return None
+    excess = LOCAL * (lead.effect.k - lead.effect.expected)
+    least = lead.rank + CLEARLY if lead.key[0] == "segment_degradation" else 0.0
+    places = [
+        one
+        for key, one in found.items()
+        if key[0] == "segment_degradation"
+        and key[3] == lead.key[3]
+        and one.effect.k - one.effect.expected >= excess
+        and one.rank > least
+        and one.effect.n <= 0.5 * one.effect.attempts
+    ]
+    return max(places, key=lambda one: (one.rank, one.key), default=None)
 
 
 def _driver(active: Active) -> Driver:

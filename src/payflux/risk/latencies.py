@@ -19,6 +19,8 @@ class Latencies:
         sizes: latencies learned from, by class, older ones fading.
         current: those of the block at hand.
         pending: those of the block before.
+        slow: the class from which on a latency is slow.
+        rate: how many are expected to be.
     """
 
     def __init__(self) -> None:
@@ -26,7 +28,7 @@ class Latencies:
         self.sizes: dict[int, float] = {}
         self.current: dict[int, int] = {}
         self.pending: dict[int, int] = {}
-        self._slow, self._rate = 128, 0.0
+        self.slow, self.rate = 128, 0.0
 
     def step(self, second: int, latencies: dict[int, int], whole: int) -> float:
         """Take in one second.
@@ -39,16 +41,16 @@ class Latencies:
         Returns:
             The highest evidence in nats.
         """
-        share, slow, current = self.share, self._slow, self.current
+        share, slow, current = self.share, self.slow, self.current
         n = k = 0
         for class_, times in latencies.items():
             current[class_] = current.get(class_, 0) + times
             n += times
             if class_ >= slow:
                 k += times
-        if not self._rate or not (k or share.stream.bank.live):
+        if not self.rate or not (k or share.stream.bank.live):
             return share.stream.bank.price
-        growth = tally(n, k) + (int(n * self._rate * UNIT) << EXPECTED_COUNTED)
+        growth = tally(n, k) + (int(n * self.rate * UNIT) << EXPECTED_COUNTED)
         mark = (second, share.total, whole)
         share.total += growth
         return share.stream.step(second, n, growth, mark)
@@ -67,10 +69,10 @@ class Latencies:
 
     def _disperse(self) -> None:
         n = sum(self.current.values())
-        mean = n * self._rate
+        mean = n * self.rate
         if mean >= 2.0:
-            k = sum(times for class_, times in self.current.items() if class_ >= self._slow)
-            self.share.stream.dispersion.add((k - mean) ** 2 / (mean * (1.0 - self._rate)))
+            k = sum(times for class_, times in self.current.items() if class_ >= self.slow)
+            self.share.stream.dispersion.add((k - mean) ** 2 / (mean * (1.0 - self.rate)))
 
     def settle(self) -> None:
         """Work out from what class on a latency is slow: at most one in twenty is."""
@@ -81,9 +83,9 @@ class Latencies:
                 break
             slow, above = class_, above + self.sizes[class_]
         if total < LEAST_KNOWN:
-            self._slow, self._rate = 128, 0.0
+            self.slow, self.rate = 128, 0.0
             return
         if slow == 128:
             slow = max(self.sizes) + 1
-        self._slow, self._rate = slow, (above + 0.5) / (total + 50.0)
+        self.slow, self.rate = slow, (above + 0.5) / (total + 50.0)
         self.share.stream.settle(above, 1)

@@ -1,11 +1,13 @@
 """The scorer: a watch on every processor, in bounded memory, and in stream time alone."""
 
 from collections import OrderedDict
+from typing import Any
 
 from payflux.risk.assessment import RiskAssessment
 from payflux.risk.counts import Counts
 from payflux.risk.judge import Limits
 from payflux.risk.observation import Observation, latency_class
+from payflux.risk.snapshot import restore, snapshot
 from payflux.risk.watch import Watch
 
 MOST_PROCESSORS = 1000
@@ -120,6 +122,20 @@ class Scorer:
         """The watch on a processor; None when there is none yet."""
         followed = self._followed.get(processor)
         return followed.watch if followed else None
+
+    def snapshot(self, processor: str) -> dict[str, Any] | None:
+        """All that is known of a processor up to the last tick, as plain data; None when nothing is."""
+        watch = self.watch(processor)
+        return snapshot(watch) if watch else None
+
+    def restore(self, processor: str, data: dict[str, Any]) -> None:
+        """Go on from a snapshot; what came after its last tick is to be observed again.
+
+        Raises:
+            ValueError: the snapshot is of another version.
+        """
+        followed = self._follow(processor)
+        followed.watch = restore(processor, self.limits, data)
 
     def _follow(self, processor: str) -> _Followed:
         if len(self._followed) >= self._most:

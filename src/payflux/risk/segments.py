@@ -70,15 +70,22 @@ class Segments:
         for at, values in enumerate(self.dimensions):
             for value in sorted({one.values[at] for one in strangers} - values.keys()):
                 if len(values) < MOST_VALUES or value == OTHER_VALUE:
-                    self._add(at, value)
+                    self.add(at, value)
 
-    def _add(self, at: int, value: str) -> None:
+    def add(self, at: int, value: str) -> Segment:
+        """Begin a segment.
+
+        Args:
+            at: the number of its dimension.
+            value: not known before.
+        """
         dimension = DIMENSIONS[at]
         segment = Segment(dimension, value, SEGMENT[dimension], OTHER_SEGMENT[dimension])
         segment.charted = value not in _UNATTRIBUTED
         self.dimensions[at][value] = segment
         for stream in (segment.counted, segment.other):
             stream.settle(0.0, len(self.dimensions[at]))
+        return segment
 
     def line(self, seen: Observation) -> Line:
         """What an observation adds to which segments; its values were admitted before, or are `other`."""
@@ -95,7 +102,7 @@ class Segments:
         values = self.dimensions[at]
         if value not in values:
             if OTHER_VALUE not in values:
-                self._add(at, OTHER_VALUE)
+                self.add(at, OTHER_VALUE)
             value = OTHER_VALUE
         return values[value]
 

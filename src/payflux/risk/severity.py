@@ -20,6 +20,10 @@ SHARES = ((0.025, 0.6), (0.2, 0.8), (0.6, 1.0))
 """Shares of all attempts that fail beyond expectation, and the most that is said of so many."""
 
 
+SHOWN, SURELY_SHOWN = 0.25, 2.5
+"""Which part of an excess must show in all failures together, and with how much evidence in nats."""
+
+
 def _line(points: tuple[tuple[float, float], ...], at: float) -> float:
     """The value at a place of a line through points; level beyond the last, the first one's before it."""
     place = bisect_right(points, (at, 2.0))
@@ -55,16 +59,18 @@ def _shares(least: float, effect: Effect) -> float:
     return NOTICE if share < least else max(_line(SHARES, share), 0.6)
 
 
+def is_shown(effect: Effect) -> bool:
+    """What fails beyond expectation fails beyond the expectation of all failures; a new name for old ones does not."""
+    return effect.shown >= SHOWN * (effect.k - effect.expected) and effect.sure >= SURELY_SHOWN
+
+
 def _whole(effect: Effect) -> float:
-    """A category that only got another name shows no excess over all failures, and is not held against anybody."""
-    if effect.shown < 0.25 * (effect.k - effect.expected):
-        return NOTICE
     return _shares(0.025, effect)
 
 
 def _segment(effect: Effect) -> float:
     n, k, excess = effect.n, effect.k, effect.k - effect.expected
-    if not n or excess < 0.15 * n or excess < 0.004 * effect.attempts or effect.shown < 0.25 * excess:
+    if not n or excess < 0.15 * n or excess < 0.004 * effect.attempts:
         return NOTICE
     severe = k >= 0.5 * n and n >= 0.05 * effect.attempts
     return max(_shares(0.0, effect), 0.8 if severe else 0.6)
@@ -102,6 +108,10 @@ GATES: dict[str, Callable[[Effect], float]] = {
     "drop": _drop,
     "notice": _notice,
 }
+
+
+SHOWN_GATES = frozenset({"whole", "soft", "segment"})
+"""The gates of failures, which must show in all failures together."""
 
 
 class Hold:

@@ -39,7 +39,8 @@ class SideStreams:
         breadth: where soft declines come from.
         failing: the last second with events, and failures a second, of late.
         geo_step: which ten seconds the geographies were last looked at in.
-        geo_totals: the totals of each geography then; of all traffic under None.
+        geo_totals: the totals of each geography then.
+        geo_before: the total of all traffic then.
     """
 
     def __init__(self) -> None:
@@ -55,7 +56,8 @@ class SideStreams:
         self.breadth = Breadth()
         self.failing = (0, 0.0)
         self.geo_step = -1
-        self.geo_totals: dict[str | None, int] = {}
+        self.geo_totals: dict[str, int] = {}
+        self.geo_before = 0
         self._kinds: dict[str, Kind] = {}
         self._categories: Hits = {}
         self._soft: Trials = {}
@@ -163,8 +165,9 @@ class SideStreams:
             n = (one.total - opened.get(value, 0)) >> TRAFFIC & COUNT
             if n and one.charted:
                 hits[value] = {"": n}
-        traffic = (before - opened.get(None, 0)) >> TRAFFIC & COUNT
-        self.geo_totals = {value: one.total for value, one in segments.dimensions[0].items()} | {None: before}
+        traffic = (before - self.geo_before) >> TRAFFIC & COUNT
+        self.geo_totals = {value: one.total for value, one in segments.dimensions[0].items()}
+        self.geo_before = before
         self.geos.admit(dict.fromkeys(hits, GEO_SHARE))
         hits = {value: times for value, times in hits.items() if value in self.geos.shares}
         return self.geos.step(second, {"": traffic}, hits, before) if traffic else []
@@ -185,8 +188,6 @@ class SideStreams:
         if rising or self.breadth.marks:
             self.breadth.watch(segments, rising=rising)
 
-    def attribute(self, finding: Finding, segments: Segments) -> Finding:
-        """Soft declines raise the score only when most issuers have a share in the rise."""
-        if finding.stream is None or finding.stream.kind is not SOFT:
-            return finding
-        return finding._replace(key=(*finding.key[:3], self.breadth.is_broad(segments)))
+    def is_own(self, finding: Finding, segments: Segments) -> bool:
+        """Whether a finding stands for itself: soft declines do when most issuers have a share in their rise."""
+        return finding.stream is None or finding.stream.kind is not SOFT or self.breadth.is_broad(segments)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from payflux.risk.charts import CHARTS, GENTLE, STEEP, Bank, Ladder, Mark
+from payflux.risk.charts import CHARTS, GENTLE, STEEP, Bank, Ladder, Mark, likelihood
 from payflux.risk.tally import (
     ATTEMPTS,
     COUNT,
@@ -79,6 +79,7 @@ class Effect(NamedTuple):
         expected: failures expected of it.
         attempts: attempts of the processor.
         shown: how many more failures than expected there are of any kind, where the stream's own ought to show.
+        sure: nats of evidence that there are more.
     """
 
     n: int
@@ -86,6 +87,7 @@ class Effect(NamedTuple):
     expected: float
     attempts: int
     shown: float
+    sure: float
 
 
 class Dispersion:
@@ -237,10 +239,11 @@ class Stream:
         """
         n, k, expected = self.numbers(self.segment.total - mark[1])
         tally = part.total - (mark[1] if part is self.segment else mark[2])
-        _, counted, mean = part.counted.numbers(tally)
+        all_n, counted, mean = part.counted.numbers(tally)
         _, other, other_mean = part.other.numbers(tally)
+        failed, usual = counted + other, mean + other_mean
         attempts = (whole.total - mark[2]) >> ATTEMPTS & COUNT
-        return Effect(n, k, expected, attempts, counted + other - mean - other_mean)
+        return Effect(n, k, expected, attempts, failed - usual, likelihood(all_n, failed, usual))
 
     def disperse(self) -> None:
         """Close a window of the dispersion, if enough was expected of it."""

@@ -219,7 +219,7 @@ class Volume:
                 continue
             mark = self.marks[at] if self.levels[at] > 0.0 else (self.anchor, self.events, self.due)
             due, came = self.due + rested - mark[2], self.events - mark[1]
-            effect = Effect(int(due), max(int(due) - came, 0), due, max(int(due), 1), float(came))
+            effect = Effect(int(due), max(int(due) - came, 0), due, max(int(due), 1), float(came), evidence)
             found.append(VolumeFinding(at < len(DROPS), evidence, mark, effect))
         return found
 

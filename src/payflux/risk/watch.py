@@ -4,8 +4,9 @@ from collections import deque
 
 from payflux.risk.assessment import RiskAssessment
 from payflux.risk.baseline import Baseline
+from payflux.risk.charts import likelihood
 from payflux.risk.counts import Counts
-from payflux.risk.drivers import EXPLAINED, Finding, finding_of, is_explained, likelihood, volume_finding
+from payflux.risk.drivers import EXPLAINED, Finding, finding_of, is_explained, volume_finding
 from payflux.risk.judge import Judge, Limits
 from payflux.risk.segments import Segments
 from payflux.risk.severity import NOTICE, certainty
@@ -147,7 +148,7 @@ class Watch:
 
     def _restart(self) -> None:
         """What was believed before is void: no evidence rests on it."""
-        for stream in self._streams():
+        for stream in self.streams():
             stream.bank.reset()
         self.hot.clear()
         self.judge.clear()
@@ -155,7 +156,7 @@ class Watch:
     def _sleep(self) -> None:
         """Nothing has come for long: nothing more is learned, and only a silence goes on."""
         self.dormant = True
-        for stream in self._streams():
+        for stream in self.streams():
             stream.bank.reset()
         self.hot.clear()
 
@@ -165,7 +166,8 @@ class Watch:
         self.volume.skip(block)
         self.block_end = self._next_block(second)
 
-    def _streams(self) -> list[Stream]:
+    def streams(self) -> list[Stream]:
+        """Every stream that has charts."""
         segments = [self.segments.whole, *self.segments.all()]
         own = [stream for segment in segments for stream in (segment.counted, segment.other)]
         return own + self.sides.streams()
@@ -233,7 +235,7 @@ class Watch:
         learned = self.baseline.learned
         findings = self._findings(second)
         explained = {one.key for one in findings if is_explained(one, self.segments)}
-        kept = [self.sides.attribute(one, self.segments) for one in findings if one.key not in explained]
+        kept = [one for one in findings if one.key not in explained and self.sides.is_own(one, self.segments)]
         if learned:
             kept += self._volume_findings(second)
         elif cold := self._unmistakable(second):
@@ -282,5 +284,5 @@ class Watch:
             return None
         share, evidence = k / n, likelihood(n, k, 0.2 * n)
         severity = min(0.8 + 0.2 * (share - COLD_SHARE) / (1.0 - COLD_SHARE), max(certainty(evidence), NOTICE))
-        effect = Effect(n, k, expected, n, k - expected)
+        effect = Effect(n, k, expected, n, k - expected, evidence)
         return Finding(("high_failure_rate", "", "", True), severity, evidence, evidence, (mark[0], 0, 0), effect, None)
