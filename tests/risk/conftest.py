@@ -8,19 +8,19 @@ import pytest
 from payflux.risk.judge import Limits
 from payflux.risk.snapshot import restore, snapshot
 from payflux.risk.watch import Watch
-from risk_traffic import Traffic, learned_by
+from risk_traffic import Memory, Traffic, learned_by
 
 
 @pytest.fixture(scope="session")
-def memory() -> bytes:
-    """What two hours of five events a second have taught, as bytes."""
-    return msgspec.msgpack.encode(snapshot(learned_by(Traffic(5, seed=3))))
+def memory() -> Memory:
+    """What two hours of five events a second have taught."""
+    return Memory(msgspec.msgpack.encode(snapshot(learned_by(Traffic(5, seed=3)))))
 
 
 @pytest.fixture
-def kept(memory: bytes) -> dict[str, Any]:
+def kept(memory: Memory) -> dict[str, Any]:
     """The same, decoded."""
-    data: dict[str, Any] = msgspec.msgpack.decode(memory)
+    data: dict[str, Any] = msgspec.msgpack.decode(memory.data)
     return data
 
 

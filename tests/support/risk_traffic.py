@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from random import Random
+from typing import NamedTuple
 
 from payflux.risk.counts import Counts
 from payflux.risk.judge import Limits
@@ -111,6 +112,15 @@ LEARNED = 7300
 def learned_by(traffic: Traffic, until: int = LEARNED) -> Watch:
     """A watch that saw some traffic from the start on."""
     watch = Watch("stripe", Limits(), START)
-    for second in seconds(1, until):
+    for second in seconds(1, until - 1):
         watch.tick(second, counted(traffic.second(), 300))
     return watch
+
+
+class Memory(NamedTuple):
+    """What a watch has learned, as bytes, in a shape that is short to print."""
+
+    data: bytes
+
+    def __repr__(self) -> str:
+        return "Memory()"

@@ -54,16 +54,16 @@ class Level:
         """Observed over expected, drawn towards 1."""
         return (self.hits + 5.0) / (self.mean + 5.0)
 
-    def learn(self, n: int, k: int, mean: float) -> None:
+    def learn(self, seconds: int, n: int, k: int, mean: float) -> None:
         """Take in a block of n attempts with k failures."""
-        keep = exp(-min(BLOCK_SEC / LEVEL_SEC, n / LEVEL_ATTEMPTS, max(k, mean) / LEVEL_HITS))
+        keep = exp(-min(seconds / LEVEL_SEC, n / LEVEL_ATTEMPTS, max(k, mean) / LEVEL_HITS))
         self.hits = self.hits * keep + k
         self.mean = self.mean * keep + mean
 
-    def replace(self, n: int, k: int, mean: float) -> None:
+    def replace(self, seconds: int, n: int, k: int, mean: float) -> None:
         """Believe a block and nothing else."""
         self.hits = self.mean = 0.0
-        self.learn(n, k, mean)
+        self.learn(seconds, n, k, mean)
 
 
 class Baseline:
@@ -129,7 +129,7 @@ class Baseline:
         n = block >> ATTEMPTS & COUNT
         if not n:
             return
-        keep = exp(-min(BLOCK_SEC / FADE_SEC, n / FADE_ATTEMPTS))
+        keep = exp(-min(self.block_sec / FADE_SEC, n / FADE_ATTEMPTS))
         segment.size = segment.size * keep + n
         for stream, level in zip((segment.counted, segment.other), self.levels, strict=True):
             _, k, mean = stream.raw(block)
@@ -138,7 +138,7 @@ class Baseline:
             stream.hits = stream.hits * keep + k
             stream.mean = stream.mean * keep + mean * level.value
             if whole:
-                (level.replace if only else level.learn)(n, k, mean)
+                (level.replace if only else level.learn)(self.block_sec, n, k, mean)
 
     def settle(self, segments: Segments) -> None:
         """Work out all ratios, scales, margins and prices from what was learned."""

@@ -38,8 +38,13 @@ RECOVERED = 6.0
 """Nats of evidence for "as expected" that end an alarm."""
 
 ALARMED = 8.0
-REST_SEC = 600
-"""A chart without attempts halves as often as this passes: old evidence fades."""
+REST_SEC = (60, 600)
+REST_GAPS = 20.0
+"""A chart without attempts halves whenever twenty usual gaps between them pass, a minute at least and ten at most: what
+nobody attempts any more harms nobody.
+"""
+
+CALM = (0.0, 0.0)
 
 HIGHEST = 0.99
 
@@ -53,8 +58,9 @@ class Bank:
     Attributes:
         levels: nats, 0 to `CAP`, one for each odds ratio.
         marks: where each chart that is not at 0 left it.
-        worst: the chart that fitted best while it got worse.
-        recovery: nats of evidence that what it says is over.
+        alarm: failures seen and expected since some chart was alarmed.
+        recovery: nats of evidence that it is over.
+        pace: the second some chart left 0, and how many seconds with attempts there were since.
         live: some level is not 0.
         margin: the factor of the odds within which nothing is held against the stream: indifference, and the error of
             the expectation.
@@ -63,14 +69,15 @@ class Bank:
         touched: the second of the last attempt.
     """
 
-    __slots__ = ("calm", "ladder", "levels", "live", "margin", "marks", "price", "recovery", "touched", "worst")
+    __slots__ = ("alarm", "calm", "ladder", "levels", "live", "margin", "marks", "pace", "price", "recovery", "touched")
 
     def __init__(self, ladder: Ladder) -> None:
         self.ladder = ladder
         self.levels = NOTHING
         self.marks: list[Mark] = [()] * CHARTS
         self.recovery = 0.0
-        self.worst = 0
+        self.alarm = CALM
+        self.pace = (0, 0)
         self.live = False
         self.margin = 1.6
         self.calm = 1.0
@@ -90,8 +97,12 @@ class Bank:
         Returns:
             The highest evidence in nats.
         """
-        if self.live and second - self.touched >= REST_SEC:
-            self._rest(second)
+        if not self.live:
+            self.pace = (second, 1)
+        else:
+            if second - self.touched >= REST_SEC[0]:
+                self._rest(second)
+            self.pace = (self.pace[0], self.pace[1] + 1)
         self.touched = second
         odds = expected / n
         odds = self.margin * odds / (1.0 - odds) if odds < HIGHEST else self.margin * HIGHEST / (1.0 - HIGHEST)
@@ -148,19 +159,22 @@ class Bank:
         self.live = True
         if top >= ALARMED:
             top = self._recover(n, k, chance, min(top, CAP))
+        elif self.alarm != CALM:
+            self.alarm, self.recovery = CALM, 0.0
         return top + self.price
 
     def _recover(self, n: int, k: int, chance: float, top: float) -> float:
         """The highest level of an alarmed bank: 0 once there is enough evidence that all is as expected again.
 
-        That evidence is taken for the odds ratio that fitted best while it got worse: an outage that is over has ended
-        its slowest chart too.
+        That is weighed against what was seen since the alarm: an outage that is over ends its slowest chart too.
         """
-        best = max(at for at in range(CHARTS) if self.levels[at] == top)
-        gain, rise = self.ladder[best]
-        if k * gain > n * log1p(rise * chance):
-            self.worst = best
-        gain, rise = self.ladder[self.worst]
+        hits, mean = self.alarm
+        hits, mean = hits + k, mean + n * chance
+        self.alarm = (hits, mean)
+        gain, rise = self.ladder[0]
+        for one, other in self.ladder:
+            if other * mean <= hits - mean:
+                gain, rise = one, other
         recovery = self.recovery + (n * log1p(rise * chance) - k * gain) * self.calm
         self.recovery = max(recovery, 0.0)
         if recovery <= RECOVERED:
@@ -175,7 +189,12 @@ class Bank:
 
     def fade(self, second: int) -> float:
         """What is left of the levels at a later second without attempts, 0.0 to 1.0."""
-        return 0.5 ** min((second - self.touched) // REST_SEC, 60)
+        silent = second - self.touched
+        if silent < REST_SEC[0]:
+            return 1.0
+        began, steps = self.pace
+        rest = min(max(REST_GAPS * (self.touched - began) / max(steps - 1, 1), REST_SEC[0]), REST_SEC[1])
+        return 0.5 ** min(silent // rest, 60.0) if steps > 1 else 0.5 ** (silent // REST_SEC[1])
 
     def evidence(self, second: int) -> float:
         """The highest evidence in nats at a second, without changing anything."""
@@ -185,7 +204,8 @@ class Bank:
         """Start again from 0."""
         self.levels = NOTHING
         self.recovery = 0.0
-        self.worst = 0
+        self.alarm = CALM
+        self.pace = (0, 0)
         self.live = False
 
     def learn(self, slack: float, hits: float, dispersion: float, price: float) -> None:

@@ -72,7 +72,7 @@ class Latencies:
         mean = n * self.rate
         if mean >= 2.0:
             k = sum(times for class_, times in self.current.items() if class_ >= self.slow)
-            self.share.stream.dispersion.add((k - mean) ** 2 / (mean * (1.0 - self.rate)))
+            self.share.stream.dispersion.add(n, k, mean)
 
     def settle(self) -> None:
         """Work out from what class on a latency is slow: at most one in twenty is."""

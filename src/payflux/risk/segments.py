@@ -94,7 +94,7 @@ class Segments:
             parts = tuple(map(self._segment, range(4), seen.values))
             unit = seen.tally + (self._expectation(parts, seen.retried) if seen.attempt else 0)
             line = unit, (*parts, self.retried) if seen.retried else parts
-            if len(self.lines) < MOST_LINES:
+            if len(self.lines) < MOST_LINES and all(map(_is_of, parts, seen.values)):
                 self.lines[seen] = line
         return line
 
@@ -125,3 +125,8 @@ class Segments:
         for values in self.dimensions:
             for value in [value for value, segment in values.items() if second - segment.seen > FORGET_SEC]:
                 del values[value]
+
+
+def _is_of(part: Segment, value: str) -> bool:
+    """Whether a segment is that of a value, and not of all for which there is no room: those are not remembered."""
+    return part.value == value

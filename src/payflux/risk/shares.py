@@ -131,8 +131,7 @@ class Group:
         for value, share in self.shares.items():
             mean = self.expected(value, self.current)
             if 2.0 <= mean < n:
-                k = sum(share.current.values())
-                share.stream.dispersion.add((k - mean) ** 2 / (mean * (1.0 - mean / n)))
+                share.stream.dispersion.add(n, sum(share.current.values()), mean)
 
     def _learn(self) -> None:
         keep = exp(-min(BLOCK_SEC / FADE_SEC, sum(self.pending.values()) / FADE_TRIALS))

@@ -27,8 +27,8 @@ VERSION = 1
 """Goes up when the data change; older ones are not read, and their processor is learned anew."""
 
 KEPT: dict[type, tuple[str, ...]] = {
-    Bank: ("levels", "marks", "live", "recovery", "worst", "margin", "calm", "price", "touched"),
-    Dispersion: ("total", "windows", "opened"),
+    Bank: ("levels", "marks", "live", "recovery", "alarm", "pace", "margin", "calm", "price", "touched"),
+    Dispersion: ("total", "windows", "opened", "before"),
     Stream: ("bank", "dispersion", "hits", "mean", "ratio", "scale"),
     Segment: ("total", "opened", "pending", "size", "seen", "charted", "counted", "other"),
     Segments: ("whole", "retried", "firsts", "odds"),

@@ -18,8 +18,8 @@ from payflux.risk.tally import (
 )
 
 MOST_DISPERSION = 4.0
-_PRIOR_WINDOWS = 20.0
-_MOST_PEARSON = 25.0
+_PRIOR_WINDOWS = 40.0
+_MOST_STATISTIC = 16.0
 _WINDOWS = 600.0
 
 
@@ -43,10 +43,10 @@ class Kind(msgspec.Struct, frozen=True):
     slack: float = 1.10
 
 
-WHOLE = Kind("high_failure_rate", 0.25, raises=True, gate="whole")
+WHOLE = Kind("high_failure_rate", 0.22, raises=True, gate="whole", slack=1.07)
 CATEGORY = Kind("failure_clustering", 0.06, raises=True, gate="whole")
 SEGMENT = {
-    "geo": Kind("segment_degradation", 0.10, raises=True, gate="segment"),
+    "geo": Kind("segment_degradation", 0.13, raises=True, gate="segment"),
     "method": Kind("segment_degradation", 0.10, raises=True, gate="segment"),
     "issuer": Kind("segment_degradation", 0.06, raises=True, gate="segment"),
     "channel": Kind("segment_degradation", 0.02, raises=True, gate="segment"),
@@ -91,26 +91,41 @@ class Effect(NamedTuple):
 
 
 class Dispersion:
-    """How much noisier counts are than coins: the mean of Pearson's statistic over windows, drawn towards 1.
+    """How much noisier counts are than coins, from one window to the next, drawn towards 1.
+
+    It is the mean of `(d1 - d2)² / (v1 + v2)` over neighbouring windows, d being observed less expected and v the
+    variance of coins (von Neumann's ratio, 1941): a level that is off by as much in both leaves no mark, so that it is
+    the noise that is measured, and neither drift nor a lasting trouble.
 
     Attributes:
         total: sum of the statistics, older ones fading.
         windows: how many there were, fading too.
         opened: the stream's totals when the current window began.
+        before: d and v of the window before; v is 0 when there is none.
     """
 
-    __slots__ = ("opened", "total", "windows")
+    __slots__ = ("before", "opened", "total", "windows")
 
     def __init__(self) -> None:
         self.total = 0.0
         self.windows = 0.0
         self.opened = 0
+        self.before = (0.0, 0.0)
 
-    def add(self, statistic: float) -> None:
-        """Take in one window."""
-        keep = 1.0 - 1.0 / _WINDOWS
-        self.total = self.total * keep + min(statistic, _MOST_PEARSON)
-        self.windows = self.windows * keep + 1.0
+    def add(self, n: int, k: int, expected: float) -> None:
+        """Take in a window of n attempts, of which k failed and fewer than n were expected to."""
+        difference, variance = k - expected, expected * (1.0 - expected / n)
+        last, other = self.before
+        self.before = (difference, variance)
+        if other > 0.0:
+            keep = 1.0 - 1.0 / _WINDOWS
+            statistic = (difference - last) ** 2 / (variance + other)
+            self.total = self.total * keep + min(statistic, _MOST_STATISTIC)
+            self.windows = self.windows * keep + 1.0
+
+    def skip(self) -> None:
+        """Leave out a window: those on either side of it are no neighbours."""
+        self.before = (0.0, 0.0)
 
     @property
     def value(self) -> float:
@@ -252,7 +267,7 @@ class Stream:
             return
         self.dispersion.opened = self.segment.total
         if expected < n:
-            self.dispersion.add((k - expected) ** 2 / (expected * (1.0 - expected / n)))
+            self.dispersion.add(n, k, expected)
 
     def settle(self, hits: float, sharers: int) -> None:
         """Take over what was learned.

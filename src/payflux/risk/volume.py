@@ -24,6 +24,9 @@ LEVEL_SEC = 900.0
 DAY_SHARE, WEEK_SHARE = 0.3, 0.5
 """How much of a profile is the latest day's or week's."""
 
+STEEPEST = 1.15
+"""By how much more than its level a block may raise it."""
+
 WINDOW_SEC = 30
 MOST_DISPERSION = 10.0
 LEAST_DUE = 0.1
@@ -63,9 +66,14 @@ class Profile:
         self.current = 0
         self.since = -1
 
-    def at(self, second: int) -> float:
-        """The rate of the part a second lies in."""
-        return self.rates[second // self._length % len(self.rates)]
+    def around(self, second: int) -> list[float]:
+        """The rates of the part a second lies in and of its neighbours, as far as they are known.
+
+        What happens every day at the same time does not end in the same minute.
+        """
+        part, parts = second // self._length, len(self.rates)
+        rates = [self.rates[near % parts] for near in (part - 1, part, part + 1)]
+        return [rate for rate in rates if rate != UNKNOWN] if rates[1] != UNKNOWN else []
 
     def close(self, second: int, events: int, *, usual: bool) -> None:
         """Take in a block of events, of which the part at hand is made; learn it when the part is over.
@@ -171,17 +179,22 @@ class Volume:
         self.day.close(second, self.current, usual=usual)
         self.week.close(second, self.current, usual=usual)
         if usual and self.pending >= 0:
-            rate = self.pending / BLOCK_SEC
-            share = 1.0 - exp(-BLOCK_SEC / LEVEL_SEC)
-            self.level = rate if self.level == UNKNOWN else self.level + share * (rate - self.level)
+            self.level = self._follow(self.pending / BLOCK_SEC, second)
         self.pending, self.current = (self.current if usual else -1), 0
         self.calm = 1.0 / min(max(self.jumps[0] / self.jumps[1], 1.0), MOST_DISPERSION)
         self._expect(second)
 
+    def _follow(self, rate: float, second: int) -> float:
+        """The level after a block; it does not follow a surge far, whose end is no drop."""
+        if self.level == UNKNOWN:
+            return rate
+        most = max(STEEPEST * self.level, 0.5 * max(self.day.around(second), default=rate / 0.5))
+        return self.level + (1.0 - exp(-BLOCK_SEC / LEVEL_SEC)) * (min(rate, most) - self.level)
+
     def _expect(self, second: int) -> None:
-        known = [rate for rate in (self.level, self.day.at(second), self.week.at(second)) if rate != UNKNOWN]
-        certain = self.level != UNKNOWN and self.day.at(second) != UNKNOWN
-        self.low, self.high = (min(known), max(known)) if certain else (0.0, 0.0)
+        day = self.day.around(second)
+        known = [self.level, *day, *self.week.around(second)]
+        self.low, self.high = (min(known), max(known)) if day and self.level != UNKNOWN else (0.0, 0.0)
 
     def skip(self, second: int) -> None:
         """Resume after a long silence at the beginning of a block: the profiles know it, nothing else does."""

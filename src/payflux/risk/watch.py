@@ -228,6 +228,7 @@ class Watch:
             for stream in (segment.counted, segment.other):
                 if self.alarmed or not self.baseline.learned:
                     stream.dispersion.opened = segment.total
+                    stream.dispersion.skip()
                 else:
                     stream.disperse()
 
