@@ -5,7 +5,7 @@ The bound: a CUSUM that is told beforehand which attempts are concerned, how oft
 grid: a Markov chain on the levels of the chart (Brook and Evans, An approach to the probability distribution of CUSUM
 run length, Biometrika 59, 1972). The detector is told nothing, and learns from two hours of the same traffic.
 
-    python benchmarks/detection/bound.py [RUNS]
+    python -m benchmarks.detection.bound [RUNS]
 """
 
 import sys
