@@ -1,0 +1,231 @@
+"""Charts: cumulative sums of evidence that failures are more frequent than expected.
+
+A chart of odds ratio R adds up the logarithm of the likelihood ratio of "the odds of failing are R times as high as
+expected" against "no higher than expected", and never falls below 0: a CUSUM (Page, Continuous inspection schemes,
+Biometrika 41, 1954), with an expectation of its own for each observation (Steiner, Cook, Farewell, Treasure, Monitoring
+surgical performance using risk-adjusted cumulative sum charts, Biostatistics 1, 2000). Of all rules with as few false
+alarms it has the shortest worst delay (Lorden, 1971, to first order; Moustakides, 1986, exactly). For n attempts, k
+failures and the probability p expected of each, it adds `k ln R - n ln(1 + (R - 1) p)`, in nats.
+
+A bank holds one chart for each of four odds ratios, since nobody knows beforehand how bad it will be. Its charts share
+one threshold with all other banks of a processor by their price, the logarithm of a weight: the weights of all charts
+add up to 1, so the weighted sum of their `exp(level)` grows false no faster than one chart alone does (Bonferroni).
+"""
+
+from math import log, log1p
+
+Term = tuple[float, float]
+Ladder = tuple[Term, Term, Term, Term]
+"""For each chart of a bank, ln R and R - 1."""
+
+
+def _term(ratio: float) -> Term:
+    return log(ratio), ratio - 1.0
+
+
+STEEP = (_term(1.5), _term(3.0), _term(10.0), _term(60.0))
+"""For failures: from half as many again to a total outage."""
+
+GENTLE = (_term(2.0), _term(3.0), _term(6.0), _term(20.0))
+"""For retries and card testing, whose shares are never near 0."""
+
+CHARTS = 4
+NOTHING = (0.0, 0.0, 0.0, 0.0)
+CAP = 30.0
+"""No chart rises further, so that the end of a long incident is seen soon."""
+
+RECOVERED = 6.0
+"""Nats of evidence for "as expected" that end an alarm."""
+
+ALARMED = 8.0
+REST_SEC = (60, 600)
+REST_GAPS = 20.0
+"""A chart without attempts halves whenever twenty usual gaps between them pass, a minute at least and ten at most: what
+nobody attempts any more harms nobody.
+"""
+
+CALM = (0.0, 0.0)
+
+HIGHEST = 0.99
+
+Mark = tuple[int, ...]
+"""Where the running totals stood when a chart left 0; its first member is the second."""
+
+
+class Bank:
+    """The charts of one stream of attempts.
+
+    Attributes:
+        levels: nats, 0 to `CAP`, one for each odds ratio.
+        marks: where each chart that is not at 0 left it.
+        alarm: failures seen and expected since some chart was alarmed.
+        recovery: nats of evidence that it is over.
+        pace: the second some chart left 0, and how many seconds with attempts there were since.
+        live: some level is not 0.
+        margin: the factor of the odds within which nothing is held against the stream: indifference, and the error of
+            the expectation.
+        calm: 1 / dispersion, at most 1; what evidence is worth in traffic that is noisier than coins.
+        price: ln of each chart's weight, below 0.
+        touched: the second of the last attempt.
+    """
+
+    __slots__ = ("alarm", "calm", "ladder", "levels", "live", "margin", "marks", "pace", "price", "recovery", "touched")
+
+    def __init__(self, ladder: Ladder) -> None:
+        self.ladder = ladder
+        self.levels = NOTHING
+        self.marks: list[Mark] = [()] * CHARTS
+        self.recovery = 0.0
+        self.alarm = CALM
+        self.pace = (0, 0)
+        self.live = False
+        self.margin = 1.6
+        self.calm = 1.0
+        self.price = -20.0
+        self.touched = 0
+
+    def step(self, second: int, n: int, k: int, expected: float, mark: Mark) -> float:
+        """Take in one second.
+
+        Args:
+            second: stream time in seconds, never less than before.
+            n: attempts, at least 1.
+            k: failures among them.
+            expected: failures expected among them, above 0.
+            mark: the totals before this second.
+
+        Returns:
+            The highest evidence in nats.
+        """
+        if not self.live:
+            self.pace = (second, 1)
+        else:
+            if second - self.touched >= REST_SEC[0]:
+                self._rest(second)
+            self.pace = (self.pace[0], self.pace[1] + 1)
+        self.touched = second
+        odds = expected / n
+        odds = self.margin * odds / (1.0 - odds) if odds < HIGHEST else self.margin * HIGHEST / (1.0 - HIGHEST)
+        chance = odds / (1.0 + odds)
+        return self._raise(n, k, chance, mark) if k else self._lower(n, chance)
+
+    def _raise(self, n: int, k: int, chance: float, mark: Mark) -> float:
+        """Take in attempts with failures among them. Written out for each chart: most of the time goes here."""
+        calm, marks = self.calm, self.marks
+        a, b, c, d = self.levels
+        (gain_a, rise_a), (gain_b, rise_b), (gain_c, rise_c), (gain_d, rise_d) = self.ladder
+        if a == 0.0:
+            marks[0] = mark
+        if b == 0.0:
+            marks[1] = mark
+        if c == 0.0:
+            marks[2] = mark
+        if d == 0.0:
+            marks[3] = mark
+        a += (k * gain_a - n * log1p(rise_a * chance)) * calm
+        b += (k * gain_b - n * log1p(rise_b * chance)) * calm
+        c += (k * gain_c - n * log1p(rise_c * chance)) * calm
+        d += (k * gain_d - n * log1p(rise_d * chance)) * calm
+        return self._settle(n, k, chance, (a, b, c, d))
+
+    def _lower(self, n: int, chance: float) -> float:
+        """Take in attempts without failures: charts at 0 stay there."""
+        calm = self.calm
+        a, b, c, d = self.levels
+        (_, rise_a), (_, rise_b), (_, rise_c), (_, rise_d) = self.ladder
+        if a > 0.0:
+            a -= n * log1p(rise_a * chance) * calm
+        if b > 0.0:
+            b -= n * log1p(rise_b * chance) * calm
+        if c > 0.0:
+            c -= n * log1p(rise_c * chance) * calm
+        if d > 0.0:
+            d -= n * log1p(rise_d * chance) * calm
+        return self._settle(n, 0, chance, (a, b, c, d))
+
+    def _settle(self, n: int, k: int, chance: float, levels: tuple[float, float, float, float]) -> float:
+        top = max(levels)
+        if top <= 0.0:
+            self.levels = NOTHING
+            self.live = False
+            return self.price
+        a, b, c, d = levels
+        self.levels = (
+            0.0 if a < 0.0 else min(CAP, a),
+            0.0 if b < 0.0 else min(CAP, b),
+            0.0 if c < 0.0 else min(CAP, c),
+            0.0 if d < 0.0 else min(CAP, d),
+        )
+        self.live = True
+        if top >= ALARMED:
+            top = self._recover(n, k, chance, min(top, CAP))
+        elif self.alarm != CALM:
+            self.alarm, self.recovery = CALM, 0.0
+        return top + self.price
+
+    def _recover(self, n: int, k: int, chance: float, top: float) -> float:
+        """The highest level of an alarmed bank: 0 once there is enough evidence that all is as expected again.
+
+        That is weighed against what was seen since the alarm: an outage that is over ends its slowest chart too.
+        """
+        hits, mean = self.alarm
+        hits, mean = hits + k, mean + n * chance
+        self.alarm = (hits, mean)
+        gain, rise = self.ladder[0]
+        for one, other in self.ladder:
+            if other * mean <= hits - mean:
+                gain, rise = one, other
+        recovery = self.recovery + (n * log1p(rise * chance) - k * gain) * self.calm
+        self.recovery = max(recovery, 0.0)
+        if recovery <= RECOVERED:
+            return top
+        self.reset()
+        return 0.0
+
+    def _rest(self, second: int) -> None:
+        fade = self.fade(second)
+        a, b, c, d = self.levels
+        self.levels = a * fade, b * fade, c * fade, d * fade
+
+    def fade(self, second: int) -> float:
+        """What is left of the levels at a later second without attempts, 0.0 to 1.0."""
+        silent = second - self.touched
+        if silent < REST_SEC[0]:
+            return 1.0
+        began, steps = self.pace
+        rest = min(max(REST_GAPS * (self.touched - began) / max(steps - 1, 1), REST_SEC[0]), REST_SEC[1])
+        return 0.5 ** min(silent // rest, 60.0) if steps > 1 else 0.5 ** (silent // REST_SEC[1])
+
+    def evidence(self, second: int) -> float:
+        """The highest evidence in nats at a second, without changing anything."""
+        return max(self.levels) * self.fade(second) + self.price
+
+    def reset(self) -> None:
+        """Start again from 0."""
+        self.levels = NOTHING
+        self.recovery = 0.0
+        self.alarm = CALM
+        self.pace = (0, 0)
+        self.live = False
+
+    def learn(self, slack: float, hits: float, dispersion: float, price: float) -> None:
+        """Take over what a baseline says.
+
+        Args:
+            slack: odds that are higher than expected by less than this factor raise no chart.
+            hits: failures the expectation was learned from.
+            dispersion: how much noisier counts are than coins, at least 1.
+            price: ln of each chart's weight.
+        """
+        self.margin = slack + 1.0 / (hits + 4.0) ** 0.5
+        self.calm = 1.0 / dispersion
+        self.price = price
+
+
+def likelihood(n: int, k: int, expected: float) -> float:
+    """Nats by which the observed share explains k of n better than the expected one does; 0 if it is not higher."""
+    expected = min(max(expected, 1e-9), n - 1e-9)
+    if k <= expected or n <= 0:
+        return 0.0
+    rest = (n - k) * log((n - k) / (n - expected)) if n > k else 0.0
+    return k * log(k / expected) + rest

@@ -1,0 +1,147 @@
+"""Drivers: what an assessment rests on, each as observed against expected, and which of them comes first."""
+
+from typing import NamedTuple
+
+import msgspec
+
+from payflux.risk.charts import ALARMED, Mark, likelihood
+from payflux.risk.segments import Segments
+from payflux.risk.severity import NOTICE, SHOWN_GATES, certainty, damage, is_shown
+from payflux.risk.streams import CATEGORY, OTHER_CATEGORY, OTHER_WHOLE, Effect, Segment, Stream, driver_of
+from payflux.risk.volume import VolumeFinding
+
+Key = tuple[str, str, str, bool]
+"""A driver's name, dimension and value, and whether it raises the score."""
+
+EXPLAINED = 4.0
+"""Nats that must be left of a segment's evidence once the rise elsewhere is taken for granted."""
+
+CATEGORY_RANK = 0.7
+"""Where a category and a segment say the same, the segment goes first: it says where to look."""
+
+
+class Driver(msgspec.Struct, frozen=True, gc=False):
+    """One reason for an assessment.
+
+    Attributes:
+        name: such as `segment_degradation`.
+        dimension: such as `geo`, `category`; empty for all traffic.
+        value: such as `GB`.
+        severity: 0.0 to 1.0: the lower of how sure and how bad; of this driver alone.
+        band: the band of that, held as the processor's is.
+        raises: it raises the processor's score.
+        observed: failures (retries, small failures, slow answers, missing events, ...) since `since`.
+        attempts: attempts (events, failures, answers, events due) of which they are.
+        expected: how many were expected.
+        since: stream time in seconds at which the evidence begins.
+        odds: observed odds over expected odds.
+        evidence: nats.
+    """
+
+    name: str
+    dimension: str
+    value: str
+    severity: float
+    band: str
+    raises: bool
+    observed: int
+    attempts: int
+    expected: float
+    since: int
+    odds: float
+    evidence: float
+
+    @property
+    def excess(self) -> float:
+        """How many more than expected."""
+        return self.observed - self.expected
+
+
+class Finding(NamedTuple):
+    """What one stream says at a second.
+
+    Attributes:
+        key: which driver it is.
+        severity: the lower of how sure and how bad, 0.0 to 1.0.
+        evidence: nats.
+        rank: nats by which it explains what happened, less what it costs to name it.
+        mark: the totals when the evidence began.
+        effect: what happened since.
+        stream: whose charts they are; None for the volume, and for what needs no chart.
+    """
+
+    key: Key
+    severity: float
+    evidence: float
+    rank: float
+    mark: Mark
+    effect: Effect
+    stream: Stream | None
+
+
+def finding_of(stream: Stream, second: int, segments: Segments, most: float) -> Finding | None:
+    """What a stream says at a second, by the one of its charts that says most.
+
+    Failures that count for nothing in all failures together are only called something else now. That is judged by every
+    chart that is alarmed: by chance some short stretch shows anything.
+
+    Args:
+        stream: whose charts are looked at.
+        second: stream time.
+        segments: for what happened elsewhere since.
+        most: a limit to the severity.
+    """
+    bank, fade = stream.bank, stream.bank.fade(second)
+    found = [
+        _finding(stream, mark, evidence, segments)
+        for level, mark in zip(bank.levels, bank.marks, strict=True)
+        if level > 0.0 and (evidence := level * fade + bank.price) >= EXPLAINED
+    ]
+    if not found:
+        return None
+    if stream.kind.gate in SHOWN_GATES and not all(is_shown(one.effect) for one in found if one.evidence >= ALARMED):
+        most = min(most, NOTICE)
+    best = max(found, key=lambda one: (one.severity, one.evidence))
+    return best._replace(severity=min(best.severity, most))
+
+
+def _finding(stream: Stream, mark: Mark, evidence: float, segments: Segments) -> Finding:
+    source, kind = stream.segment, stream.kind
+    part = source if isinstance(source, Segment) else segments.whole
+    effect = stream.effect(mark, segments.whole, part)
+    severity = min(certainty(evidence), damage(kind.gate, effect))
+    rank = likelihood(effect.n, effect.k, effect.expected) * stream.bank.calm + stream.bank.price
+    if kind in {CATEGORY, OTHER_CATEGORY}:
+        rank *= CATEGORY_RANK
+    return Finding(_key(stream), severity, evidence, rank, mark, effect, stream)
+
+
+def _key(stream: Stream) -> Key:
+    source, kind = stream.segment, stream.kind
+    dimension, value = ("origin", "declines") if kind is OTHER_WHOLE else (source.dimension, source.value)
+    return driver_of(kind, source.value), dimension, value, kind.raises
+
+
+def volume_finding(found: VolumeFinding, most: float) -> Finding:
+    """What a chart of the volume says."""
+    name = "volume_drop" if found.drop else "traffic_volatility"
+    bad = damage("drop", found.effect) if found.drop else NOTICE
+    severity = min(certainty(found.evidence), bad, most)
+    mark = (found.mark[0], 0, 0)
+    return Finding((name, "", "", False), severity, found.evidence, found.evidence, mark, found.effect, None)
+
+
+def is_explained(finding: Finding, segments: Segments) -> bool:
+    """Whether a segment only shows what all others show too."""
+    stream, own = finding.stream, finding.effect
+    if stream is None or not isinstance(stream.segment, Segment) or stream.segment is segments.whole:
+        return False
+    whole = segments.whole.counted if stream is stream.segment.counted else segments.whole.other
+    n, k, expected = whole.numbers(segments.whole.total - finding.mark[2])
+    rest_n, rest_k, rest = n - own.n, k - own.k, expected - own.expected
+    if rest <= 0.0 or rest_k <= 0:
+        return False
+    # A mild trouble multiplies the odds everywhere; a grave one adds the same share everywhere.
+    multiplied = own.expected * (rest_k + 1.0) / (rest + 1.0)
+    added = own.expected + own.n * (rest_k - rest) / (rest_n + 1.0)
+    return likelihood(own.n, own.k, max(multiplied, added, own.expected)) * stream.bank.calm < EXPLAINED

@@ -1,0 +1,132 @@
+"""Segments: the traffic by geography, method, issuer country and channel, and what each event is expected to do."""
+
+from payflux.risk.observation import DIMENSIONS, OTHER_VALUE, Observation
+from payflux.risk.streams import OTHER_SEGMENT, OTHER_WHOLE, SEGMENT, WHOLE, Segment
+from payflux.risk.tally import expectation
+
+MOST_VALUES = 32
+"""Values told apart in a dimension; further ones are `other`."""
+
+MOST_LINES = 2048
+FORGET_SEC = 86400
+"""A value not seen for so long makes room for another."""
+
+Line = tuple[int, tuple[Segment, ...]]
+"""What one observation adds, as a tally, and to which segments."""
+
+_UNATTRIBUTED = ("", OTHER_VALUE)
+
+
+class Segments:
+    """All segments of a processor.
+
+    The odds of an attempt to fail are the overall odds times a ratio for each of its five values (geography, method,
+    issuer country, channel, first attempt or retry): a logistic model without interactions.
+
+    Attributes:
+        whole: all traffic.
+        retried: all but first attempts.
+        firsts: the ratios of first attempts, for either kind of failure.
+        dimensions: the segments of each dimension by value, in the order of `DIMENSIONS`.
+        odds: the overall odds of either kind of failure.
+        lines: what observations met since the last block add, as far as there is room.
+    """
+
+    def __init__(self) -> None:
+        self.whole = Segment("", "", WHOLE, OTHER_WHOLE)
+        self.retried = Segment("attempt", "retry", WHOLE, OTHER_WHOLE)
+        self.retried.charted = False
+        for stream in (self.whole.counted, self.whole.other):
+            stream.settle(0.0, 1)
+        self.firsts = (1.0, 1.0)
+        self.odds = (0.05, 0.1)
+        self.dimensions: tuple[dict[str, Segment], ...] = ({}, {}, {}, {})
+        self.lines: dict[Observation, Line] = {}
+
+    def all(self) -> list[Segment]:
+        """Every segment of every dimension, in the order they were met."""
+        return [segment for values in self.dimensions for segment in values.values()]
+
+    def touched(self) -> list[Segment]:
+        """The segments that grew within the second at hand, all traffic first."""
+        parts = [segment for values in self.dimensions for segment in values.values() if segment.growth]
+        return [self.whole, self.retried, *parts] if self.retried.growth else [self.whole, *parts]
+
+    def clear_growth(self) -> None:
+        """End the second at hand."""
+        self.whole.growth = self.retried.growth = 0
+        for values in self.dimensions:
+            for segment in values.values():
+                segment.growth = 0
+
+    def admit(self, seen: dict[Observation, int]) -> None:
+        """Make room for values not met before; sorted, so that their order within a second decides nothing."""
+        lines = self.lines
+        strangers = [one for one in seen if one not in lines]
+        if not strangers:
+            return
+        if len(lines) + len(strangers) > MOST_LINES:
+            lines.clear()
+        for at, values in enumerate(self.dimensions):
+            for value in sorted({one.values[at] for one in strangers} - values.keys()):
+                if len(values) < MOST_VALUES or value == OTHER_VALUE:
+                    self.add(at, value)
+
+    def add(self, at: int, value: str) -> Segment:
+        """Begin a segment.
+
+        Args:
+            at: the number of its dimension.
+            value: not known before.
+        """
+        dimension = DIMENSIONS[at]
+        segment = Segment(dimension, value, SEGMENT[dimension], OTHER_SEGMENT[dimension])
+        segment.charted = value not in _UNATTRIBUTED
+        self.dimensions[at][value] = segment
+        for stream in (segment.counted, segment.other):
+            stream.settle(0.0, len(self.dimensions[at]))
+        return segment
+
+    def line(self, seen: Observation) -> Line:
+        """What an observation adds to which segments; its values were admitted before, or are `other`."""
+        line = self.lines.get(seen)
+        if line is None:
+            parts = tuple(map(self._segment, range(4), seen.values))
+            unit = seen.tally + (self._expectation(parts, seen.retried) if seen.attempt else 0)
+            line = unit, (*parts, self.retried) if seen.retried else parts
+            if len(self.lines) < MOST_LINES and all(map(_is_of, parts, seen.values)):
+                self.lines[seen] = line
+        return line
+
+    def _segment(self, at: int, value: str) -> Segment:
+        values = self.dimensions[at]
+        if value not in values:
+            if OTHER_VALUE not in values:
+                self.add(at, OTHER_VALUE)
+            value = OTHER_VALUE
+        return values[value]
+
+    def _expectation(self, parts: tuple[Segment, ...], retried: bool) -> int:  # noqa: FBT001
+        counted, other = self.odds
+        if retried:
+            counted *= self.retried.counted.ratio
+            other *= self.retried.other.ratio
+        else:
+            counted *= self.firsts[0]
+            other *= self.firsts[1]
+        for part in parts:
+            counted *= part.counted.ratio
+            other *= part.other.ratio
+        return expectation(counted / (1.0 + counted), other / (1.0 + other))
+
+    def relearned(self, second: int) -> None:
+        """The ratios changed: work out lines anew, and forget values not seen for a day."""
+        self.lines.clear()
+        for values in self.dimensions:
+            for value in [value for value, segment in values.items() if second - segment.seen > FORGET_SEC]:
+                del values[value]
+
+
+def _is_of(part: Segment, value: str) -> bool:
+    """Whether a segment is that of a value, and not of all for which there is no room: those are not remembered."""
+    return part.value == value
