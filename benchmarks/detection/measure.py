@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from itertools import pairwise
 from statistics import median, quantiles
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -74,7 +74,7 @@ def observed(lane: Lane, seconds: int, known: dict[int, Observation]) -> Iterato
     """The counts of every second with traffic."""
     sizes = (len(_METHODS), len(COUNTRIES), len(_CHANNELS), 2, len(CATEGORIES), 2)
     for rows in spans(lane, seconds):
-        code: Ints = rows.geo
+        code: Any = rows.geo  # of numbers, each kind a digit
         second: Ints = rows.at // 1000
         kinds = (rows.method, rows.issuer, rows.channel, rows.tries > 0, rows.category, rows.amount < SMALL_MINOR)
         for size, kind in zip(sizes, kinds, strict=True):

@@ -4,22 +4,10 @@ from payflux.risk.assessment import RiskAssessment
 from payflux.risk.judge import Limits
 from payflux.risk.observation import observation
 from payflux.risk.watch import Watch
-from risk_traffic import LEARNED, START, Fault, Traffic, counted, outage, seconds, segment_outage
+from risk_traffic import LEARNED, START, Traffic, counted, outage, run, seconds, segment_outage
 
 GEO, ISSUER = 0, 2
 REFUND = observation("neutral", values=("US", "credit_card", "US", "web"))
-
-
-def run(
-    watch: Watch, traffic: Traffic, count: int, fault: Fault | None = None, rate: float | None = None
-) -> list[RiskAssessment]:
-    """What is said while some traffic goes on."""
-    first = watch.moved - START + 1
-    return [
-        said
-        for second in seconds(first, count)
-        for said in watch.tick(second, counted(traffic.second(fault, rate), 300))
-    ]
 
 
 def first_of(said: list[RiskAssessment], band: str) -> int:
@@ -49,24 +37,6 @@ def test_a_hard_down_processor_is_critical_even_when_nothing_is_known() -> None:
     )
 
 
-def test_nothing_else_exceeds_elevated_before_something_is_learned() -> None:
-    """Half of all payments failing in the first hour may be how it is there."""
-    watch = Watch("stripe", Limits(), START)
-    said = run(watch, Traffic(5, seed=5), 600) + run(watch, Traffic(5, seed=6), 600, outage(share=0.45))
-    assert {one.band for one in said} <= {"low", "elevated"}
-
-
-def test_a_norm_of_many_failures_is_a_norm() -> None:
-    """A processor that always declines four of five is loud at first, and low once that is learned."""
-    traffic = Traffic(2, declines=0.8, seed=2, categories={"processor_error": 1})
-    watch = Watch("stripe", Limits(), START)
-    said = run(watch, traffic, 7500)
-    assert "critical" in {one.band for one in said}
-    assert [one.band for one in said if one.note == "baseline_learned"] == ["low"]
-    last = said[-1]
-    assert (last.band, last.learned, last.names) == ("low", True, ("nominal_behavior",))
-
-
 def test_recovery_is_seen(watch: Watch) -> None:
     """After ten minutes of outage the score falls within a minute, and the band after the hold."""
     traffic = Traffic(5, seed=9)
@@ -74,30 +44,6 @@ def test_recovery_is_seen(watch: Watch) -> None:
     said = run(watch, traffic, 450)
     assert said[-1].band == "low"
     assert next(one.second for one in said if one.score < 0.3) - START - LEARNED - 600 <= 60
-
-
-def test_an_issuer_that_is_down_is_named_and_not_held_against_the_processor(watch: Watch) -> None:
-    """Whoever rerouted because of it would leave a healthy processor."""
-    said = run(watch, Traffic(5, seed=10), 240, segment_outage(ISSUER, "GB", "issuer_unavailable"))
-    assert {one.band for one in said} == {"low"}
-    assert max(one.score for one in said) < 0.3
-    lead = said[-1].drivers[0]
-    assert (lead.dimension, lead.value, lead.raises, lead.band) == ("issuer", "GB", False, "critical")
-
-
-def test_authentication_that_fails_is_named_and_not_held_against_the_processor(watch: Watch) -> None:
-    """Cardholders who fail to authenticate are a trouble of its own."""
-    said = run(watch, Traffic(5, seed=11), 180, outage("authentication_failed", 0.3))
-    assert max(one.score for one in said) < 0.3
-    lead = said[-1].drivers[0]
-    assert (lead.name, lead.raises, lead.severity >= 0.6) == ("auth_failure_cluster", False, True)
-
-
-def test_soft_declines_at_most_issuers_are_the_processors(watch: Watch) -> None:
-    """No issuer makes all the others decline as well."""
-    said = run(watch, Traffic(5, seed=12), 180, outage("do_not_honor", 0.5))
-    assert said[-1].band in {"high", "critical"}
-    assert any(one.raises and one.value == "soft_declines" for one in said[-1].drivers)
 
 
 def test_one_country_is_named(watch: Watch) -> None:

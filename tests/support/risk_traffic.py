@@ -4,10 +4,19 @@ from collections.abc import Callable, Iterator
 from random import Random
 from typing import NamedTuple
 
+import msgspec
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+
+from payflux.risk.assessment import RiskAssessment
 from payflux.risk.counts import Counts
 from payflux.risk.judge import Limits
 from payflux.risk.observation import Observation, latency_class, observation
+from payflux.risk.snapshot import restore
 from payflux.risk.watch import Watch
+
+few = settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+seeds = st.integers(0, 10**6)
 
 START = 1_767_225_600
 """A Thursday, midnight UTC."""
@@ -124,3 +133,29 @@ class Memory(NamedTuple):
 
     def __repr__(self) -> str:
         return "Memory()"
+
+
+def resumed(memory: Memory, limits: Limits | None = None) -> Watch:
+    """A watch that knows what is normal, and of the day's volume too."""
+    watch = restore("stripe", limits or Limits(), msgspec.msgpack.decode(memory.data))
+    watch.volume.day.rates = [5.0] * len(watch.volume.day.rates)
+    return watch
+
+
+def minutes(seed: int, count: int = 60) -> list[list[Observation]]:
+    """Some seconds of traffic, an outage among them."""
+    traffic, random = Traffic(5, seed=seed), Random(seed)
+    begins = random.randrange(count)
+    return [traffic.second(outage() if at >= begins else None) for at in range(count)]
+
+
+def run(
+    watch: Watch, traffic: Traffic, count: int, fault: Fault | None = None, rate: float | None = None
+) -> list[RiskAssessment]:
+    """What is said while some traffic goes on."""
+    first = watch.moved - START + 1
+    return [
+        said
+        for second in seconds(first, count)
+        for said in watch.tick(second, counted(traffic.second(fault, rate), 300))
+    ]

@@ -4,11 +4,11 @@ from typing import NamedTuple
 
 import msgspec
 
-from payflux.risk.charts import ALARMED, Mark, likelihood
-from payflux.risk.segments import Segments
+from payflux.risk.evidence.charts import ALARMED, Mark, likelihood
+from payflux.risk.evidence.segments import Segments
+from payflux.risk.evidence.streams import CATEGORY, OTHER_CATEGORY, OTHER_WHOLE, Effect, Segment, Stream, driver_of
+from payflux.risk.evidence.volume import VolumeFinding
 from payflux.risk.severity import NOTICE, SHOWN_GATES, certainty, damage, is_shown
-from payflux.risk.streams import CATEGORY, OTHER_CATEGORY, OTHER_WHOLE, Effect, Segment, Stream, driver_of
-from payflux.risk.volume import VolumeFinding
 
 Key = tuple[str, str, str, bool]
 """A driver's name, dimension and value, and whether it raises the score."""

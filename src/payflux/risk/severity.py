@@ -8,7 +8,7 @@ does one that is grave if it is true and may be chance.
 from bisect import bisect_right
 from collections.abc import Callable
 
-from payflux.risk.streams import Effect
+from payflux.risk.evidence.streams import Effect
 
 NOTICE = 0.59
 """The most that is said of what is worth knowing and no reason to act."""

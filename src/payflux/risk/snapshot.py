@@ -9,18 +9,27 @@ from typing import Any
 import msgspec
 
 from payflux.risk.assessment import RiskAssessment
-from payflux.risk.baseline import Baseline, Level
-from payflux.risk.breadth import Breadth
-from payflux.risk.charts import Bank
 from payflux.risk.drivers import Finding
+from payflux.risk.evidence.baseline import Baseline, Level
+from payflux.risk.evidence.breadth import Breadth
+from payflux.risk.evidence.charts import Bank
+from payflux.risk.evidence.latencies import Latencies
+from payflux.risk.evidence.segments import Segments
+from payflux.risk.evidence.shares import Group
+from payflux.risk.evidence.side_streams import ELSEWHERE, SideStreams
+from payflux.risk.evidence.streams import (
+    CATEGORY,
+    GEO_SHARE,
+    OTHER_CATEGORY,
+    Dispersion,
+    Effect,
+    Segment,
+    Share,
+    Stream,
+)
+from payflux.risk.evidence.volume import Profile, Volume
 from payflux.risk.judge import Active, Judge, Limits
-from payflux.risk.latencies import Latencies
-from payflux.risk.segments import Segments
 from payflux.risk.severity import Hold
-from payflux.risk.shares import Group
-from payflux.risk.side_streams import ELSEWHERE, SideStreams
-from payflux.risk.streams import CATEGORY, GEO_SHARE, OTHER_CATEGORY, Dispersion, Effect, Segment, Share, Stream
-from payflux.risk.volume import Profile, Volume
 from payflux.risk.watch import Watch
 
 VERSION = 1

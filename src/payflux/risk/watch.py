@@ -3,17 +3,17 @@
 from collections import deque
 
 from payflux.risk.assessment import RiskAssessment
-from payflux.risk.baseline import Baseline
-from payflux.risk.charts import likelihood
 from payflux.risk.counts import Counts
 from payflux.risk.drivers import EXPLAINED, Finding, finding_of, is_explained, volume_finding
+from payflux.risk.evidence.baseline import Baseline
+from payflux.risk.evidence.charts import likelihood
+from payflux.risk.evidence.segments import Segments
+from payflux.risk.evidence.side_streams import SideStreams
+from payflux.risk.evidence.streams import Effect, Stream
+from payflux.risk.evidence.volume import BLOCK_SEC, Volume
 from payflux.risk.judge import Judge, Limits
-from payflux.risk.segments import Segments
 from payflux.risk.severity import NOTICE, certainty
-from payflux.risk.side_streams import SideStreams
-from payflux.risk.streams import Effect, Stream
 from payflux.risk.tally import COUNT, COUNTED, OTHER, TRAFFIC
-from payflux.risk.volume import BLOCK_SEC, Volume
 
 DOUBTED = 5.0
 """Nats of evidence of any trouble in whose presence nothing is learned."""

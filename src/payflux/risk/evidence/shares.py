@@ -2,9 +2,9 @@
 
 from math import exp
 
-from payflux.risk.charts import Mark
+from payflux.risk.evidence.charts import Mark
+from payflux.risk.evidence.streams import Kind, Share, Stream
 from payflux.risk.observation import OTHER_VALUE
-from payflux.risk.streams import Kind, Share, Stream
 from payflux.risk.tally import EXPECTED_COUNTED, UNIT, tally
 
 MOST_SHARES = 32

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from payflux.risk.segments import Segments
-from payflux.risk.streams import Segment
+from payflux.risk.evidence.segments import Segments
+from payflux.risk.evidence.streams import Segment
 
 ISSUER, GEO = 2, 0
 WATCHED = 5.0

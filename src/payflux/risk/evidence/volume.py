@@ -9,8 +9,8 @@ So neither an evening, nor a weekend, nor the end of a sale is a drop.
 from math import exp, log
 from typing import NamedTuple
 
-from payflux.risk.charts import ALARMED, CAP
-from payflux.risk.streams import DROP, SURGE, Effect
+from payflux.risk.evidence.charts import ALARMED, CAP
+from payflux.risk.evidence.streams import DROP, SURGE, Effect
 
 DROPS = (0.4, 0.2, 0.08, 0.02)
 SURGES = (1.5, 3.0, 10.0)

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from math import exp
 from typing import Literal
 
-from payflux.risk.segments import Segments
-from payflux.risk.streams import Segment, Stream
+from payflux.risk.evidence.segments import Segments
+from payflux.risk.evidence.streams import Segment, Stream
 from payflux.risk.tally import ATTEMPTS, COUNT
 
 BLOCK_SEC, COLD_BLOCK_SEC = 300, 60

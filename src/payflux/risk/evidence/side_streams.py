@@ -2,14 +2,14 @@
 
 from math import exp
 
-from payflux.risk.baseline import Verdict
-from payflux.risk.breadth import WATCHED, Breadth
 from payflux.risk.drivers import EXPLAINED, Finding
-from payflux.risk.latencies import Latencies
+from payflux.risk.evidence.baseline import Verdict
+from payflux.risk.evidence.breadth import WATCHED, Breadth
+from payflux.risk.evidence.latencies import Latencies
+from payflux.risk.evidence.segments import FORGET_SEC, Segments
+from payflux.risk.evidence.shares import Group, Trials
+from payflux.risk.evidence.streams import CARD_TESTING, CATEGORY, GEO_SHARE, OTHER_CATEGORY, RETRIES, SOFT, Kind, Stream
 from payflux.risk.observation import OTHER_VALUE, Observation, is_attended
-from payflux.risk.segments import FORGET_SEC, Segments
-from payflux.risk.shares import Group, Trials
-from payflux.risk.streams import CARD_TESTING, CATEGORY, GEO_SHARE, OTHER_CATEGORY, RETRIES, SOFT, Kind, Stream
 from payflux.risk.tally import ATTEMPTS, COUNT, TRAFFIC
 
 RETRY_MEMORY_SEC = 25.0

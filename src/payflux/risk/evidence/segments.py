@@ -1,7 +1,7 @@
 """Segments: the traffic by geography, method, issuer country and channel, and what each event is expected to do."""
 
+from payflux.risk.evidence.streams import OTHER_SEGMENT, OTHER_WHOLE, SEGMENT, WHOLE, Segment
 from payflux.risk.observation import DIMENSIONS, OTHER_VALUE, Observation
-from payflux.risk.streams import OTHER_SEGMENT, OTHER_WHOLE, SEGMENT, WHOLE, Segment
 from payflux.risk.tally import expectation
 
 MOST_VALUES = 32

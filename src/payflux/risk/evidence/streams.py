@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from payflux.risk.charts import CHARTS, GENTLE, STEEP, Bank, Ladder, Mark, likelihood
+from payflux.risk.evidence.charts import CHARTS, GENTLE, STEEP, Bank, Ladder, Mark, likelihood
 from payflux.risk.tally import (
     ATTEMPTS,
     COUNT,

@@ -2,8 +2,8 @@
 
 from math import exp
 
-from payflux.risk.shares import BLOCK_SEC, FADE_SEC, FADE_TRIALS
-from payflux.risk.streams import LATENCY, Share
+from payflux.risk.evidence.shares import BLOCK_SEC, FADE_SEC, FADE_TRIALS
+from payflux.risk.evidence.streams import LATENCY, Share
 from payflux.risk.tally import EXPECTED_COUNTED, UNIT, tally
 
 SLOW_SHARE = 0.05
