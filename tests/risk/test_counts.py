@@ -38,9 +38,9 @@ def test_invented_values_fill_no_memory(memory: Memory) -> None:
     """A producer that sends a new value in every dimension with every event gets `other`, and less than a megabyte."""
     tracemalloc.start()
     watch, number = resumed(memory), 0
-    for second in seconds(LEARNED, 40):
+    for second in seconds(LEARNED, 10):
         counts = Counts()
-        for number in range(number, number + 5000):  # noqa: B020 - goes on counting
+        for number in range(number, number + 2000):  # noqa: B020 - goes on counting
             word = f"v{number}"
             counts.add(observation("failure", word, (word, word, word, word)))
         watch.tick(second, counts)
