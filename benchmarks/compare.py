@@ -15,7 +15,8 @@ clean tree) every ratio must be about 1, which shows how much this machine can t
 
 The verdict is PASS when the lower end is at most 1.03: then it is not shown that an event costs more.
 
-Exit codes: 0 all within the limit, 1 one is above it, or there are too few pairs to say, 2 it cannot run here.
+Exit codes: 0 all within the limit, 1 one is above it, a version failed, or there are too few pairs to say, 2 it cannot
+run here.
 """
 
 import argparse
@@ -29,11 +30,12 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
+import hiredis
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from benchmarks.load.generator import LoadGenerator, Shape
+from benchmarks.load.generator import GeneratorMissing, LoadGenerator, Shape
 from benchmarks.machine import ROOT, describe, open_files, supported
 from benchmarks.scenarios.under_load import drain
 from benchmarks.servers.node import Node, NodeFailed
@@ -82,6 +84,10 @@ class Interval(NamedTuple):
 
 class Wrong(Exception):
     """A version did not do what it was measured at; the text says which and what."""
+
+
+FAILED = (Wrong, NodeFailed, GeneratorMissing, OSError, subprocess.SubprocessError, hiredis.ReplyError)
+"""Ends the comparison; the pairs before it are shown."""
 
 
 def interval(ratios: Sequence[float]) -> Interval:
@@ -223,32 +229,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except (NoCommit, RedisMissing) as error:
             console.print(f"cannot compare: {error}")
             return 2
-        except (Wrong, NodeFailed) as error:
-            console.print(f"nothing is shown: {error}")
-            return 1
 
 
 def compare(options: argparse.Namespace, directory: Path, console: Console) -> int:
     """Measure and show; returns the exit code.
 
     Raises:
-        NoCommit: the other commit is not there.
+        NoCommit: the other commit is not there, or has no package.
         RedisMissing: there is no server to measure with.
-        Wrong: a version broke its promise.
-        NodeFailed: a version did not start.
     """
     base, here = Side(named(options.base), directory / "base" / "src"), Side("work tree", ROOT / "src")
     (directory / "base").mkdir()
     extract(base.name, directory / "base", "src")
     for side in (base, here):
         if not imported_from(side.source).is_relative_to(side.source):
-            raise NodeFailed(f"{side.name} cannot be started from {side.source}")
-    steps = track(pairs(base, here, directory, options), "pairs", options.pairs, console=console, transient=True)
-    measured = list(steps)
+            raise NoCommit(f"{side.name} has no package in {side.source}")
+    measured: list[tuple[Costs, Costs]] = []
+    ended = ""
+    try:
+        for pair in track(
+            pairs(base, here, directory, options), "pairs", options.pairs, console=console, transient=True
+        ):
+            measured.append(pair)  # noqa: PERF402 - what was measured before a failure is shown
+    except FAILED as error:
+        ended = f"ended in pair {len(measured) + 1}: {type(error).__name__}: {error}"
     machine = describe([])
     console.print(f"{machine['cpus']} x {machine['cpu']}, Python {machine['python']}; work tree at {machine['commit']}")
-    console.print(table(base, here, measured))
-    return 0 if all(verdict(found) == "PASS" for *_, found in rows(measured)) else 1
+    console.print(table(base, here, measured) if measured else "nothing was measured")
+    console.print(ended)
+    passed = not ended and all(verdict(found) == "PASS" for *_, found in rows(measured))
+    return 0 if passed else 1
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import secrets
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -26,6 +27,7 @@ LONG = (
 """Fields that are filled up for larger entries."""
 
 MORE_SECONDS = 20.0
+STORE_TRIES = 10
 BLANKS = (('":', '": '), (',"', ', "'))
 POOL = 10_000
 LATE_P99_MS = 5.0
@@ -199,15 +201,23 @@ def fill(port: int, shape: Shape, events: int) -> None:
 
 
 def store(port: int, shape: Shape, ids: Iterator[str]) -> None:
-    """Store events in batches; every answer must be a 200."""
+    """Store events in batches; what a busy machine did not confirm in time is sent again, which is safe.
+
+    Raises:
+        GeneratorMissing: a batch was not answered with 200.
+    """
     event = event_of(shape, "@")
     headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/x-ndjson"}
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     while batch := list(islice(ids, 1000)):
         body = "\n".join([event.replace("@", one) for one in batch])
-        connection.request("POST", f"{BATCH_PATH}?results=errors", body, headers)
-        answer = connection.getresponse()
-        text = answer.read()
+        for _ in range(STORE_TRIES):
+            connection.request("POST", f"{BATCH_PATH}?results=errors", body, headers)
+            answer = connection.getresponse()
+            text = answer.read()
+            if answer.status != 503:
+                break
+            time.sleep(float(answer.headers["Retry-After"]))
         if answer.status != 200:
             raise GeneratorMissing(f"the node answered {answer.status} to a batch: {text[:200]!r}")
     connection.close()

@@ -85,6 +85,28 @@ def test_the_one_that_begins_alternates(tmp_path: Path, monkeypatch: pytest.Monk
     assert began == ["base", "here", "here", "base", "base", "here"]
 
 
+@linux
+@history
+def test_pairs_before_a_failure_are_shown(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """And why it ended; that is no success, however good they were."""
+    done = 0
+
+    def measure(*_: object) -> dict[tuple[str, str], float]:
+        nonlocal done
+        done += 1
+        if done > 2 * 7:
+            raise compare.Wrong("base, single: 1 events lost")
+        return dict.fromkeys(COSTS, 1.0)
+
+    monkeypatch.setattr(compare, "measure", measure)
+    assert main(["HEAD", "--pairs", "9"]) == 1
+    shown = capsys.readouterr().out
+    assert shown.count("PASS") == len(COSTS)
+    assert "ended in pair 8: Wrong: base, single: 1 events lost" in shown
+    done = 0
+    assert main(["HEAD", "--pairs", "7"]) == 0
+
+
 @pytest.fixture
 def redis(directory: Path) -> Iterator[Redis]:
     found = Redis(directory / "redis", "off")
