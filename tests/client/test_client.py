@@ -1,6 +1,7 @@
 """The producer client: what it promises to the caller, and what becomes of every event, against many kinds of nodes."""
 
 import logging
+import statistics
 import subprocess
 import sys
 import threading
@@ -10,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from client_node import KEY, Reply, ThreadNode, exact, nobody, thread_node
-from payflux.client import Client, Counts
+from payflux.client import AsyncClient, Client, Counts
 from payflux.testing import make_event
 from servers import until
 
@@ -141,3 +142,37 @@ def test_the_key_is_shown_nowhere(caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(ValueError, match="key") as raised:
         Client("http://x", f"{secret}\r\n")
     assert secret not in str(raised.value)
+
+
+@pytest.mark.parametrize("option", ["max_events", "max_bytes", "timeout_seconds"])
+def test_unusable_bounds_are_refused(option: str) -> None:
+    """All of them are positive."""
+    with pytest.raises(ValueError, match=option):
+        Client("http://x", KEY, **{option: 0})  # type: ignore[arg-type]
+
+
+async def test_the_asynchronous_client_is_the_same() -> None:
+    """`send` is a plain call, `flush` and `close` are awaited."""
+    with thread_node() as node:
+        async with AsyncClient(node.url, KEY) as client:
+            for _ in range(100):
+                assert client.send(make_event())
+            assert await client.flush(10)
+            assert client.counts().accepted == len(node.stored) == 100
+            assert repr(client).startswith("<AsyncClient 127.0.0.1:")
+        assert client.send(make_event()) is False
+
+
+def test_send_takes_microseconds() -> None:
+    """The caller's time for an event, undisturbed, is far below what a payment would notice."""
+    event = make_event()
+    with nobody() as url, Client(url, KEY, max_events=50_000, max_bytes=100_000_000) as client:
+        times = []
+        for _ in range(20):
+            begun = time.perf_counter()
+            for _ in range(500):
+                client.send(event)
+            times.append((time.perf_counter() - begun) / 500)
+        assert statistics.median(times) < 50e-6
+        assert client.counts().queued == 10_000
+        client.close(0)

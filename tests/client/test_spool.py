@@ -10,8 +10,6 @@ from hypothesis import strategies as st
 
 from client_node import KEY, Reply, ThreadNode, exact, nobody, thread_node
 from payflux.client import Client, Counts
-from payflux.client.event import encode, finished
-from payflux.client.queue import Queue
 from payflux.client.spool import Spool
 from payflux.testing import make_event
 from servers import until
@@ -37,7 +35,7 @@ def drain(spool: Spool) -> tuple[list[bytes], int]:
             return events, damaged
         events += chunk.events
         damaged += chunk.damaged
-        spool.settle()
+        spool.forget()
 
 
 _events = st.lists(st.binary(min_size=1, max_size=300).map(lambda data: data.replace(b"\n", b" ")), max_size=30)
@@ -87,7 +85,7 @@ def test_segments_end_and_go_when_settled(tmp_path: Path) -> None:
     read = 0
     while len(segments(tmp_path)) == 3:
         read += len(spool.read(1, 1 << 20).events)
-        spool.settle()
+        spool.forget()
     assert read == 11
     assert [event[:2] for event in drain(spool)[0]] == [b"%d" % number for number in range(11, 30)]
     spool.close()
@@ -219,37 +217,6 @@ def test_a_full_queue_goes_to_the_spool_while_the_node_is_slow(tmp_path: Path) -
     assert segments(tmp_path) == []
 
 
-def test_a_batch_on_its_way_leaves_less_room() -> None:
-    """Half of what is left is the limit after which events go to disk, or the queue would be full before."""
-    queue = Queue(600, 1 << 20)
-    for _ in range(500):
-        queue.put(b"{}")
-    assert queue.pressed
-    assert len(queue.take(500, 1 << 20)) == 500
-    for waiting in range(1, 60):
-        assert queue.put(b"{}")
-        assert queue.pressed == (waiting >= 50)
-    queue.end()
-
-
-def test_what_is_given_back_while_it_is_finished_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    """At the end of a process: it waits again as one event with one id, and nobody else has it with another."""
-    queue = Queue(10, 10_000)
-    queue.put(encode({"processor": "stripe"}))
-
-    def finished_late(event: bytes) -> bytes:
-        queue.give_back()
-        return finished(event)
-
-    with monkeypatch.context() as patch:
-        patch.setattr("payflux.client.queue.finished", finished_late)
-        assert queue.take(10, 10_000) == ()
-    assert queue.counts().queued == 1
-    [event] = queue.take(10, 10_000)
-    queue.give_back()
-    assert queue.take(10, 10_000) == [event]
-
-
 def test_a_full_spool_leaves_the_rest_in_memory_and_then_drops(tmp_path: Path) -> None:
     """Both bounds hold, and every event is counted."""
     with nobody() as url:
@@ -264,16 +231,3 @@ def test_a_full_spool_leaves_the_rest_in_memory_and_then_drops(tmp_path: Path) -
         assert counts.dropped["unsent"] == 50
         assert exact(counts)
     assert sum(segment.stat().st_size for segment in segments(tmp_path)) <= 20_000
-
-
-def test_nothing_in_memory_overtakes_what_is_on_its_way_to_the_spool() -> None:
-    """The courier gets nothing while older events are with the keeper or in the spool."""
-    queue = Queue(100, 1 << 20)
-    for number in range(3):
-        assert queue.put(b'{"n":%d,"event_id":"x","event_timestamp":"t"}' % number)
-    (oldest,) = queue.take_some(1)
-    assert queue.take(10, 10_000, overtake=False) == ()
-    queue.put_back([], [oldest])
-    assert queue.take(10, 10_000, overtake=False) == ()
-    assert queue.settle([oldest], 1, 0, [], [])
-    assert len(queue.take(10, 10_000, overtake=False)) == 2

@@ -27,8 +27,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from payflux.client.connection import BODY_BYTES, Address, Connection, address
 from payflux.client.event import encode
-from payflux.client.http import BODY_BYTES, Address, Connection, address
 from payflux.client.queue import Counts, Queue
 from payflux.client.spool import Spool
 from payflux.client.worker import OnRejected, Worker
@@ -153,7 +153,7 @@ class Client:
         Returns:
             Whether it is.
         """
-        return self._core.queue.until_settled(timeout)
+        return self._core.queue.until_known(timeout)
 
     def close(self, timeout: float = EXIT_SECONDS) -> bool:
         """Deliver what can be delivered, leave the rest in the spool, end the threads; idempotent.
@@ -171,7 +171,7 @@ class Client:
             if not core.queue.closed:
                 core.queue.close()
                 if core.started:
-                    core.queue.until_settled(timeout, or_away=self._plan.spool is not None)
+                    core.queue.until_known(timeout, or_away=self._plan.spool is not None)
                 core.worker.end(deadline)
                 core.queue.end()
         _started.discard(self)

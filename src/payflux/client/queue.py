@@ -57,7 +57,7 @@ class Counts:
 class Queue:
     """Events in memory, the counters of the client, and who must be woken for what.
 
-    Two threads take from it: the courier (`take`, `settle`) and, with a spool, the keeper (`take_some`, `put_back`).
+    Two threads take from it: the courier (`take`, `record`) and, with a spool, the keeper (`take_some`, `put_back`).
 
     Args:
         max_events: how many may be in memory, those on their way included.
@@ -137,7 +137,7 @@ class Queue:
                 retried=self._retried,
             )
 
-    def until_settled(self, seconds: float, *, or_away: bool = False) -> bool:
+    def until_known(self, seconds: float, *, or_away: bool = False) -> bool:
         """Wait until the fate of every event is known, or the node is away if told so; False when time ran out."""
         with self._lock:
             return self._changed.wait_for(
@@ -233,7 +233,7 @@ class Queue:
         return whole
 
     def give_back(self) -> None:
-        """What the courier has taken and not settled waits again, in front; its settlement will be ignored."""
+        """What the courier has taken and not recorded waits again, in front; what becomes of it will be ignored."""
         with self._lock:
             self._waiting.extendleft(reversed(self._taken))
             self._taken = ()
@@ -272,7 +272,7 @@ class Queue:
             self._spooled -= events
             self._changed.notify_all()
 
-    def settle(
+    def record(
         self, batch: Sequence[bytes], accepted: int, duplicate: int, codes: Sequence[str], unsettled: Sequence[bytes]
     ) -> bool:
         """Note what became of a batch.

@@ -106,7 +106,7 @@ class Spool:
             return len(lines)
 
     def read(self, events: int, size: int) -> Chunk:
-        """The oldest events, at most so many and of so many bytes together; the same ones until `settle`.
+        """The oldest events, at most so many and of so many bytes together; the same ones until `forget`.
 
         Raises:
             OSError: they cannot be read just now.
@@ -123,7 +123,7 @@ class Spool:
                 return Chunk([], lost)
             return self._split(data, events, size)
 
-    def settle(self) -> None:
+    def forget(self) -> None:
         """Forget what was read last."""
         with self._lock:
             if self._closed or not self._read_bytes:

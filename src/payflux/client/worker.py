@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from payflux.client.http import BODY_BYTES, Connection, Outcome, settle, unsettled
+from payflux.client.batch_result import BatchResult, read_answer, unsettled
+from payflux.client.connection import BODY_BYTES, Connection
 from payflux.client.queue import Queue
 from payflux.client.spool import Spool
 
@@ -103,17 +104,17 @@ class Worker:
         batch = self._next()
         if not batch:
             return
-        outcome = self._post(batch)
-        again = [batch[place] for place in outcome.unsettled]
-        codes = [refusal.code for refusal in outcome.refused]
-        if not self._queue.settle(batch, outcome.accepted, outcome.duplicate, codes, again):
+        result = self._post(batch)
+        again = [batch[place] for place in result.unsettled]
+        codes = [refusal.code for refusal in result.refused]
+        if not self._queue.record(batch, result.accepted, result.duplicate, codes, again):
             return
         if self._in_hand:
             self._in_hand[: len(batch)] = again
             if not self._in_hand and self._spool is not None:
-                self._spool.settle()
-        self._tell(batch, outcome)
-        self._pace(len(batch), outcome)
+                self._spool.forget()
+        self._tell(batch, result)
+        self._pace(len(batch), result)
 
     def _next(self) -> Sequence[bytes]:
         """The oldest events there are: those of the spool are older than those in memory."""
@@ -145,28 +146,28 @@ class Worker:
             self._queue.damaged(chunk.damaged)
             _log.warning("payflux client: %d damaged lines in the spool are skipped", chunk.damaged)
         if not chunk.events:
-            spool.settle()
+            spool.forget()
 
-    def _post(self, batch: Sequence[bytes]) -> Outcome:
+    def _post(self, batch: Sequence[bytes]) -> BatchResult:
         try:
             answer = self._connection.post(b"\n".join(batch) + b"\n")
         except OSError as error:
             return unsettled(len(batch), f"{type(error).__name__}: {error}")
-        return settle(answer, len(batch))
+        return read_answer(answer, len(batch))
 
-    def _tell(self, batch: Sequence[bytes], outcome: Outcome) -> None:
-        for refusal in outcome.refused:
+    def _tell(self, batch: Sequence[bytes], result: BatchResult) -> None:
+        for refusal in result.refused:
             if self._on_rejected is not None:
                 try:
                     self._on_rejected(Rejected(batch[refusal.place], refusal.code, refusal.messages))
                 except Exception:  # noqa: BLE001 - theirs, not ours
                     _log.exception("payflux client: on_rejected failed")
 
-    def _pace(self, events: int, outcome: Outcome) -> None:
+    def _pace(self, events: int, result: BatchResult) -> None:
         """Go on at once, with smaller batches, or after a wait."""
-        if outcome.split:
+        if result.split:
             self._most = max(1, events // 2)
-        elif not outcome.unsettled:
+        elif not result.unsettled:
             self._most = min(BATCH_EVENTS, self._most * 2)
             if self._failures:
                 _log.info("payflux client: %s takes events again", self._name)
@@ -174,10 +175,10 @@ class Worker:
             self._queue.set_away(False)
         else:
             if not self._failures:
-                _log.warning("payflux client: %s takes no events: %s", self._name, outcome.why)
+                _log.warning("payflux client: %s takes no events: %s", self._name, result.why)
             self._failures += 1
             self._queue.set_away(True)
-            self._stop.wait(self._wait(outcome.wait))
+            self._stop.wait(self._wait(result.wait))
 
     def _wait(self, asked: float) -> float:
         """Seconds until the next attempt: not before the node wants it, and not all producers at once."""

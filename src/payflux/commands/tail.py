@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from payflux.errors import InvalidEvent, SettingsError, StreamUnavailable
-from payflux.event.outcome import OUTCOMES
+from payflux.event.outcome import OUTCOMES, Kind
 from payflux.log import Say
 from payflux.redis.address import address_of
 from payflux.redis.entries import FIRST, id_after
@@ -25,7 +25,6 @@ from payflux.terminal.ending import EXIT_USAGE, complain, operate, refuse
 from payflux.terminal.output import emit, narrator, printable
 from payflux.terminal.scored_lines import LineFilter, LineMaker, ScoredLine
 
-Outcome = Literal["success", "failure", "neutral"]
 Band = Literal["low", "elevated", "high", "critical"]
 
 BLOCK_SECONDS = 1.0
@@ -41,7 +40,7 @@ ROW = "{:8}  {:12}  {:7}  {:18}  {:20}  {:>2}  {:4}  "
 def tail(
     *,
     processor: Annotated[list[str] | None, Parameter(help="Only this processor; repeatable.", negative="")] = None,
-    outcome: Annotated[list[Outcome] | None, Parameter(help="Only this outcome; repeatable.", negative="")] = None,
+    outcome: Annotated[list[Kind] | None, Parameter(help="Only this outcome; repeatable.", negative="")] = None,
     category: Annotated[
         list[str] | None, Parameter(help="Only this failure category; repeatable.", negative="")
     ] = None,

@@ -134,13 +134,11 @@ class Connection(asyncio.Protocol):
 
     # what the pipeline calls
 
-    def write(self, data: bytes) -> None:
-        """Send bytes; drops them when the client has gone."""
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(data)
-
-    def flushed(self) -> None:
-        """End after the last answer, or read on when there is room again."""
+    def send(self, answers: bytes) -> None:
+        """Send every answer whose turn has come; then end after the last one, or read on when there is room again."""
+        if self._transport is None or self._transport.is_closing():
+            return
+        self._transport.write(answers)
         if self._reader.phase == DEAF and not self._unsent:
             self._end()
         elif self._paused and not self._pipeline.corked:

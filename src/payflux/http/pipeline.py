@@ -49,11 +49,8 @@ class Outlet(Protocol):
 
     blocked_since: float | None
 
-    def write(self, data: bytes) -> None:
-        """Send bytes; drops them when the client has gone."""
-
-    def flushed(self) -> None:
-        """Every answer whose turn had come is written."""
+    def send(self, answers: bytes) -> None:
+        """Send every answer whose turn has come; drops them when the client has gone."""
 
 
 class Exchange:
@@ -110,7 +107,8 @@ class Pipeline:
 
     def begin(self, request: Request, persistence: int, *, expects: bool) -> int:
         """Let the handler judge a head; what is refused is answered after its body when that is small."""
-        self._reading = self.add(request, CLOSE if self._shared.draining else persistence)
+        exchange = self._reading = Exchange(self, request, CLOSE if self._shared.draining else persistence)
+        self.unsent.append(exchange)
         try:
             refusal = self._admit(request)
         except Exception as error:  # noqa: BLE001 - a defect of the handler costs one request
@@ -224,8 +222,7 @@ class Pipeline:
             self._continue = False
             parts.append(CONTINUE)
         if parts:
-            self._outlet.write(b"".join(parts))
-        self._outlet.flushed()
+            self._outlet.send(b"".join(parts))
 
     def _unanswered(self) -> int:
         """Requests read and not answered; those answered but not flushed count too."""

@@ -1,0 +1,67 @@
+"""What commands are told: keys, batches and ranges are judged before anything is done."""
+
+import pytest
+
+from payflux.errors import SettingsError
+from payflux.redis.address import REDIS_URL
+from payflux.terminal.arguments import (
+    batch_problems,
+    key_problems,
+    keys_of_environment,
+    range_problems,
+    redis_settings,
+)
+
+
+@pytest.mark.parametrize(
+    ("keys", "problem"),
+    [([], "none given"), ([""], "printable ASCII"), (["a b"], "printable ASCII"), (["kéy"], "printable ASCII")],
+)
+def test_keys_that_cannot_be_sent_are_named_once(keys: list[str], problem: str) -> None:
+    """With the option they came by, and never with the key."""
+    (line,) = key_problems(keys)
+    assert line.startswith("--key: ")
+    assert problem in line
+    assert list(key_problems(["good-key"])) == []
+
+
+@pytest.mark.parametrize(("batch", "wrong"), [(0, True), (1, False), (1000, False), (1001, True)])
+def test_a_batch_has_its_bounds(batch: int, wrong: bool) -> None:
+    """Those of a node."""
+    assert [f"--batch {batch}: expected 1 to 1,000"] * wrong == list(batch_problems(batch))
+
+
+def test_a_range_is_named_by_its_options() -> None:
+    """What is no place, and an end before the beginning."""
+    assert list(range_problems("0-0", "2026-01-09T12:00:00Z")) == []
+    assert [line.split(":")[0] for line in range_problems("x", "y")] == ["--from x", "--to y"]
+    assert list(range_problems("2-0", "1-0")) == ["--from 2-0 --to 1-0: expected the beginning before the end"]
+
+
+@pytest.mark.parametrize(
+    ("environ", "keys"),
+    [
+        ({}, []),
+        ({"PAYFLUX_API_KEY": "one"}, ["one"]),
+        ({"PAYFLUX_API_KEYS": " first , second", "PAYFLUX_API_KEY": "one"}, ["first"]),
+    ],
+)
+def test_the_first_key_of_the_node_is_used(
+    environ: dict[str, str], keys: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Several keys take precedence over the one, as for the node."""
+    for name in ("PAYFLUX_API_KEY", "PAYFLUX_API_KEYS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    assert keys_of_environment() == keys
+
+
+def test_an_operator_needs_redis_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings of the node that are wrong do not matter, those of Redis do."""
+    monkeypatch.setenv("PAYFLUX_RATELIMIT_RPS", "none")
+    monkeypatch.setenv("REDIS_URL", "redis://somewhere:1")
+    assert redis_settings()[REDIS_URL] is not None
+    monkeypatch.setenv("REDIS_URL", "somewhere")
+    with pytest.raises(SettingsError):
+        redis_settings()
