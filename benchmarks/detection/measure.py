@@ -18,7 +18,7 @@ import numpy as np
 
 from benchmarks.detection.columns import Ints, spans
 from payflux.load.corpus.lanes import Lane
-from payflux.load.corpus.population import CATEGORIES, CHANNELS, COUNTRIES, DECLINES, METHODS, PROCESSORS
+from payflux.load.corpus.population import CATEGORIES, CHANNELS, COUNTRIES, DECLINES, METHODS, PROCESSORS, TIMEOUT
 from payflux.load.corpus.scenarios import Incident
 from payflux.load.corpus.schedule import DAY, planned
 from payflux.load.traffic import Traffic
@@ -87,7 +87,7 @@ def observed(lane: Lane, seconds: int, known: dict[int, Observation]) -> Iterato
             if code_of not in known:
                 known[code_of] = _observation(code_of, sizes)
             counts.setdefault(at, Counts()).add(known[code_of], times)
-        classes = second * 256 + _CLASSES[np.minimum(rows.latency, MOST_LATENCY)]
+        classes = (second * 256 + _CLASSES[np.minimum(rows.latency, MOST_LATENCY)])[rows.category != TIMEOUT]
         for key, times in _tally(classes):
             counts[key >> 8].add_latency(key & 255, times)
         yield from sorted(counts.items())

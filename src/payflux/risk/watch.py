@@ -174,12 +174,15 @@ class Watch:
 
     def _take(self, second: int, counts: Counts) -> None:
         segments, whole = self.segments, self.segments.whole
-        segments.admit(counts.events)
-        sides, lines, line, growth = self.sides, segments.lines, segments.line, 0
+        if strangers := [one for one in counts.events if one.values not in segments.cells[one.retried]]:
+            segments.admit(strangers)
+        sides, cells, cell_of, growth = self.sides, segments.cells, segments.cell, 0
         sides.open()
         for seen, times in counts.events.items():
-            unit, parts = lines.get(seen) or line(seen)
-            grown = unit * times if times > 1 else unit
+            expected, parts = cells[seen.retried].get(seen.values) or cell_of(seen)
+            grown = seen.tally + expected if seen.attempt else seen.tally
+            if times > 1:
+                grown *= times
             growth += grown
             for part in parts:
                 part.growth += grown
