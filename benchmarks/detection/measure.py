@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from itertools import pairwise
+from math import nan
 from statistics import median, quantiles
 from typing import Any, NamedTuple
 
@@ -193,7 +194,7 @@ def _print_found(found: list[Found]) -> None:
         late = quantiles(delays, n=10)[-1] if len(delays) > 1 else delays[0]
         named, later = sum(one.right for one in those), sum(one.right_later for one in those)
         episodes = sum(one.episodes for one in those) / len(delays)
-        cleared = median(one.cleared for one in those if one.cleared is not None)
+        cleared = median([one.cleared for one in those if one.cleared is not None] or [nan])
         numbers = f"{len(delays)} of {len(those)} | {median(delays):.0f} | {late:.0f} | {named} | {later}"
         print(f"| {name} | {numbers} | {episodes:.2f} | {cleared:.0f} |", flush=True)
 
