@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from itertools import pairwise
+from math import nan
 from statistics import median, quantiles
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ import numpy as np
 
 from benchmarks.detection.columns import Ints, spans
 from payflux.load.corpus.lanes import Lane
-from payflux.load.corpus.population import CATEGORIES, CHANNELS, COUNTRIES, DECLINES, METHODS, PROCESSORS
+from payflux.load.corpus.population import CATEGORIES, CHANNELS, COUNTRIES, DECLINES, METHODS, PROCESSORS, TIMEOUT
 from payflux.load.corpus.scenarios import Incident
 from payflux.load.corpus.schedule import DAY, planned
 from payflux.load.traffic import Traffic
@@ -87,7 +88,7 @@ def observed(lane: Lane, seconds: int, known: dict[int, Observation]) -> Iterato
             if code_of not in known:
                 known[code_of] = _observation(code_of, sizes)
             counts.setdefault(at, Counts()).add(known[code_of], times)
-        classes = second * 256 + _CLASSES[np.minimum(rows.latency, MOST_LATENCY)]
+        classes = (second * 256 + _CLASSES[np.minimum(rows.latency, MOST_LATENCY)])[rows.category != TIMEOUT]
         for key, times in _tally(classes):
             counts[key >> 8].add_latency(key & 255, times)
         yield from sorted(counts.items())
@@ -193,7 +194,7 @@ def _print_found(found: list[Found]) -> None:
         late = quantiles(delays, n=10)[-1] if len(delays) > 1 else delays[0]
         named, later = sum(one.right for one in those), sum(one.right_later for one in those)
         episodes = sum(one.episodes for one in those) / len(delays)
-        cleared = median(one.cleared for one in those if one.cleared is not None)
+        cleared = median([one.cleared for one in those if one.cleared is not None] or [nan])
         numbers = f"{len(delays)} of {len(those)} | {median(delays):.0f} | {late:.0f} | {named} | {later}"
         print(f"| {name} | {numbers} | {episodes:.2f} | {cleared:.0f} |", flush=True)
 

@@ -151,18 +151,20 @@ def _place_of(lead: Finding, found: dict[Key, Finding]) -> Finding | None:
     """
     if lead.key[1] != "category" and lead.key[0] != "segment_degradation":
         return None
-    excess = LOCAL * (lead.effect.k - lead.effect.expected)
+    excess = lead.effect.k - lead.effect.expected
     least = lead.rank + CLEARLY if lead.key[0] == "segment_degradation" else 0.0
     places = [
         one
         for key, one in found.items()
-        if key[0] == "segment_degradation"
-        and key[3] == lead.key[3]
-        and one.effect.k - one.effect.expected >= excess
-        and one.rank > least
-        and one.effect.n <= 0.5 * one.effect.attempts
+        if key[0] == "segment_degradation" and key[3] == lead.key[3] and one.rank > least and _holds(one, excess)
     ]
     return max(places, key=lambda one: (one.rank, one.key), default=None)
+
+
+def _holds(one: Finding, excess: float) -> bool:
+    """Whether a segment has most of an excess, and at least twice the part of it that it has of the traffic."""
+    effect = one.effect
+    return effect.k - effect.expected >= max(LOCAL, 2.0 * effect.n / max(effect.attempts, 1)) * excess
 
 
 def _driver(active: Active) -> Driver:

@@ -17,6 +17,9 @@ OTHER_VALUE: Final = "other"
 DIMENSIONS = ("geo", "method", "issuer", "channel")
 """By what traffic is told apart; `Observation.values` holds one value each."""
 
+Values = tuple[str, str, str, str]
+"""A geography, method, issuer country and channel; empty where they are not known."""
+
 _UNATTENDED = re.compile(r"recurring|subscription|batch|billing|scheduled|mit\b", re.IGNORECASE)
 _SMALLEST = re.compile(r"^(?:[01](?:\.0+)?\b|<|lt|less|under|below|up_?to|micro|tiny|small|low)", re.IGNORECASE)
 _SMALL_MINOR = 500
@@ -38,6 +41,7 @@ class Observation(msgspec.Struct, frozen=True, eq=False, gc=False):
         retried: it is not the first attempt.
         small: its amount is of the smallest kind.
         attended: a customer or clerk waits for the outcome, so that a retry is an act of impatience and no schedule.
+        answered: somebody answered; how long a timeout took says only how long one waited.
         tally: the event as a tally.
     """
 
@@ -46,10 +50,11 @@ class Observation(msgspec.Struct, frozen=True, eq=False, gc=False):
     counts: bool
     soft: bool
     category: str
-    values: tuple[str, str, str, str]
+    values: Values
     retried: bool
     small: bool
     attended: bool
+    answered: bool
     tally: int
 
 
@@ -57,7 +62,7 @@ class Observation(msgspec.Struct, frozen=True, eq=False, gc=False):
 def observation(  # noqa: PLR0917 - as below
     kind: str,
     category: str = "",
-    values: tuple[str, str, str, str] = ("", "", "", ""),
+    values: Values = ("", "", "", ""),
     retried: bool = False,  # noqa: FBT001, FBT002 - positional arguments make the cheaper key
     small: bool = False,  # noqa: FBT001, FBT002
     counts: bool = True,  # noqa: FBT001, FBT002
@@ -87,6 +92,7 @@ def observation(  # noqa: PLR0917 - as below
         retried=retried,
         small=failed and small,
         attended=is_attended(values[3]),
+        answered=not (failed and is_timeout(category.lower())),
         tally=tally(attempt, counts, failed and not counts, 1),
     )
 
@@ -125,3 +131,8 @@ def latency_class(latency_ms: int) -> int:
         return 0
     bits = latency_ms.bit_length()
     return min(4 * (bits - 3) + (latency_ms >> bits - 3 & 3) + 1, 127)
+
+
+def is_timeout(category: str) -> bool:
+    """Whether a category is a timeout."""
+    return "timeout" in category or "timed_out" in category or "timed out" in category

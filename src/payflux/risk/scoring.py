@@ -60,7 +60,7 @@ class Scorer:
             at_ms: its stream time, the milliseconds of its entry id.
             processor: its payment processor.
             seen: what it says.
-            latency_ms: how long the processor took; below 0 when that is not known.
+            latency_ms: how long the processor took; below 0 when that is not known. That of a timeout is ignored.
             currency: in which it was paid; with `amount_minor`.
             amount_minor: how much, in minor units; 0 when that is not known.
         """
@@ -68,7 +68,7 @@ class Scorer:
         second = at_ms // 1000
         counts = followed.counts if second == followed.second else self._open(processor, followed, second)
         counts.add(seen)
-        if latency_ms >= 0:
+        if latency_ms >= 0 and seen.answered:
             counts.add_latency(latency_class(latency_ms))
         if amount_minor and seen.counts:
             counts.add_value(seen, currency, amount_minor)

@@ -30,8 +30,10 @@ COLD_KNOWN = 500
 """Attempts from which on the charts of all traffic say something, if not much."""
 
 WINDOW_STEPS = 30
-IDLE_STEPS = ((20, 1), (100, 5), (600, 20), (DORMANT_SEC + BLOCK_SEC, 60))
-"""After so many idle seconds at most, a silence is looked at every so many seconds."""
+IDLE_LOOKS = tuple(int(4 * 1.5**number) for number in range(18))
+"""How many seconds after the last events a silence is looked at, beside the seconds at which its evidence gets a new
+meaning: up to an hour, after which nothing changes but with `SILENCE_SEC`.
+"""
 
 
 class Watch:
@@ -113,13 +115,10 @@ class Watch:
         if falls > at:
             due.append(falls)
         if self.volume.alarmable():
-            due.append(self._next_look(max(at + 1, 0 if self.judge.busy else self.volume.soonest())))
+            due.append(self.volume.telling(at))
+            if self.judge.busy or self.volume.evidence(at) >= EXPLAINED:
+                due += [self.touched + idle for idle in IDLE_LOOKS if self.touched + idle > at][:1]
         return max(min(due), at + 1)
-
-    def _next_look(self, earliest: int) -> int:
-        idle = earliest - self.touched
-        step = next((step for until, step in IDLE_STEPS if idle <= until), 60)
-        return -(-earliest // step) * step
 
     def _next_block(self, second: int) -> int:
         length = self.baseline.block_sec
@@ -129,8 +128,10 @@ class Watch:
         end = self.block_end
         verdict = self.baseline.verdict(alarmed=self.alarmed)
         note = ""
-        self.baseline.close(end, self.segments, verdict)
-        self.sides.close(end, verdict)
+        whole = self.segments.whole
+        if whole.pending or whole.total != whole.opened:  # else there is nothing to learn, however long the silence
+            self.baseline.close(end, self.segments, verdict)
+            self.sides.close(end, verdict)
         if verdict == "accept":
             note = "baseline_reset"
         if end % BLOCK_SEC == 0:
@@ -174,12 +175,15 @@ class Watch:
 
     def _take(self, second: int, counts: Counts) -> None:
         segments, whole = self.segments, self.segments.whole
-        segments.admit(counts.events)
-        sides, lines, line, growth = self.sides, segments.lines, segments.line, 0
+        if strangers := [one for one in counts.events if one.values not in segments.cells[one.retried]]:
+            segments.admit(strangers)
+        sides, cells, cell_of, growth = self.sides, segments.cells, segments.cell, 0
         sides.open()
         for seen, times in counts.events.items():
-            unit, parts = lines.get(seen) or line(seen)
-            grown = unit * times if times > 1 else unit
+            expected, parts = cells[seen.retried].get(seen.values) or cell_of(seen)
+            grown = seen.tally + expected if seen.attempt else seen.tally
+            if times > 1:
+                grown *= times
             growth += grown
             for part in parts:
                 part.growth += grown

@@ -1,7 +1,9 @@
 """Breadth: whether soft declines rise at most issuers at once, which no issuer causes."""
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
+from payflux.risk.evidence.charts import likelihood
 from payflux.risk.evidence.segments import Segments
 from payflux.risk.evidence.streams import Segment
 
@@ -14,6 +16,27 @@ LEAST_OWN = 2.0
 LEAST_VALUES = 3
 HALF_AS_MUCH = 0.5
 MOST_OF_IT = 0.6
+"""A value shares in the rise with half the excess of the whole at least; those that do must make up most of it."""
+
+MOST_OF_ONE = 0.6
+"""Nor must the rise be mostly that of one value."""
+
+
+SURELY = 8.0
+"""Nats of evidence that declines have risen at all the others together."""
+
+
+class Part(NamedTuple):
+    """What happened to one value since the rise was noticed: attempts, declines, and declines expected."""
+
+    n: int
+    k: int
+    expected: float
+
+    @property
+    def excess(self) -> float:
+        """Declines beyond those expected."""
+        return self.k - self.expected
 
 
 class Breadth:
@@ -54,21 +77,26 @@ class Breadth:
     def _of(self, at: int) -> Iterable[tuple[tuple[int, str], int]]:
         return [item for item in self.marks.items() if item[0][0] == at]
 
-    def _part(self, mark: int, segment: Segment | None) -> tuple[int, float]:
-        """A value's attempts and its excess of declines since the mark."""
-        if segment is None:
-            return 0, 0.0
-        n, k, expected = segment.other.numbers(segment.total - mark)
-        return n, k - expected
+    def _part(self, mark: int, segment: Segment | None) -> Part:
+        """What happened to a value since the mark."""
+        return Part(*segment.other.numbers(segment.total - mark)) if segment else Part(0, 0, 0.0)
 
 
-def _is_shared(parts: list[tuple[int, float]]) -> bool:
-    attempts, excess = sum(n for n, _ in parts), sum(more for _, more in parts)
-    if not attempts or excess < LEAST_EXCESS:
+def _is_shared(parts: list[Part]) -> bool:
+    attempts, excess = sum(part.n for part in parts), sum(part.excess for part in parts)
+    most = max(parts, key=lambda part: part.excess)
+    if not attempts or excess < LEAST_EXCESS or most.excess > MOST_OF_ONE * excess or not _is_sure(parts, most):
         return False
     rate = excess / attempts
-    telling = [(n, more) for n, more in parts if n * rate >= LEAST_OWN]
+    telling = [part for part in parts if part.n * rate >= LEAST_OWN]
     if len(telling) < LEAST_VALUES:
         return False
-    sharing = sum(n for n, more in telling if more >= HALF_AS_MUCH * rate * n)
-    return sharing >= MOST_OF_IT * sum(n for n, _ in telling)
+    sharing = sum(part.n for part in telling if part.excess >= HALF_AS_MUCH * rate * part.n)
+    return sharing >= MOST_OF_IT * sum(part.n for part in telling)
+
+
+def _is_sure(parts: list[Part], most: Part) -> bool:
+    """Whether declines have surely risen without the value at which they rose most."""
+    rest = [part for part in parts if part is not most]
+    expected = sum(part.expected for part in rest)
+    return likelihood(sum(part.n for part in rest), sum(part.k for part in rest), expected) >= SURELY

@@ -37,6 +37,7 @@ CAP = 30.0
 RECOVERED = 6.0
 """Nats of evidence for "as expected" that end an alarm."""
 
+LEAST_RATIO = 1.5
 ALARMED = 8.0
 REST_SEC = (60, 600)
 REST_GAPS = 20.0
@@ -171,10 +172,8 @@ class Bank:
         hits, mean = self.alarm
         hits, mean = hits + k, mean + n * chance
         self.alarm = (hits, mean)
-        gain, rise = self.ladder[0]
-        for one, other in self.ladder:
-            if other * mean <= hits - mean:
-                gain, rise = one, other
+        ratio = max(hits / mean, LEAST_RATIO)
+        gain, rise = log(ratio), ratio - 1.0
         recovery = self.recovery + (n * log1p(rise * chance) - k * gain) * self.calm
         self.recovery = max(recovery, 0.0)
         if recovery <= RECOVERED:

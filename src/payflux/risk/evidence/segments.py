@@ -1,18 +1,20 @@
 """Segments: the traffic by geography, method, issuer country and channel, and what each event is expected to do."""
 
+from collections.abc import Iterable
+
 from payflux.risk.evidence.streams import OTHER_SEGMENT, OTHER_WHOLE, SEGMENT, WHOLE, Segment
-from payflux.risk.observation import DIMENSIONS, OTHER_VALUE, Observation
+from payflux.risk.observation import DIMENSIONS, OTHER_VALUE, Observation, Values
 from payflux.risk.tally import expectation
 
 MOST_VALUES = 32
 """Values told apart in a dimension; further ones are `other`."""
 
-MOST_LINES = 2048
+MOST_CELLS = 2048
 FORGET_SEC = 86400
 """A value not seen for so long makes room for another."""
 
-Line = tuple[int, tuple[Segment, ...]]
-"""What one observation adds, as a tally, and to which segments."""
+Cell = tuple[int, tuple[Segment, ...]]
+"""What an attempt of one value in each dimension is expected to do, as a tally, and the segments it belongs to."""
 
 _UNATTRIBUTED = ("", OTHER_VALUE)
 
@@ -29,7 +31,7 @@ class Segments:
         firsts: the ratios of first attempts, for either kind of failure.
         dimensions: the segments of each dimension by value, in the order of `DIMENSIONS`.
         odds: the overall odds of either kind of failure.
-        lines: what observations met since the last block add, as far as there is room.
+        cells: by their values, of first attempts and of retries; those met since the last block, if there is room.
     """
 
     def __init__(self) -> None:
@@ -41,7 +43,7 @@ class Segments:
         self.firsts = (1.0, 1.0)
         self.odds = (0.05, 0.1)
         self.dimensions: tuple[dict[str, Segment], ...] = ({}, {}, {}, {})
-        self.lines: dict[Observation, Line] = {}
+        self.cells: tuple[dict[Values, Cell], dict[Values, Cell]] = ({}, {})
 
     def all(self) -> list[Segment]:
         """Every segment of every dimension, in the order they were met."""
@@ -59,14 +61,8 @@ class Segments:
             for segment in values.values():
                 segment.growth = 0
 
-    def admit(self, seen: dict[Observation, int]) -> None:
+    def admit(self, strangers: Iterable[Observation]) -> None:
         """Make room for values not met before; sorted, so that their order within a second decides nothing."""
-        lines = self.lines
-        strangers = [one for one in seen if one not in lines]
-        if not strangers:
-            return
-        if len(lines) + len(strangers) > MOST_LINES:
-            lines.clear()
         for at, values in enumerate(self.dimensions):
             for value in sorted({one.values[at] for one in strangers} - values.keys()):
                 if len(values) < MOST_VALUES or value == OTHER_VALUE:
@@ -87,16 +83,16 @@ class Segments:
             stream.settle(0.0, len(self.dimensions[at]))
         return segment
 
-    def line(self, seen: Observation) -> Line:
-        """What an observation adds to which segments; its values were admitted before, or are `other`."""
-        line = self.lines.get(seen)
-        if line is None:
+    def cell(self, seen: Observation) -> Cell:
+        """The cell of an observation; its values were admitted before, or are `other`."""
+        known = self.cells[seen.retried]
+        cell = known.get(seen.values)
+        if cell is None:
             parts = tuple(map(self._segment, range(4), seen.values))
-            unit = seen.tally + (self._expectation(parts, seen.retried) if seen.attempt else 0)
-            line = unit, (*parts, self.retried) if seen.retried else parts
-            if len(self.lines) < MOST_LINES and all(map(_is_of, parts, seen.values)):
-                self.lines[seen] = line
-        return line
+            cell = self._expectation(parts, seen.retried), (*parts, self.retried) if seen.retried else parts
+            if len(known) < MOST_CELLS and all(map(_is_of, parts, seen.values)):
+                known[seen.values] = cell
+        return cell
 
     def _segment(self, at: int, value: str) -> Segment:
         values = self.dimensions[at]
@@ -120,8 +116,9 @@ class Segments:
         return expectation(counted / (1.0 + counted), other / (1.0 + other))
 
     def relearned(self, second: int) -> None:
-        """The ratios changed: work out lines anew, and forget values not seen for a day."""
-        self.lines.clear()
+        """The ratios changed: work out cells anew, and forget values not seen for a day."""
+        for cells in self.cells:
+            cells.clear()
         for values in self.dimensions:
             for value in [value for value, segment in values.items() if second - segment.seen > FORGET_SEC]:
                 del values[value]

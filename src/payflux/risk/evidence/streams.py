@@ -6,6 +6,7 @@ from typing import NamedTuple
 import msgspec
 
 from payflux.risk.evidence.charts import CHARTS, GENTLE, STEEP, Bank, Ladder, Mark, likelihood
+from payflux.risk.observation import is_timeout
 from payflux.risk.tally import (
     ATTEMPTS,
     COUNT,
@@ -278,11 +279,6 @@ class Stream:
         """
         price = log(self.kind.weight / (max(sharers, 1) * CHARTS))
         self.bank.learn(self.kind.slack, hits, self.dispersion.value, price)
-
-
-def is_timeout(category: str) -> bool:
-    """Whether a category is a timeout."""
-    return "timeout" in category or "timed_out" in category or "timed out" in category
 
 
 def is_authentication(category: str) -> bool:

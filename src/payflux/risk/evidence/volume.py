@@ -6,7 +6,7 @@ the level of the last quarter of an hour, the same quarter of an hour on earlier
 So neither an evening, nor a weekend, nor the end of a sale is a drop.
 """
 
-from math import exp, log
+from math import ceil, exp, log
 from typing import NamedTuple
 
 from payflux.risk.evidence.charts import ALARMED, CAP
@@ -31,6 +31,9 @@ WINDOW_SEC = 30
 MOST_DISPERSION = 10.0
 LEAST_DUE = 0.1
 """Events due a second below which silence says nothing: 30 in five minutes."""
+
+MEANINGS = (4.0, 8.0, 11.5, 15.0, 20.0)
+"""Nats at which what is said of a silence changes; see `payflux.risk.severity.SURE`."""
 
 UNKNOWN = -1.0
 _TERMS = tuple((log(ratio), ratio - 1.0) for ratio in DROPS + SURGES)
@@ -236,12 +239,14 @@ class Volume:
             found.append(VolumeFinding(at < len(DROPS), evidence, mark, effect))
         return found
 
-    def soonest(self) -> int:
-        """The first second at which silence, if it goes on, may become worth a word; before, nobody need look."""
-        if not self.alarmable():
-            return self.anchor + 10 * HOUR_SEC
-        wanted = [
-            (ALARMED / 2 - _PRICES[at] - self.levels[at]) / (self.low * DROP_MARGIN * -_TERMS[at][1] * self.calm)
+    def telling(self, now: int) -> int:
+        """The next second at which silence, if it goes on, means something new: nobody need look before."""
+        known = self.evidence(now)
+        wanted = next((nats for nats in MEANINGS if nats > known), None)
+        if wanted is None:
+            return now + 10 * HOUR_SEC
+        seconds = [
+            (wanted - _PRICES[at] - self.levels[at]) / (self.low * DROP_MARGIN * -_TERMS[at][1] * self.calm)
             for at in range(len(DROPS))
         ]
-        return self.anchor + max(int(min(wanted)), 1)
+        return max(self.anchor + ceil(min(seconds)), now + 1)
