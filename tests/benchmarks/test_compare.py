@@ -14,7 +14,6 @@ from benchmarks.servers.redis import Redis
 from real_parts import binary_or_skip
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the benchmark needs /proc, which only Linux has")
-history = pytest.mark.skipif(not (ROOT / ".git").exists(), reason="a copy without history has no other commit")
 
 
 @pytest.mark.parametrize(
@@ -86,7 +85,7 @@ def test_the_one_that_begins_alternates(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @linux
-@history
+@pytest.mark.usefixtures("history")
 def test_pairs_before_a_failure_are_shown(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """And why it ended; that is no success, however good they were."""
     done = 0
@@ -128,7 +127,7 @@ def test_a_node_is_started_from_the_source_that_is_named(directory: Path, redis:
 
 
 @linux
-@history
+@pytest.mark.usefixtures("history")
 @pytest.mark.process
 def test_two_versions_are_measured(capsys: pytest.CaptureFixture[str]) -> None:
     """A short pair of real nodes: every cost is there, and so few pairs prove nothing."""
@@ -139,7 +138,7 @@ def test_two_versions_are_measured(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @linux
-@history
+@pytest.mark.usefixtures("history")
 def test_a_commit_that_is_not_there_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     """And nothing is measured."""
     assert main(["no-such-commit"]) == 2

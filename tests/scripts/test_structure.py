@@ -23,7 +23,6 @@ from scripts.structure import (
     unmirrored,
 )
 
-history = pytest.mark.skipif(not (ROOT / ".git").exists(), reason="a copy without history has no other commit")
 LONG_FILE = "x = 1\n" * (LARGE + 1)
 BY_NAME = {figure.name: figure for figure in FIGURES}
 
@@ -103,7 +102,7 @@ def test_limits_are_the_least_or_the_most() -> None:
     assert [BY_NAME["sources with a test of the same name"].met(value) for value in (0.8, 0.79)] == [True, False]
 
 
-@history
+@pytest.mark.usefixtures("history")
 def test_another_commit_stands_beside_the_work_tree(capsys: pytest.CaptureFixture[str]) -> None:
     """A column each, and the limits."""
     assert main(["HEAD"]) in {0, 1}
@@ -114,7 +113,7 @@ def test_another_commit_stands_beside_the_work_tree(capsys: pytest.CaptureFixtur
     assert "work tree" in shown
 
 
-@history
+@pytest.mark.usefixtures("history")
 def test_a_commit_that_is_not_there_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """By its name."""
     assert main(["no-such-commit"]) == 2
@@ -123,7 +122,7 @@ def test_a_commit_that_is_not_there_is_told(tmp_path: Path, capsys: pytest.Captu
         extract("HEAD", tmp_path, "no-such-path")
 
 
-@history
+@pytest.mark.usefixtures("history")
 def test_files_of_a_commit_are_written_as_they_were(tmp_path: Path) -> None:
     """Only those that are asked for."""
     extract("HEAD", tmp_path, "LICENSE.md")

