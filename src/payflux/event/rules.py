@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from payflux.errors import FieldError, InvalidEvent
-from payflux.event.card_numbers import contains_pan
+from payflux.event.card_numbers import contains_pan, is_harmless_hash
 from payflux.event.timestamps import normal_timestamp
 
 TEXT_LIMIT = 100
@@ -259,9 +259,10 @@ def _text_errors(name: str, value: str) -> Iterator[FieldError]:
         code, is_valid, wanted = _FORMS[name]
         if not is_valid(value):
             yield FieldError(name, code, f"{name} must be {wanted}")
-    if contains_pan(value[:_SCANNED]):
+    if not is_harmless_hash(name, value) and contains_pan(value[:_SCANNED]):
         yield _pan_detected(name)
 
 
 def _pan_detected(name: str) -> FieldError:
-    return FieldError(name, "pan_detected", f"{name} must not hold a card number or track data")
+    message = f"{name} must not hold a card number or track data; a reference that only looks like one: hash it, or put"
+    return FieldError(name, "pan_detected", f"{message} letters before it")
