@@ -14,7 +14,8 @@ MOST = 12
 """So many candidates are looked at. No event that is meant well holds more digits that begin as card numbers do."""
 
 _BRACKETS = str.maketrans("()[]{}<>", "        ")
-_LOOSE = re.compile(r" *([-./_,:+|=&]) *| {2,}")
+_LOOSE = re.compile(r" +([-./_,:+|=&])? *|([-./_,:+|=&]) +")
+_LOOSE_ONE = re.compile(r"[-./_,:+|=&] | [-./_,:+|=&]")
 _ESCAPED = re.compile(r"%2[0Dd]")
 _S = r"[ \-./_,:+|=&]"
 _BEGINS = r"(?<![0-9])(?=4|6|5[0-8]|2[1-7]|3[04-9]|8[126]|9[78]|1|0)"
@@ -60,7 +61,12 @@ def _tightened(text: str) -> str:
     """A text whose separators are one character each."""
     if "%2" in text:
         text = _ESCAPED.sub(" ", text)
-    return _LOOSE.sub(lambda match: match[1] or " ", text.translate(_BRACKETS))
+    text = text.translate(_BRACKETS)
+    return _LOOSE.sub(_one_separator, text) if "  " in text or _LOOSE_ONE.search(text) else text
+
+
+def _one_separator(match: re.Match[str]) -> str:
+    return match[1] or match[2] or " "
 
 
 def _digits(written: str) -> str:
@@ -82,8 +88,8 @@ def _row(groups: list[str], separator: str) -> Iterator[str]:
     """Groups of any sizes, joined alike: all of them, or all but the first or the last."""
     for row in (groups, groups[1:], groups[:-1]):
         digits = "".join(row)
-        # A stream's entry ids begin with 1, and two groups joined by a point are a number.
-        if SHORTEST < len(digits) <= LONGEST and digits[0] != "1" and (len(row) > 2 or separator not in ".,"):
+        # Two groups joined by a point are a number, and two that begin with 1 the id of an entry.
+        if SHORTEST < len(digits) <= LONGEST and (len(row) > 2 or (separator not in ".," and digits[0] != "1")):
             yield digits
 
 
