@@ -6,10 +6,12 @@ from payflux.consume.consumer import CLAIM_IDLE_SEC, MAX_DELIVERIES
 from payflux.event.outcome import OUTCOMES
 from payflux.exporters import registry
 from payflux.exporters.fanout import EXPORT_QUEUE_BYTES
-from payflux.http.listeners import HTTP_ADDR
+from payflux.http.limits import HTTP_KEEPALIVE_SEC
+from payflux.http.listeners import ADMIN_ADDR, HTTP_ADDR
 from payflux.ingest.gatekeeper import API_KEY, API_KEYS, check_a_key, check_keys
 from payflux.ingest.token_bucket import RATELIMIT_BURST, RATELIMIT_RPS
 from payflux.operations import checkout
+from payflux.operations.routes import METRICS_TOKEN
 from payflux.redis.address import REDIS_ADDR, REDIS_URL, check_address
 from payflux.redis.append import DEDUP_TTL_SEC, STREAM_MAXLEN
 from payflux.risk.scorer import RISK_SCORE_ENABLED, RISK_SCORE_THRESHOLDS, RISK_SCORE_WINDOW_SEC
@@ -31,8 +33,18 @@ PANIC_MODE = Setting(
     "After 5 deaths of child processes in 60 s: exit (crash), or keep trying, unready (recover).",
 )
 
+
+def check_admin(values: Values) -> list[str]:
+    """The rule that operators have an address of their own, if they have one."""
+    address = values[ADMIN_ADDR]
+    if address is not None and address[1] and address[1] == values[HTTP_ADDR][1]:
+        return [f"PAYFLUX_ADMIN_ADDR={values.text(ADMIN_ADDR)!r}: expected another port than that of HTTP_ADDR"]
+    return []
+
+
 SETTINGS: tuple[Setting[Any], ...] = (
-    *(API_KEYS, API_KEY, REDIS_ADDR, REDIS_URL, HTTP_ADDR, WORKERS, CONSUMER_NAME),
+    *(API_KEYS, API_KEY, REDIS_ADDR, REDIS_URL, HTTP_ADDR, ADMIN_ADDR, HTTP_KEEPALIVE_SEC, METRICS_TOKEN),
+    *(WORKERS, CONSUMER_NAME),
     *(RATELIMIT_RPS, RATELIMIT_BURST, STREAM_MAXLEN, DEDUP_TTL_SEC, PANIC_MODE),
     *(registry.EXPORT_MODE, *registry.settings(), registry.EXPORT_ACK, EXPORT_QUEUE_BYTES),
     *(CLAIM_IDLE_SEC, MAX_DELIVERIES),
@@ -52,4 +64,4 @@ def load_settings(*, serves: bool = True) -> Values:
         SettingsError: naming every problem.
     """
     needed = (check_a_key, checkout.check_checkout) if serves else ()
-    return load(SETTINGS, environment(), (*needed, check_keys, check_address, registry.check_export))
+    return load(SETTINGS, environment(), (*needed, check_keys, check_admin, check_address, registry.check_export))
