@@ -21,7 +21,7 @@ from payflux.errors import ConsumerNameTaken
 from payflux.exporters.fanout import FanOut
 from payflux.log import count_dropped, in_background, log
 from payflux.node.composition import appender_of, consumer_of, servers_of
-from payflux.node.plan import END, NAME_TAKEN, READY, REOPEN, Plan
+from payflux.node.plan import END, GIVEN, NAME_TAKEN, READY, REOPEN, Plan
 from payflux.node.settings import load_settings
 from payflux.redis.address import address_of
 from payflux.redis.keys import Keys
@@ -143,7 +143,8 @@ class Child:
 
 
 async def _main(plan: Plan) -> int:
-    return await Child(plan, load_settings()).run()
+    given = msgspec.json.decode(Slab(plan.slab).bytes(GIVEN), type=dict[str, str])
+    return await Child(plan, load_settings(environ=given)).run()
 
 
 def run(plan: Plan, run_loop: Callable[..., int] = uvloop.run) -> int:

@@ -15,7 +15,7 @@ from payflux.http.router import Router
 from payflux.http.server import HttpServer
 from payflux.ingest.batch import IngestBatch
 from payflux.ingest.counters import RefusalCounter
-from payflux.ingest.gatekeeper import Gatekeeper, keys_of
+from payflux.ingest.gatekeeper import METRICS_TOKEN, Gatekeeper, keys_of
 from payflux.ingest.single import Ingest
 from payflux.ingest.token_bucket import RATELIMIT_BURST, RATELIMIT_RPS, TokenBucket
 from payflux.node.plan import Plan
@@ -23,7 +23,7 @@ from payflux.operations import checkout, openapi
 from payflux.operations.export_health import ExportHealth
 from payflux.operations.exposition import Scrape
 from payflux.operations.health import Readiness
-from payflux.operations.routes import METRICS_TOKEN, moved, routes, token_guard
+from payflux.operations.routes import moved, routes, token_guard
 from payflux.redis.address import address_of
 from payflux.redis.append import DEDUP_TTL_SEC, STREAM_MAXLEN, RedisAppender
 from payflux.redis.follow import RedisReader

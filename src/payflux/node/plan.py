@@ -7,6 +7,10 @@ import msgspec
 from payflux.settings import Role
 from payflux.telemetry.notes import CONSUMER
 
+GIVEN = "given"
+"""The part of the shared memory with the settings as the supervisor read them: all processes of a node have the same
+ones, whatever becomes of files with secrets."""
+
 READY = b"r"
 END = b"t"
 REOPEN = b"h"

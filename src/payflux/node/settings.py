@@ -1,5 +1,7 @@
 """The settings of a node: every one there is, read and checked together."""
 
+import re
+from collections.abc import Mapping
 from typing import Any
 
 from payflux.consume.consumer import CLAIM_IDLE_SEC, MAX_DELIVERIES
@@ -8,10 +10,9 @@ from payflux.exporters import registry
 from payflux.exporters.fanout import EXPORT_QUEUE_BYTES
 from payflux.http.limits import HTTP_KEEPALIVE_SEC
 from payflux.http.listeners import ADMIN_ADDR, HTTP_ADDR
-from payflux.ingest.gatekeeper import API_KEY, API_KEYS, check_a_key, check_keys
+from payflux.ingest.gatekeeper import API_KEY, API_KEYS, METRICS_TOKEN, check_a_key, check_keys
 from payflux.ingest.token_bucket import RATELIMIT_BURST, RATELIMIT_RPS
 from payflux.operations import checkout
-from payflux.operations.routes import METRICS_TOKEN
 from payflux.redis.address import REDIS_ADDR, REDIS_URL, check_address
 from payflux.redis.append import DEDUP_TTL_SEC, STREAM_MAXLEN
 from payflux.risk.scorer import RISK_SCORE_ENABLED, RISK_SCORE_THRESHOLDS, RISK_SCORE_WINDOW_SEC
@@ -54,14 +55,30 @@ SETTINGS: tuple[Setting[Any], ...] = (
 """Every setting of a node."""
 
 
-def load_settings(*, serves: bool = True) -> Values:
+QUOTES = ("'", '"')
+
+
+def quoted_secrets(values: Values) -> list[str]:
+    """One line for each secret that is probably not what was meant: env files and manifests keep quotation marks."""
+    given = values.given()
+    texts = {s.name: re.split(r"[,\n]", given[s.name]) for s in SETTINGS if s.secret and s.name in given}
+    return [
+        f"{name}: a value begins or ends with a quotation mark, which counts as a part of it; remove those marks"
+        for name, words in texts.items()
+        if any(word.strip().startswith(QUOTES) or word.strip().endswith(QUOTES) for word in words)
+    ]
+
+
+def load_settings(*, serves: bool = True, environ: Mapping[str, str] | None = None) -> Values:
     """Read and check the environment of a node.
 
     Args:
         serves: it is to be served; who only looks at it needs no key.
+        environ: the environment; None for that of this process.
 
     Raises:
         SettingsError: naming every problem.
     """
     needed = (check_a_key, checkout.check_checkout) if serves else ()
-    return load(SETTINGS, environment(), (*needed, check_keys, check_admin, check_address, registry.check_export))
+    environ = environment() if environ is None else environ
+    return load(SETTINGS, environ, (*needed, check_keys, check_admin, check_address, registry.check_export))

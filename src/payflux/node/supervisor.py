@@ -15,14 +15,16 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+import msgspec
+
 from payflux.exporters.registry import EXPORT_MODE, EXPORTERS
 from payflux.http.listeners import ADMIN_ADDR, HTTP_ADDR, listen
 from payflux.ingest.gatekeeper import keys_of
 from payflux.ingest.token_bucket import BUCKETS
 from payflux.log import count_dropped, log
 from payflux.node.member import Member
-from payflux.node.plan import END, NAME_TAKEN, READY, REOPEN, children_of, plans_of
-from payflux.node.settings import CONSUMER_NAME, PANIC_MODE, WORKERS
+from payflux.node.plan import END, GIVEN, NAME_TAKEN, READY, REOPEN, children_of, plans_of
+from payflux.node.settings import CONSUMER_NAME, PANIC_MODE, WORKERS, quoted_secrets
 from payflux.settings import Role, Values
 from payflux.telemetry.metrics import CHILD_DEATHS, LOG_LINES_DROPPED, Metrics, create_slab, give_destinations
 from payflux.telemetry.notes import SUPERVISOR
@@ -128,7 +130,10 @@ class Supervisor:
             raise _CannotListen(name, address, error) from None
 
     def _make_slab(self, children: Sequence[str]) -> Slab:
-        slab = create_slab([SUPERVISOR, *children], **{BUCKETS: 8 * len(keys_of(self._values))})
+        given = msgspec.json.encode(self._values.given())
+        sizes = {BUCKETS: 8 * len(keys_of(self._values)), GIVEN: len(given)}
+        slab = create_slab([SUPERVISOR, *children], **sizes)
+        slab.bytes(GIVEN)[:] = given
         own = [name for name in self._values[EXPORT_MODE] if name not in EXPORTERS]
         give_destinations(slab, [*EXPORTERS, *own])
         return slab
@@ -261,6 +266,8 @@ def supervise(values: Values, role: Role, on_ready: Callable[[str, int], None] |
     """
     for warning in values.warnings:
         log("warning", "unknown_variable", detail=warning)
+    for warning in quoted_secrets(values):
+        log("warning", "quoted_secret", detail=warning)
 
     async def main() -> int:
         return await Supervisor(values, role, on_ready or (lambda _host, _port: None)).run()

@@ -9,7 +9,6 @@ from payflux.log import log
 from payflux.operations.export_health import ExportHealth
 from payflux.operations.exposition import Scrape
 from payflux.operations.health import OK, Readiness
-from payflux.settings import optional
 from payflux.telemetry.metrics import AUTH_DENIED, Metrics
 
 PROBES = ("/health", "/livez", "/readyz")
@@ -24,17 +23,6 @@ NO_TOKEN = problem(
 
 Guard = Callable[[Request], Response | None]
 """Lets a request in (None), or refuses it."""
-
-
-def _token(text: str) -> str:
-    if not text.isascii() or not text.isprintable() or " " in text:
-        raise ValueError("printable ASCII characters without blanks")
-    return text
-
-
-METRICS_TOKEN = optional(
-    "PAYFLUX_METRICS_TOKEN", _token, "Whoever reads /metrics has to send this as bearer token.", secret=True
-)
 
 
 def everybody(request: Request) -> Response | None:
