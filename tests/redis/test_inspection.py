@@ -12,7 +12,7 @@ from payflux.redis.monitor import Durability
 from payflux.stream.deliveries import Backlog
 from payflux.stream.protocol import GROUP
 from servers import Server
-from stream_keys import DEAD_LETTERS, KEYS, LEASE, PROBE, STREAM
+from stream_keys import DEAD_LETTERS, KEYS, LEASE, STREAM
 
 
 async def test_the_facts_are_those_of_the_server(every_server: Server) -> None:
@@ -46,7 +46,6 @@ async def test_the_facts_are_those_of_the_server(every_server: Server) -> None:
     assert 60_000 <= facts.oldest_pending_ms < 120_000
     assert facts.dead_reasons == {"invalid_json": 2, "none given": 1}
     assert (facts.stream_bytes or 0) > 0
-    assert client.ttl(PROBE) > 0
 
 
 async def test_each_group_is_looked_at_by_itself(server: Server) -> None:

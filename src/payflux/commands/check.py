@@ -16,7 +16,7 @@ from payflux.checks.durability import judge_for_production, would_lose
 from payflux.checks.export import judge_export
 from payflux.checks.redis_server import judge
 from payflux.consume.consumer import CLAIM_IDLE_SEC
-from payflux.errors import SettingsError, StreamUnavailable
+from payflux.errors import REMEDIES, SettingsError, StreamUnavailable
 from payflux.finding import Finding
 from payflux.node.settings import SETTINGS, load_settings
 from payflux.redis.address import REDIS_ADDR, REDIS_URL, RedisAddress, address_of
@@ -26,7 +26,7 @@ from payflux.redis.keys import Keys
 from payflux.redis.monitor import RedisMonitor
 from payflux.settings import Values, environment, load
 from payflux.stream.protocol import GROUP
-from payflux.terminal.ending import EXIT_FAILED, EXIT_USAGE, HINTS, complain, operate
+from payflux.terminal.ending import EXIT_FAILED, EXIT_USAGE, complain, operate
 from payflux.terminal.output import emit, emit_json, printable
 
 OF_REDIS = (REDIS_ADDR, REDIS_URL, STREAM_MAXLEN, CLAIM_IDLE_SEC)
@@ -121,7 +121,7 @@ async def _redis(values: Values, *, production: bool) -> tuple[list[Finding], st
         facts = await inspect(address, keys, GROUP)
         durability, backlog = await admin.durability(), await admin.backlog()
     except StreamUnavailable as error:
-        fix = HINTS.get(error.code, "look at the log of Redis")
+        fix = REMEDIES.get(error.code, "look at the log of Redis")
         return [Finding("redis", "fail", f"{address}: {error}", fix)], "nobody knows: it cannot be asked"
     finally:
         admin.close()

@@ -14,7 +14,7 @@ from payflux.redis.entries import count_of, deliveries_of, delivery_of, newest_i
 from payflux.redis.keys import Keys
 from payflux.redis.link import Command
 from payflux.redis.replies import named, unavailable
-from payflux.redis.script import Script
+from payflux.redis.script import Script, explained
 from payflux.stream.deliveries import Delivery, Ledger, entry_key, just_before
 from payflux.stream.protocol import BurialRefused, GroupMissing, LeaseLost
 
@@ -200,7 +200,7 @@ class RedisReader:
         try:
             return await self._dialler.link.calls(commands)
         except hiredis.ReplyError as error:
-            raise _translate(error) from None
+            raise await self._explained(error) from None
 
     def _head(self, ledger: Ledger) -> Command:
         """How the arguments of a script begin that notes a ledger."""
@@ -218,7 +218,14 @@ class RedisReader:
         try:
             return await script.run(self._dialler.link, keys, arguments, seconds)
         except hiredis.ReplyError as error:
-            raise _translate(error) from None
+            raise await self._explained(error) from None
+
+    async def _explained(self, error: hiredis.ReplyError) -> Exception:
+        found, link = _translate(error), self._dialler.link
+        if not isinstance(found, StreamUnavailable):
+            return found
+        kinds = self._keys.kinds(self._group, clustered=link.clustered) | {self._name: "string"}
+        return await explained(link, kinds, found)
 
 
 def _translate(error: hiredis.ReplyError) -> Exception:

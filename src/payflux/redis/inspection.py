@@ -10,6 +10,7 @@ import hiredis
 
 from payflux.errors import StreamUnavailable
 from payflux.redis.address import RedisAddress
+from payflux.redis.append import probe
 from payflux.redis.dial import connect
 from payflux.redis.keys import Keys
 from payflux.redis.link import RedisLink
@@ -102,7 +103,7 @@ async def _inspect(link: RedisLink, keys: Keys, group: str, now: Callable[[], fl
         stream=stream,
         group=group,
         kinds=kinds,
-        refusal=await _refusal(link, keys.probe),
+        refusal=await _refusal(link, keys),
         scripts=await _try(link, "EVAL", "return 1", 0) == 1,
         groups=groups,
         oldest_pending_ms=await _oldest_pending_ms(link, stream, group),
@@ -113,14 +114,7 @@ async def _inspect(link: RedisLink, keys: Keys, group: str, now: Callable[[], fl
 
 
 async def _kinds(link: RedisLink, keys: Keys, group: str) -> dict[str, tuple[str, str]]:
-    wanted = {
-        keys.stream: "stream",
-        keys.dead_letters(clustered=link.clustered): "stream",
-        keys.state: "hash",
-        keys.ledger(group): "hash",
-        keys.lease(group): "string",
-        keys.probe: "string",
-    }
+    wanted = keys.kinds(group, clustered=link.clustered)
     found = {key: text(await link.ask("TYPE", key)) for key in wanted}
     return {key: (kind, wanted[key]) for key, kind in found.items() if kind != "none"}
 
@@ -138,9 +132,9 @@ async def _config(link: RedisLink) -> dict[str, str]:
     return {name: text(reply[1]) for name, reply in replies.items() if reply}
 
 
-async def _refusal(link: RedisLink, probe: str) -> StreamUnavailable | None:
+async def _refusal(link: RedisLink, keys: Keys) -> StreamUnavailable | None:
     try:
-        await link.ask("SET", probe, "1", "EX", "60")
+        await probe(link, keys)
     except StreamUnavailable as error:
         return error
     return None
