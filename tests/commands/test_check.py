@@ -151,7 +151,7 @@ def test_a_good_export_file_passes_and_is_left_alone(
     code, report = checker(PAYFLUX_EXPORT_MODE="both", PAYFLUX_EXPORT_FILE=str(logs / "events.jsonl"))
     assert (code, report["found"]["export_file"]["verdict"]) == (0, "pass")
     assert {file.name: file.read_bytes() for file in logs.iterdir()} == before
-    assert server.client.keys() == [b"{events_stream}:probe"]
+    assert server.client.keys() == [b"{events_stream}:state"]
 
 
 def test_keys_of_another_type_fail(checker: Checker, server: Server) -> None:
