@@ -80,7 +80,7 @@ REMEDIES = {
     "redis_oom": "Redis is full: raise maxmemory, or let the consumer catch up",
     "redis_misconf": "Redis cannot write its data to disk; its log says why",
     "redis_wrong_type": "another program uses this key: RENAME it, or give PayFlux a database of its own in REDIS_URL",
-    "redis_bad_value": "another program has written into a key of PayFlux: `payflux check` says what",
+    "redis_bad_value": "`payflux check --repair` shows what it would put in its place, and `--repair --yes` does",
     "redis_exhausted": "XDEL the entry with the highest id, then XSETID the stream to the newest id that is left",
 }
 """What to do about StreamUnavailable, by its code; completes "…: "."""
