@@ -22,7 +22,7 @@ from payflux.telemetry.metrics import PROCESSED, STREAM_LOST, Metrics, create_sl
 from payflux.testing import CapturingExporter
 from servers import Server
 from stream_keys import KEYS, STREAM
-from streams import append
+from streams import append, wait_for
 
 REASONS = ("trimmed", "reset", "crash")
 
@@ -102,13 +102,18 @@ class NodeInTest:
         )
         self.running = asyncio.ensure_future(self.consumer.run())
 
-    def kill(self) -> None:
-        """It dies; its connections are cut by the kernel."""
+    async def kill(self) -> None:
+        """It dies, when what it had acked is exported; its connections are cut by the kernel."""
         if self.running is not None:
+            diallers = self.reader._dialler, self.reader._read_dialler
+            await wait_for(lambda: all(one.connected for one in diallers))  # a half-made one would stay open
             self.running.cancel()
+            await asyncio.wait({self.running})
+            self.fan_out.end(5.0)
             self.consumer._ahead.forget()
-            for dialler in (self.reader._dialler, self.reader._read_dialler):
+            for dialler in diallers:
                 dialler.close()
+            await asyncio.sleep(0.01)  # until the connections are closed
             self.running = None
 
     async def end(self) -> None:
@@ -123,6 +128,7 @@ class NodeInTest:
         with suppress(asyncio.CancelledError):
             await self._appending
         self.appender.close()
+        await asyncio.sleep(0.01)  # until the connections are closed
         os.close(self.slab.fd)
 
     async def send(self, count: int) -> list[str]:

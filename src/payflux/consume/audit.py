@@ -44,20 +44,17 @@ class SeqAudit:
     trimmed: int = 0
     reset: int = 0
 
-    def follow(self, deliveries: Sequence[Delivery]) -> bool:
-        """Take the next entries if they go on where those before ended, as they nearly always do; else change nothing.
+    def goes_on(self, seqs: Sequence[int], newest: bytes) -> bool:
+        """Take the next numbers if they go on where those before ended, as they nearly always do; else change nothing.
 
         Args:
-            deliveries: at least one, all of them newer than those before.
+            seqs: of entries in stream order, at least one, none of which tells of a loss.
+            newest: the last of these entries.
         """
-        if self.last_seq is None:
+        last = self.last_seq
+        if last is None or seqs != [*range(last + 1, last + 1 + len(seqs))]:
             return False
-        last, size = self.last_seq, len(deliveries)
-        seqs = [delivery.seq for delivery in deliveries if not delivery.lost_to]
-        if seqs != [*range(last + 1, last + 1 + size)]:
-            return False
-        self.last_seq, self.last_id = last + size, deliveries[-1].id
-        self.seq_id = self.last_id
+        self.last_seq, self.last_id, self.seq_id = seqs[-1], newest, newest
         return True
 
     def see_all(self, deliveries: Sequence[Delivery], numbers: Numbers) -> None:

@@ -32,11 +32,12 @@ class ConsumerLedger:
         self._values, self._processed = metrics.values, metrics.slot(PROCESSED)
         self._former_settled = former_settled
         self._audit = SeqAudit()
+        self._base = 0  # lines published before the ledger began, less those acked without one
         self.handled = Handled(metrics.slab)
         if former_settled is not None:
             self.handled.restart(former_settled + int(metrics.notes.base))
+            self._base = -former_settled  # should we die before the lease is ours, our successor has to know it too
         self._unacked: dict[bytes, None] = {}
-        self._base = 0  # lines published before the ledger began, less those acked without one
         self._note_base()
 
     @property
@@ -104,7 +105,9 @@ class ConsumerLedger:
             None when they do not simply go on: then it takes `after_gap`.
         """
         audit = self._audit.counted()
-        return audit if not deliveries or audit.follow(deliveries) else None
+        seqs = [delivery.seq for delivery in deliveries if not delivery.lost_to]
+        whole = len(seqs) == len(deliveries) and (not seqs or audit.goes_on(seqs, deliveries[-1].id))
+        return audit if whole else None
 
     def after_gap(self, deliveries: Sequence[Delivery], numbers: Numbers) -> SeqAudit:
         """The same, when the stream was asked what can be ours of their numbers."""

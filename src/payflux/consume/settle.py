@@ -152,7 +152,7 @@ class Settlement:
         handled, deliveries, lines = self._ledger.handled, ack.deliveries, ack.batch.lines
         first, last = deliveries[0], deliveries[-1]
         if len(lines) == len(deliveries) == last.seq - first.seq + 1:
-            handled.note(first.seq, lines, last.id)
+            handled.note(first.seq, [*lines], last.id)
         else:
             handled.note_all([(one.id, one.seq) for one in deliveries if one.id in lines])
         handled.acked()
