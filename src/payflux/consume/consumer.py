@@ -122,7 +122,9 @@ class Consumer:
             try:
                 await self._turn()
                 delay = BACKOFF_SECONDS[0]
+                self._notes.meet("")
             except StreamUnavailable as error:
+                self._notes.meet(error.code)
                 if delay == BACKOFF_SECONDS[0]:
                     log("warning", "consumer_stream_unavailable", code=error.code, detail=str(error))
                 self._hear(News.NO_REPLY)

@@ -59,7 +59,7 @@ class Ledger(msgspec.Struct):
         acked: events it acked so far.
         settled: of those, how many are exported or counted as not exported.
         last_id: the newest entry acked or dead-lettered.
-        last_seq: its number.
+        last_seq: its number; None when that cannot be known.
         unacked: older entries that are not acked yet, in order.
     """
 
@@ -67,7 +67,7 @@ class Ledger(msgspec.Struct):
     acked: int = 0
     settled: int = 0
     last_id: bytes = b"0-0"
-    last_seq: int = 0
+    last_seq: int | None = 0
     unacked: tuple[bytes, ...] = ()
 
 
