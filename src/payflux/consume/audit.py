@@ -107,19 +107,19 @@ class SeqAudit:
         """The same position; the losses so far have been counted."""
         return replace(self, trimmed=0, reset=0)
 
-    def rolled_back(self, last_seq: int, last_id: bytes, handled_to: int) -> "SeqAudit":
+    def rolled_back(self, last_seq: int | None, last_id: bytes, handled_to: int) -> "SeqAudit":
         """The position in an older state of the stream.
 
         What was handled in the state that is gone is not lost, whatever its successor tells. What had been reported
         before counts only while nothing of that state was seen: it is of a still older one.
 
         Args:
-            last_seq: the number of the last entry that both have.
+            last_seq: the number of the last entry that both have; None when it is not known.
             last_id: that entry.
             handled_to: up to which number all was handled in the state that is gone.
         """
         reported = handled_to if handled_to > self.parted else max(handled_to, self.reported)
-        return SeqAudit(last_seq, last_id, reported=reported, parted=last_seq)
+        return SeqAudit(last_seq, last_id, reported=reported, parted=last_seq or 0)
 
 
 def believable(deliveries: Sequence[Delivery], last: int | None, numbers: Numbers) -> list[Delivery]:
