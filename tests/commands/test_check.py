@@ -140,9 +140,9 @@ def test_a_server_that_is_down_fails(checker: Checker, server: Server) -> None:
     assert report["found"]["export_stdout"]["verdict"] == "pass"
 
 
-def test_a_full_disk_fails(checker: Checker) -> None:
+def test_a_full_disk_fails(checker: Checker, full_disk: Path) -> None:
     """A destination without space is found without writing to it."""
-    code, report = checker(PAYFLUX_EXPORT_MODE="file", PAYFLUX_EXPORT_FILE="/dev/full")
+    code, report = checker(PAYFLUX_EXPORT_MODE="file", PAYFLUX_EXPORT_FILE=str(full_disk / "events.jsonl"))
     assert code == 1
     assert "No space left" in report["found"]["export_file"]["reason"]
 

@@ -14,6 +14,7 @@ from needs import program
 from nodes import event
 from payflux.operations.exposition import HEALTH, INFO, REDIS_GAUGES
 from payflux.telemetry.metrics import METRICS
+from payflux.terminal.drawing import svg
 from pictures import texts
 from queries import ROOT, objections
 from real_parts import MakeNode
@@ -22,7 +23,6 @@ from scripts.dashboards.grafana import WIDTH, dashboard, text
 from scripts.dashboards.panels import CUTS, ROWS, Panel
 from scripts.dashboards.plots import NAMED, graph, stat
 from scripts.dashboards.prometheus import Prometheus
-from scripts.drawing import svg
 from servers import until
 
 GRAFANA = ROOT / "deploy" / "grafana"

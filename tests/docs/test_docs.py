@@ -68,8 +68,8 @@ def test_every_table_is_in_a_page() -> None:
 DECLARED = {
     "configuration.md": [s.name for s in SETTINGS],
     "metrics.md": [
-        *(f"payflux_{name}" for name in [*(m.name for m in METRICS), *REDIS_GAUGES, *HEALTH, *INFO]),
         *(*REJECT_REASONS, *HTTP_REASONS, *DENIED_REASONS, *EXPORT_REASONS, *LOST_REASONS, *DLQ_REASONS),
+        *(f"payflux_{name}" for name in [*(m.name for m in METRICS), *REDIS_GAUGES, *HEALTH, *INFO]),
     ],
     "errors.md": [*CODES, *UNCONFIRMED, *UNREADY, "not_found", "method_not_allowed", "too_many_connections"],
     "events.md": [*(f"{method} {path}" for method, path, _ in tables._operations()), *EVENT_FIELDS, *ADDITIVE_FIELDS],

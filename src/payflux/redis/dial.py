@@ -103,9 +103,14 @@ class Dialler:
 
     async def connect(self) -> RedisLink:
         """The connection, made first where there is none; raises StreamUnavailable."""
-        if self._link is None or self._link.lost:
+        if not self.connected:
             self._link = await connect(self._address, self._client)
-        return self._link
+        return self.link
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection."""
+        return self._link is not None and not self._link.lost
 
     @property
     def link(self) -> RedisLink:

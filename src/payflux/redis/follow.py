@@ -16,7 +16,7 @@ from payflux.redis.keys import Keys
 from payflux.redis.link import Command
 from payflux.redis.replies import named, text, unavailable
 from payflux.redis.script import Script, explained
-from payflux.stream.deliveries import Delivery, Ledger, entry_key, just_before
+from payflux.stream.deliveries import Delivery, Ledger, Numbers, entry_key, just_before
 from payflux.stream.protocol import BurialRefused, GroupMissing, LeaseLost
 
 LEASE_MS = 5000
@@ -52,10 +52,12 @@ class RedisReader:
         self._dialler = Dialler(address, f"payflux-{consumer}"[:60])
         self._read_dialler = Dialler(address, "payflux-reader")
 
-    async def connect(self) -> None:
-        """Connect what is not connected."""
+    async def connect(self) -> bool:
+        """Connect what is not connected; see ReadStream."""
+        connected = self._dialler.connected and self._read_dialler.connected
         await self._dialler.connect()
         await self._read_dialler.connect()
+        return not connected
 
     async def claim_name(self) -> bool:
         """Take or keep the consumer name for this node; see ReadStream."""
@@ -121,6 +123,28 @@ class RedisReader:
         except hiredis.ReplyError as error:
             raise _translate(error) from None
         return [] if reply is None else deliveries_of(reply[0][1])
+
+    async def following(self, after: bytes, count: int) -> list[Delivery]:
+        """Entries after an id; see ReadStream."""
+        return deliveries_of(await self._call("XRANGE", self._stream, b"(" + after, "+", "COUNT", count))
+
+    async def numbers(self, after: bytes) -> Numbers:
+        """What the stream tells of the numbers of its entries; see ReadStream."""
+        seq, entries, info = await self._calls(
+            [
+                ("HGET", self._keys.state, "seq"),
+                ("XRANGE", self._stream, b"(" + after, "+", "COUNT", SLICE),
+                ("XINFO", "STREAM", self._stream),
+            ]
+        )
+        found = named(info)
+        first = found[b"first-entry"]
+        return Numbers(
+            count_of(seq or b"") or None,
+            deliveries_of(entries),
+            found.get(b"max-deleted-entry-id"),
+            first[0] if first else b"",
+        )
 
     async def commit(
         self, ledger: Ledger, after: bytes, entries: int, trimmed: int, undone: Sequence[bytes]
