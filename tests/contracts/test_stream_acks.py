@@ -1,5 +1,6 @@
 """The contract of the stream, on every supported server: acks and dead letters."""
 
+import time
 from typing import Any
 
 import pytest
@@ -165,9 +166,12 @@ async def test_a_broken_dead_letter_stream_keeps_the_entry(every_server: Server)
 
 
 async def test_the_unread_tail_is_told_from_a_deleted_one(every_server: Server) -> None:
-    """The last number when nothing follows, whatever was deleted; None while something follows."""
+    """The last number and the time when nothing follows, whatever was deleted; None while something follows."""
     async with consuming(every_server) as (one,):
-        assert await one.reader.unread_tail(one.ledger) == 0
+        before = time.time()
+        tail = await one.reader.unread_tail(one.ledger)
+        assert tail is not None
+        assert (tail.seq, abs(tail.at_ms / 1000 - before) < 5) == (0, True)
         await fill(every_server, 3)
         assert await one.reader.unread_tail(one.ledger) is None
         found = await one.reader.read(1, 0.1)
@@ -175,4 +179,6 @@ async def test_the_unread_tail_is_told_from_a_deleted_one(every_server: Server) 
         every_server.client.xtrim(STREAM, maxlen=1, approximate=False)
         assert await one.reader.unread_tail(one.ledger) is None
         every_server.client.xtrim(STREAM, maxlen=0, approximate=False)
-        assert await one.reader.unread_tail(one.ledger) == 3
+        tail = await one.reader.unread_tail(one.ledger)
+        assert tail is not None
+        assert tail.seq == 3

@@ -10,7 +10,7 @@ import msgspec
 
 from payflux.errors import StreamUnavailable
 from payflux.event.decode import StoredEvent
-from payflux.stream.deliveries import Backlog, Delivery, Ledger
+from payflux.stream.deliveries import Backlog, Change, Delivery, Ledger, RiskKept, RiskNews, Scored, Tail
 from payflux.stream.protocol import APPENDED, DUPLICATE, GROUP, GroupMissing, LeaseLost, OnAppended
 
 LEASE_SECONDS = 5.0
@@ -53,6 +53,10 @@ class _Store:
     marks: set[bytes] = field(default_factory=set)
     dead: list[tuple[Delivery, str]] = field(default_factory=list)
     groups: dict[str, _Group] = field(default_factory=dict)
+    log: list[Change] = field(default_factory=list)
+    current: dict[str, Change] = field(default_factory=dict)
+    snapshots: dict[str, bytes] = field(default_factory=dict)
+    scored: Scored = field(default_factory=Scored)
     appended: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -211,8 +215,14 @@ class MemoryStream:
             deliveries = found()
         return deliveries
 
-    async def commit(
-        self, ledger: Ledger, after: bytes, entries: int, trimmed: int, undone: Sequence[bytes]
+    async def commit(  # noqa: PLR0917 - as in ReadStream
+        self,
+        ledger: Ledger,
+        after: bytes,
+        entries: int,
+        trimmed: int,
+        undone: Sequence[bytes],
+        changes: Sequence[Change] = (),
     ) -> Sequence[bytes]:
         """Note that what was followed is done; see ReadStream. The other numbers serve the lag a server tells."""
         del after, trimmed
@@ -222,6 +232,7 @@ class MemoryStream:
         alive = self._store.entries or {}
         place.pending |= {_id(entry): _Pending(self._now(), 1) for entry in undone if _id(entry) in alive}
         self._note(ledger, entries - len(undone))
+        self._keep(changes)
         return [entry for entry in undone if _id(entry) not in alive]
 
     async def noted(self) -> Ledger:
@@ -276,11 +287,43 @@ class MemoryStream:
         noted.owner, noted.last_id, noted.last_seq = self._token, ledger.last_id, ledger.last_seq
         return True
 
-    async def unread_tail(self, ledger: Ledger) -> int | None:
+    async def unread_tail(self, ledger: Ledger) -> Tail | None:
         """The last number given when nothing follows; see ReadStream."""
         self._check()
         last = _id(ledger.last_id)
-        return None if any(at > last for at in self._store.entries or {}) else self._store.seq
+        followed = any(at > last for at in self._store.entries or {})
+        return None if followed else Tail(self._store.seq, int(self._now() * 1000))
+
+    async def keep_risk(self, news: RiskNews) -> None:
+        """Keep assessments and snapshots; see ReadStream. Nothing is ever dropped from the log."""
+        self._hold()
+        store = self._store
+        self._keep(news.changes)
+        for processor, (said, snapshot) in news.snapshots.items():
+            store.snapshots[processor] = snapshot
+            store.current.setdefault(processor, said)
+        store.scored = news.scored or store.scored
+        for processor in news.forgotten:
+            store.current.pop(processor, None)
+
+    def _keep(self, changes: Sequence[Change]) -> None:
+        for change in changes:
+            last = self._store.current.get(change.processor)
+            if last is None or last.second < change.second:
+                self._store.current[change.processor] = change
+                self._store.log.append(change)
+
+    async def risk(self) -> RiskKept:
+        """What is kept of the risk of processors; see ReadStream."""
+        self._check()
+        store = self._store
+        current = {processor: change.data for processor, change in store.current.items()}
+        return RiskKept([change.data for change in store.log], current, store.scored)
+
+    async def snapshot(self, processor: str) -> bytes | None:
+        """The snapshot that is kept of a processor; see ReadStream."""
+        self._check()
+        return self._store.snapshots.get(processor)
 
     async def leave(self) -> None:
         """Give up lease and name; see ReadStream."""

@@ -10,7 +10,7 @@ from payflux.event.outcome import OUTCOMES
 from payflux.node.settings import SETTINGS
 from payflux.redis.address import REDIS_ADDR, REDIS_URL, check_address
 from payflux.redis.entries import parse_position
-from payflux.risk.scorer import SETTINGS as RISK_SETTINGS
+from payflux.risk.scoring import SETTINGS as RISK_SETTINGS
 from payflux.settings import Setting, Values, environment, load
 from payflux.stream.deliveries import entry_key
 
