@@ -115,7 +115,7 @@ class Scoring:
         """Up to where everything was seen, in stream time."""
         second, first = self._enricher.begun
         over = clock_ms // 1000 - QUIET_SEC if clock_ms is not None else 0
-        return Scored(over, ledger.last_seq + 1) if over >= second else Scored(second - 1, first)
+        return Scored(over, _next(ledger)) if over >= second else Scored(second - 1, first)
 
     def _tick(self, place: Scored) -> None:
         """Let a second pass for the processors that have something to do in it, as many as there is time for."""
@@ -194,7 +194,7 @@ class Scoring:
                 break
             first, after = first or page[0].seq, page[-1].id
             await stay()
-        self._tell_gap(scored, first or ledger.last_seq + 1)
+        self._tell_gap(scored, first or _next(ledger))
 
     def _tell_gap(self, scored: Scored, first: int) -> None:
         if scored.seq and first > scored.seq and self._scorer is not None:
@@ -204,3 +204,8 @@ class Scoring:
 
 def _change(said: RiskAssessment) -> Change:
     return Change(said.processor, said.second, _encode(said))
+
+
+def _next(ledger: Ledger) -> int:
+    """The number after the last one seen; 0 when that is not known."""
+    return ledger.last_seq + 1 if ledger.last_seq is not None else 0
