@@ -171,7 +171,7 @@ async def test_a_processor_of_a_snapshot_nobody_can_read_is_learned_anew(stream:
     node = await Node(stream, clock).join()
     await seconds(node, [9] * 310)
     for garbage in (b"", b"\x00", b"garbage", msgspec.msgpack.encode(((5, 5), {"version": 1, "watch": []}))):
-        stream._store.snapshots["stripe"] = garbage
+        stream._store.risk.spoil("stripe", garbage)
         successor = await Node(stream, clock).join()
         assert successor.scorer.current()
 

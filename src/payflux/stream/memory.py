@@ -18,10 +18,10 @@ from payflux.stream.deliveries import (
     Numbers,
     RiskKept,
     RiskNews,
-    Scored,
     Tail,
 )
 from payflux.stream.protocol import APPENDED, DUPLICATE, GROUP, GroupMissing, LeaseLost, OnAppended
+from payflux.stream.risk_store import RiskStore
 
 LEASE_SECONDS = 5.0
 NAME_SECONDS = 10.0
@@ -63,10 +63,7 @@ class _Store:
     marks: set[bytes] = field(default_factory=set)
     dead: list[tuple[Delivery, str]] = field(default_factory=list)
     groups: dict[str, _Group] = field(default_factory=dict)
-    log: list[Change] = field(default_factory=list)
-    current: dict[str, Change] = field(default_factory=dict)
-    snapshots: dict[str, bytes] = field(default_factory=dict)
-    scored: Scored = field(default_factory=Scored)
+    risk: RiskStore = field(default_factory=RiskStore)
     appended: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -254,7 +251,7 @@ class MemoryStream:
         alive = self._store.entries or {}
         place.pending |= {_id(entry): _Pending(self._now(), 1) for entry in undone if _id(entry) in alive}
         self._note(ledger, entries - len(undone))
-        self._keep(changes)
+        self._store.risk.keep_changes(changes)
         return [entry for entry in undone if _id(entry) not in alive]
 
     async def noted(self) -> Ledger:
@@ -317,35 +314,19 @@ class MemoryStream:
         return None if followed else Tail(self._store.seq, int(self._now() * 1000))
 
     async def keep_risk(self, news: RiskNews) -> None:
-        """Keep assessments and snapshots; see ReadStream. Nothing is ever dropped from the log."""
+        """Keep assessments and snapshots; see ReadStream."""
         self._hold()
-        store = self._store
-        self._keep(news.changes)
-        for processor, (said, snapshot) in news.snapshots.items():
-            store.snapshots[processor] = snapshot
-            store.current.setdefault(processor, said)
-        store.scored = news.scored or store.scored
-        for processor in news.forgotten:
-            store.current.pop(processor, None)
-
-    def _keep(self, changes: Sequence[Change]) -> None:
-        for change in changes:
-            last = self._store.current.get(change.processor)
-            if last is None or last.second < change.second:
-                self._store.current[change.processor] = change
-                self._store.log.append(change)
+        self._store.risk.keep(news)
 
     async def risk(self) -> RiskKept:
         """What is kept of the risk of processors; see ReadStream."""
         self._check()
-        store = self._store
-        current = {processor: change.data for processor, change in store.current.items()}
-        return RiskKept([change.data for change in store.log], current, store.scored)
+        return self._store.risk.kept()
 
     async def snapshot(self, processor: str) -> bytes | None:
         """The snapshot that is kept of a processor; see ReadStream."""
         self._check()
-        return self._store.snapshots.get(processor)
+        return self._store.risk.snapshot(processor)
 
     async def leave(self) -> None:
         """Give up lease and name; see ReadStream."""
