@@ -9,10 +9,11 @@ import pytest
 from consumer_parts import Clock, put
 from payflux.consume.line import Enricher
 from payflux.consume.scoring import PAGE, Scoring
+from payflux.errors import StreamUnavailable
 from payflux.event.decode import StoredEvent, decode_event
 from payflux.risk.assessment import RiskAssessment
 from payflux.risk.scoring import Scorer
-from payflux.stream.deliveries import Ledger
+from payflux.stream.deliveries import Ledger, RiskNews
 from payflux.stream.protocol import LeaseLost
 from payflux.telemetry.metrics import RISK_SCORE, Metrics, create_slab
 from payflux.testing import MemoryStream, make_event
@@ -174,6 +175,27 @@ async def test_a_processor_of_a_snapshot_nobody_can_read_is_learned_anew(stream:
         stream._store.risk.spoil("stripe", garbage)
         successor = await Node(stream, clock).join()
         assert successor.scorer.current()
+
+
+class Unkept(MemoryStream):
+    """A stream beside which nothing can be kept."""
+
+    async def keep_risk(self, news: RiskNews) -> None:
+        """Keep nothing; see ReadStream."""
+        del news
+        raise StreamUnavailable("redis_wrong_type", "{events_stream}:assessments is a string")
+
+
+async def test_what_cannot_be_kept_stops_no_event(clock: Clock, capfd: pytest.CaptureFixture[str]) -> None:
+    """It is told, the gauge shows the risk all the same, and the consumer goes on."""
+    node = await Node(Unkept(now=clock), clock).join()
+    await put(node.stream, *(stored() for _ in range(30)))
+    await node.work()
+    clock.at += 3
+    await node.work()
+    await node.scoring.keep()
+    assert node.metrics.get(RISK_SCORE, 0) >= 0.8
+    assert "risk_not_kept" in capfd.readouterr().err
 
 
 async def test_without_the_lease_nothing_is_kept(stream: MemoryStream, clock: Clock) -> None:

@@ -12,7 +12,7 @@ import msgspec
 
 from payflux.consume.line import Enricher
 from payflux.consume.snapshots import Snapshots, packed, unpacked
-from payflux.errors import InvalidEvent
+from payflux.errors import InvalidEvent, StreamUnavailable
 from payflux.log import log
 from payflux.risk.assessment import RiskAssessment
 from payflux.risk.scoring import Scorer
@@ -85,8 +85,17 @@ class Scoring:
             StreamUnavailable: perhaps it was not kept, and will be tried again. LeaseLost: it was not.
         """
         if changes := self.unkept:
-            await self._stream.keep_risk(RiskNews(changes))
-            self.kept(changes)
+            await self._keep(RiskNews(changes))
+
+    async def _keep(self, news: RiskNews) -> None:
+        """Keep what is to be kept; what stands in its way is told, and must not keep events from coming out."""
+        try:
+            await self._stream.keep_risk(news)
+        except StreamUnavailable as error:
+            if error.code in {"redis_down", "redis_timeout"}:
+                raise
+            log("error", "risk_not_kept", code=error.code, detail=str(error))
+        self.kept(news.changes)
 
     async def pass_time(self, ledger: Ledger, clock_ms: int | None) -> None:
         """After a batch, or when there was none: tick what has no events, show the risk, keep a snapshot if one is due.
@@ -108,8 +117,7 @@ class Scoring:
         self._said.clear()
         news = self._news(place)
         if news.snapshots or news.forgotten or (changes and clock_ms is not None):
-            await self._stream.keep_risk(news._replace(changes=changes))
-            self.kept(changes)
+            await self._keep(news._replace(changes=changes))
 
     def _place(self, ledger: Ledger, clock_ms: int | None) -> Scored:
         """Up to where everything was seen, in stream time."""
