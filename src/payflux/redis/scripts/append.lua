@@ -12,6 +12,12 @@
 --   {events_stream}:lease                string   who consumes the stream for the group payment_consumers
 --   {events_stream}:ledger               hash     how far that consumer got, and `at` when (milliseconds)
 --   {events_stream}:consumer:<name>      string   which node uses this consumer name
+--   {events_stream}:assessments          stream   what was said of processors, as it changed: `processor`, `second` (of
+--                                                 stream time, from which on it holds) and `assessment` (JSON)
+--   {events_stream}:risk                 hash     the latest assessment of each processor: its second, a blank, the JSON
+--   {events_stream}:snapshot:<processor> string   all that the detector knows of a processor, kept for 30 days
+--   {events_stream}:scored               string   `<second> <number>`: what came in that second or before, and so with a
+--                                                 lower number, is in some snapshot
 --   {events_stream}:lease:<group>, {events_stream}:ledger:<group>, {events_stream}:consumer-of:<group>:<name>
 --                                                 the same for every other group
 --
