@@ -12,7 +12,7 @@ import yaml
 
 from needs import program
 from nodes import event
-from payflux.operations.exposition import INFO, REDIS_GAUGES
+from payflux.operations.exposition import HEALTH, INFO, REDIS_GAUGES
 from payflux.telemetry.metrics import METRICS
 from payflux.terminal.drawing import svg
 from pictures import texts
@@ -60,7 +60,9 @@ def test_each_query_asks_for_what_exists(panel: Panel) -> None:
 def test_every_metric_is_shown() -> None:
     """A new metric gets a panel, or a reason why not."""
     asked = " ".join(query.expr for panel in PANELS for query in panel.queries)
-    missing = {name for name in (*(metric.name for metric in METRICS), *REDIS_GAUGES, *INFO) if name not in asked}
+    missing = {
+        name for name in (*(metric.name for metric in METRICS), *REDIS_GAUGES, *HEALTH, *INFO) if name not in asked
+    }
     assert missing == UNSHOWN
 
 
