@@ -115,7 +115,7 @@ def test_the_last_125_attempts(events: list[Event], series: Series, second: int)
 def test_higher_levels_fire_less(series: Series, peer: object) -> None:
     """Levels are in order, from the most sensitive to the least, which tuning relies on."""
     assert peer in PEERS
-    chosen = PEERS[PEERS.index(peer)]  # type: ignore[arg-type]
+    chosen = PEERS[PEERS.index(peer)]
     fires = chosen.fires(series)
     counts = [len(fires(level)) for level in chosen.levels]
     assert counts == sorted(counts, reverse=True)

@@ -20,17 +20,18 @@ def at(second: int) -> datetime:
 
 def shard(peer: list[list[Spell]], *, tuning: bool, warnings: list[Episode]) -> Measured:
     """A month in which one outage was, and what one rule said at each level; all others said nothing."""
-    said = {one.title: [[] for _ in one.levels] for one in PEERS} | {TUNED: peer}
+    said: dict[str, list[list[Spell]]] = {one.title: [[] for _ in one.levels] for one in PEERS}
+    said[TUNED] = peer
     truth = Truth("outage", "p5", at(1000), at(2000), "high_failure_rate")
-    return Measured("p5", tuning, 30.44, 30.44, [truth], warnings, said, 1000, 500, 0.001)  # type: ignore[arg-type]
+    return Measured("p5", tuning, 30.44, 30.44, [truth], warnings, said, 1000, 500, 0.001)
 
 
 def test_a_peer_is_tuned_to_one_false_alarm_a_month() -> None:
     """The most sensitive level that keeps to it, on other traffic than it is measured on."""
     levels = next(len(one.levels) for one in PEERS if one.title == TUNED)
     false: list[Spell] = [(START + 10_000 * number, START + 10_000 * number + 60) for number in range(2, 5)]
-    found = (START + 1100, START + 2100)
-    peer = [[found, *false], [found, *false[:2]], [found, false[0]], *[[found]] * (levels - 3)]
+    found: Spell = (START + 1100, START + 2100)
+    peer: list[list[Spell]] = [[found, *false], [found, *false[:2]], [found, false[0]], *[[found]] * (levels - 3)]
     ours = Episode("p5", "high_failure_rate", "", "", "high", START + 1001, 0.9, START + 2100)
     measured = [shard(peer, tuning=True, warnings=[]), shard(peer, tuning=False, warnings=[ours])]
     result = rows(measured)
