@@ -38,8 +38,8 @@ BOUND_RUNS = 20
 MEMORY_SEC, MEMORY_RATE = 7300, 5.0
 
 DAYS = {
-    "corpus": {"p0_05": 20.0, "p0_5": 10.0, "p5": 5.0, "p20": 3.5, "p50": 2.0, "p200": 1.4},
-    "benign": {"p0_05": 20.0, "p0_5": 10.0, "p5": 5.0, "p20": 2.0},
+    "corpus": {"p0_05": 20.0, "p0_5": 8.0, "p5": 4.0, "p20": 3.0, "p50": 2.0, "p200": 1.4},
+    "benign": {"p0_05": 20.0, "p0_5": 8.0, "p5": 4.0, "p20": 2.0},
 }
 """Of one shard, for each plan and processor: about a minute of CPU."""
 
