@@ -26,6 +26,7 @@ from payflux.telemetry.metrics import (
     LOST_REASONS,
     METRICS,
     REJECT_REASONS,
+    WEBHOOK_RESULTS,
 )
 from payflux.terminal.ending import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
 from scripts.docs import tables
@@ -68,6 +69,7 @@ DECLARED = {
     "configuration.md": [s.name for s in SETTINGS],
     "metrics.md": [
         *(f"payflux_{name}" for name in [*(m.name for m in METRICS), *REDIS_GAUGES, *INFO]),
+        *WEBHOOK_RESULTS,
         *(*REJECT_REASONS, *DENIED_REASONS, *EXPORT_REASONS, *LOST_REASONS, *DLQ_REASONS),
     ],
     "errors.md": [*CODES, *UNCONFIRMED, *UNREADY, "not_found", "method_not_allowed", "too_many_connections"],

@@ -59,7 +59,7 @@ async def test_only_who_ingests_has_the_producers_paths(checkout: str, slab_fd: 
         metrics = metrics_of(made)
         appender = appender_of(made, settings, metrics, lambda: 0)
         monitor = RedisMonitor(address_of(settings), Keys(), GROUP)
-        assert set(routes_of(made, settings, metrics, appender, monitor)) == OPERATORS | further
+        assert set(routes_of(made, settings, metrics, appender, monitor, webhooks={})) == OPERATORS | further
 
 
 async def test_the_workers_share_the_highest_number(slab_fd: int) -> None:

@@ -24,10 +24,11 @@ from payflux.http.router import Router
 from payflux.http.server import HttpServer
 from payflux.ingest.counters import CutShortCounter
 from payflux.log import count_dropped, in_background, log
-from payflux.node.composition import appender_of, consumer_of, routes_of
+from payflux.node.composition import appender_of, consumer_of, routes_of, webhook_appenders_of
 from payflux.node.plan import END, NAME_TAKEN, READY, REOPEN, Plan
 from payflux.node.settings import load_settings
 from payflux.redis.address import address_of
+from payflux.redis.append import RedisAppender
 from payflux.redis.keys import Keys
 from payflux.redis.monitor import RedisMonitor
 from payflux.settings import Values
@@ -53,14 +54,18 @@ class Child:
         count_dropped(lambda lines: metrics.add(LOG_LINES_DROPPED, n=lines))
         self._ending = asyncio.Event()
         self._appender = appender_of(plan, values, metrics, self._producers)
+        self._webhooks = webhook_appenders_of(plan, values, metrics)
         self._admin = RedisMonitor(address_of(values), Keys(), GROUP)
         self._server: HttpServer | None = None
         if plan.listener >= 0:
-            routes = routes_of(plan, values, metrics, self._appender, self._admin)
+            routes = routes_of(plan, values, metrics, self._appender, self._admin, webhooks=self._webhooks)
             self._server = HttpServer(Router(routes), refused=CutShortCounter(metrics, (EVENT_PATH, BATCH_PATH)))
         self._fan_out: FanOut | None = None
         self._consumer: Consumer | None = None
         self._control = socket.socket(fileno=plan.control)
+
+    def _appenders(self) -> list[RedisAppender]:
+        return [self._appender, *self._webhooks.values()]
 
     def _producers(self) -> int:
         return self._server.connections if self._server is not None else 0
@@ -87,7 +92,7 @@ class Child:
         return 0
 
     def _begin(self) -> set[asyncio.Task[None]]:
-        tasks = {asyncio.create_task(self._appender.run())}
+        tasks = {asyncio.create_task(appender.run()) for appender in self._appenders()}
         if self._server is not None:
             tasks.add(asyncio.create_task(self._serve(self._server)))
         if self._plan.consumes:
@@ -98,7 +103,8 @@ class Child:
         return tasks
 
     async def _serve(self, server: HttpServer) -> None:
-        await self._appender.tried(TRY_SECONDS)  # or the first events would be refused although Redis is up
+        # Or the first events would be refused although Redis is up.
+        await asyncio.gather(*(appender.tried(TRY_SECONDS) for appender in self._appenders()))
         await server.start(socket.socket(fileno=self._plan.listener))
         log("info", "listening", child=self._plan.child)
         self._tell(READY)
@@ -111,7 +117,7 @@ class Child:
         """In order: no new requests, finish those begun, no new batch, export what was acked, leave."""
         if self._server is not None:
             await self._server.stop(FINISH_SECONDS)
-        await self._appender.drain()
+        await asyncio.gather(*(appender.drain() for appender in self._appenders()))
         if self._consumer is not None and self._fan_out is not None:
             self._consumer.stop()
             await asyncio.wait(tasks, timeout=FINISH_SECONDS, return_when=asyncio.FIRST_COMPLETED)
@@ -120,7 +126,8 @@ class Child:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._appender.close()
+        for appender in self._appenders():
+            appender.close()
         self._admin.close()
 
     def _obey(self) -> None:

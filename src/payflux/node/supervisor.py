@@ -27,6 +27,7 @@ from payflux.settings import Role, Values
 from payflux.telemetry.metrics import CHILD_DEATHS, LOG_LINES_DROPPED, Metrics, create_slab, give_destinations
 from payflux.telemetry.notes import SUPERVISOR
 from payflux.telemetry.slab import Slab
+from payflux.webhooks.registry import live
 
 EXIT_FAILED = 1
 EXIT_CONFIGURATION = 2
@@ -109,7 +110,9 @@ class Supervisor:
         self._members = [Member(plan) for plan in plans]
 
     def _make_slab(self, children: Sequence[str]) -> Slab:
-        slab = create_slab([SUPERVISOR, *children], **{BUCKETS: 8 * len(keys_of(self._values))})
+        sources = len(live(self._values))
+        rates = {BUCKETS: 8 * (len(keys_of(self._values)) + sources)}
+        slab = create_slab([SUPERVISOR, *children], appenders=1 + sources, **rates)
         own = [name for name in self._values[EXPORT_MODE] if name not in EXPORTERS]
         give_destinations(slab, [*EXPORTERS, *own])
         return slab

@@ -7,6 +7,9 @@
 --                                                 the same slot
 --   {events_stream}:state                hash     `seq` the last number given; `layers` the sets of marks (see below)
 --   {events_stream}:marks:<layer>:<hex>  set      marks of the event ids in one bucket of a layer
+--   {events_stream}:webhook-marks:<processor>               hash, with `layers`, and
+--   {events_stream}:webhook-marks:<processor>:<layer>:<hex> set: the same for the webhooks of a processor, with a
+--                                                 window of its own
 --   {events_stream}:probe                string   written by the health check
 --   {events_stream}:lease                string   who consumes the stream for the group payment_consumers
 --   {events_stream}:ledger               hash     how far that consumer got
@@ -27,7 +30,8 @@
 -- memory). Once one XADD has succeeded the next ones do too, so the later events are marked first, by the one SADD that
 -- also tells whether they are known; should their XADD fail all the same, the mark is taken back.
 --
--- KEYS[1] stream  KEYS[2] state
+-- KEYS[1] stream  KEYS[2] state  KEYS[3] where the layers are and after which marks are named; without it: the
+-- producers', which lie in state
 -- The keys of marks are built here from the name of the stream, the only ones in all scripts that are not declared: in
 -- which layers they lie is known once the state is read, in the same atomic step. A cluster takes them all the same, as
 -- they have the slot of the keys that are declared.
@@ -38,10 +42,12 @@
 local call, pcall, sub = redis.call, redis.pcall, string.sub
 local stream, state = KEYS[1], KEYS[2]
 local maxlen, window, told = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local marks = '{' .. stream .. '}:marks:'
+local home = KEYS[3] or state
+local marks = KEYS[3] and home .. ':' or '{' .. stream .. '}:marks:'
 local MEAN, SMALLEST, LARGEST, SLICE, MOST = 256, 3, 6, 64, 4096
 
 local stored = call('HMGET', state, 'seq', 'layers')
+if KEYS[3] then stored[2] = call('HGET', home, 'layers') end
 local seq = tonumber(stored[1] or '0')
 local now = tonumber(call('TIME')[1])
 
@@ -148,5 +154,10 @@ local parts = {}
 for i, l in ipairs(layers) do
   parts[i] = string.format('%d,%d,%d,%d,%d,%d', l.id, l.digits, l.opened, l.closed, l.count, l.sweep)
 end
-call('HSET', state, 'seq', seq, 'layers', table.concat(parts, ';'))
+if KEYS[3] then
+  call('HSET', state, 'seq', seq)
+  call('HSET', home, 'layers', table.concat(parts, ';'))
+else
+  call('HSET', state, 'seq', seq, 'layers', table.concat(parts, ';'))
+end
 return {seq, table.concat(results), failure}
