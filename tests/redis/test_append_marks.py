@@ -16,8 +16,8 @@ from append_state import age, layers, marks, numbers, put_layers
 from payflux.event.decode import StoredEvent
 from payflux.redis.append import mark_of
 from servers import Server, until
-from stream_keys import STATE, STREAM
-from streams import KEYS, WINDOW, append, appending, event
+from stream_keys import KEYS, STATE, STREAM
+from streams import WINDOW, append, appending, event
 
 # marks
 

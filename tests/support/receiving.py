@@ -64,7 +64,9 @@ class Reading:
 
     def __init__(self, processor: str, **further: str) -> None:
         values = values_of(processor, **further)
-        self.adapter = source_of(processor).make(Opening(values, values[secrets_of(processor)] or ()))
+        secrets = values[secrets_of(processor)]
+        assert secrets is not None
+        self.adapter = source_of(processor).make(Opening(values, secrets))
         self._processor, self._normaliser = processor, Normaliser(processor, Hasher(HASH_KEY))
 
     def payments(self, body: object) -> list[Payment]:

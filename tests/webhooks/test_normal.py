@@ -20,7 +20,7 @@ NORMALISER = Normaliser("acme", Hasher(HASH_KEY))
 
 def event(**members: Any) -> dict[str, Any]:
     """The event of a payment that says this."""
-    base = {"event_type": vocabulary.PAYMENT_FAILED, "reference": ("1",), "at": 1_767_960_000}
+    base: dict[str, Any] = {"event_type": vocabulary.PAYMENT_FAILED, "reference": ("1",), "at": 1_767_960_000}
     found: dict[str, Any] = json.loads(NORMALISER.event(Payment(**base | members)).event.data)
     return found
 
