@@ -205,7 +205,9 @@ def test_a_webhook_adapter_is_a_file_and_an_entry(tree: Tree) -> None:
 
 def test_an_endpoint_is_its_handler_and_its_description(tree: Tree) -> None:
     """It is described in the document of the node that serves it."""
-    tree.register("operations/routes.py", '        ("/livez", alive),\n', '        ("/alive", alive),\n')
+    tree.register(
+        "operations/routes.py", '        ("/livez", alive, everybody),\n', '        ("/alive", alive, everybody),\n'
+    )
     tree.register(
         "operations/openapi.py",
         '        "/livez": _question("live", "Whether the process is alive", fine),\n',
