@@ -26,6 +26,7 @@ HASH_KEY = "a key of hashes for tests"
 SECRETS = {
     "stripe": ("whsec_first0123456789", "whsec_second0123456789"),
     "adyen": ("44782DEF547AAA06C910C43932B1EB0C71FC68D9D0C057550C48EC2ACF6BA056", "ab" * 32),
+    "checkout": ("a signature key of a workflow", "another one of them"),
 }
 """Two live secrets of each processor."""
 

@@ -13,6 +13,7 @@ from payflux.webhooks.identifiers import HASH_KEY
 ADAPTERS = {
     "stripe": "payflux.webhooks.processors.stripe:SOURCE",
     "adyen": "payflux.webhooks.processors.adyen:SOURCE",
+    "checkout": "payflux.webhooks.processors.checkout:SOURCE",
 }
 """The `Source` of every processor PayFlux knows, by its slug, which is also that of its events and its path."""
 

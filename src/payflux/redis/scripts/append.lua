@@ -81,8 +81,8 @@ for id, digits, opened, closed, count, sweep in
     closed = tonumber(closed), count = tonumber(count), sweep = tonumber(sweep), prefix = marks .. id .. ':'}
   if #digits > 1 or layers[#layers].digits < SMALLEST or layers[#layers].digits > LARGEST then layers = {} break end
 end
-if stored[2] and #layers == 0 then
-  return redis.error_reply(at('BADVALUE layers is ' .. sub(stored[2], 1, 40), state))
+if known_layers and #layers == 0 then
+  return redis.error_reply(at('BADVALUE layers is ' .. sub(known_layers, 1, 40), home))
 end
 
 local function open(digits, closed)
