@@ -1,5 +1,6 @@
 """Identifiers: keyed hashes, and ids of events that stay what they are."""
 
+import hmac
 import uuid
 
 from hypothesis import given
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 from payflux.event.card_numbers import contains_pan
 from payflux.event.decode import decode_event
 from payflux.event.rules import TEXT_LIMIT
-from payflux.webhooks.identifiers import _NAMESPACE, Hasher, event_id
+from payflux.webhooks.identifiers import _NAMESPACE, Hasher, event_id, hmac_of
 from receiving import HASH_KEY
 
 
@@ -19,6 +20,12 @@ def test_a_hash_names_its_key_and_depends_on_it() -> None:
     assert one("stripe", "cus_1").partition(":")[0] == one("adyen", "x").partition(":")[0]
     assert one("stripe", "cus_1").partition(":")[0] != other("stripe", "cus_1").partition(":")[0]
     assert one("stripe", "") == ""
+
+
+@given(st.binary(max_size=200), st.binary(max_size=200))
+def test_the_hash_is_the_standards(key: bytes, text: bytes) -> None:
+    """HMAC-SHA-256 as the standard library makes it, whatever the length of the key."""
+    assert hmac_of(key)(text) == hmac.digest(key, text, "sha256")
 
 
 def test_an_id_is_hashed_within_what_it_is_unique_in() -> None:

@@ -6,9 +6,8 @@ before and after a change of key are not taken for each other.
 """
 
 import hashlib
-import hmac
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from payflux.settings import Values, optional
@@ -34,6 +33,23 @@ HASH_KEY = optional(
 )
 
 
+_BLOCK = 64
+
+
+def hmac_of(key: bytes) -> Callable[[bytes], bytes]:
+    """HMAC-SHA-256 (RFC 2104) with one key for many texts: its halves are begun once, which halves the cost."""
+    padded = (hashlib.sha256(key).digest() if len(key) > _BLOCK else key).ljust(_BLOCK, b"\0")
+    inner, outer = (hashlib.sha256(bytes(byte ^ pad for byte in padded)) for pad in (0x36, 0x5C))
+
+    def digest(text: bytes) -> bytes:
+        first, second = inner.copy(), outer.copy()
+        first.update(text)
+        second.update(first.digest())
+        return second.digest()
+
+    return digest
+
+
 class Hasher:
     """Keyed hashes of identifiers: HMAC-SHA-256, its first 128 bits in hex, behind the id of the key.
 
@@ -42,11 +58,11 @@ class Hasher:
     """
 
     def __init__(self, key: str) -> None:
-        secret = key.encode()
-        prefix = hmac.digest(secret, b"key id", "sha256").hex()[:_KEY_DIGITS] + ":"
+        digest = hmac_of(key.encode(errors="replace"))
+        prefix = digest(b"key id").hex()[:_KEY_DIGITS] + ":"
 
         def hashed(identifier: str) -> str:
-            return prefix + hmac.digest(secret, identifier.encode(errors="replace"), "sha256").hex()[:_HASH_DIGITS]
+            return prefix + digest(identifier.encode(errors="replace")).hex()[:_HASH_DIGITS]
 
         # Whose an event is repeats from one to the next; a bound, as ids of payments do not.
         self._hashed = lru_cache(maxsize=4096)(hashed)
