@@ -27,11 +27,13 @@ from payflux.operations import openapi
 from payflux.operations.exposition import HEALTH, INFO, REDIS_GAUGES
 from payflux.redis.monitor import Durability
 from payflux.telemetry import metrics
+from payflux.webhooks.registry import ADAPTERS, load_source, secrets_of
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = (
     *(ROOT / name for name in ("README.md", "RUNBOOK.md", "examples/README.md")),
     *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs" / "connect").glob("*.md")),
 )
 BLOCK = re.compile(r"(<!-- begin: ([a-z-]+) -->\n).*?(<!-- end: \2 -->)", re.DOTALL)
 INFO_LABELS = {"unready": ("reason",), "redis_durability_info": Durability._fields, "build_info": ("version", "python")}
@@ -73,6 +75,16 @@ def exporters() -> str:
     rows.append((code("both"), " and ".join(map(code, MODES["both"])), both, "no"))
     rows.append((code("none"), "nowhere: events are scored and acked all the same", "-", "no"))
     return table(("`PAYFLUX_EXPORT_MODE`", "lines go to", "settings", "`export_then_ack`"), rows)
+
+
+def webhooks() -> str:
+    """Every processor whose webhooks are understood."""
+    rows = []
+    for name, target in ADAPTERS.items():
+        source = load_source(target)
+        named = ", ".join(code(one.name) for one in (secrets_of(name), *source.settings))
+        rows.append((code(name), source.help, source.signed_by, f"{source.days} days", named))
+    return table(("processor", "what its webhooks carry", "signed by", "sent again for", "settings"), rows)
 
 
 def metric_rows() -> Iterator[Row]:
@@ -356,6 +368,10 @@ def scenarios() -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "settings": settings,
     "exporters": exporters,
+    "webhooks": webhooks,
+    "webhook-results": lambda: table(
+        ("result", "meaning"), ((code(name), meaning) for name, meaning in metrics.WEBHOOK_RESULTS.items())
+    ),
     "metrics": lambda: table(("metric", "type", "labels", "meaning"), metric_rows()),
     "reject-reasons": reasons(metrics.REJECT_REASONS),
     "http-reasons": reasons(metrics.HTTP_REASONS),

@@ -19,6 +19,7 @@ COMMANDS = {
     "tail": "payflux.commands.tail:tail",
     "dlq": "payflux.commands.dlq:dlq",
     "replay": "payflux.commands.replay:replay",
+    "webhooks": "payflux.commands.webhooks:webhooks",
 }
 """Every command, as `module:function`."""
 
