@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from payflux.consume.decide import Batch
+from payflux.consume.doubt import InDoubt, Run, runs_of
 from payflux.consume.line import Line
 from payflux.exporters.fanout import FanOut
 from payflux.log import log
@@ -94,6 +95,7 @@ class ConsumerLedger:
         self._values, self._processed = metrics.values, metrics.slot(PROCESSED)
         self._audit = SeqAudit()
         self._unacked: dict[bytes, None] = {}
+        self._in_doubt = InDoubt(fan_out)
         self._base = 0  # lines published before the ledger began, less those acked without one
         self._note_base()
 
@@ -137,19 +139,23 @@ class ConsumerLedger:
 
     def noted(self) -> Ledger:
         """The ledger as it should be noted now."""
-        return self._noted(self._audit, self._unacked)
+        return self._noted(self._audit, self._unacked, self._in_doubt.noted())
 
     def noted_after(self, batch: Batch, audit: SeqAudit) -> Ledger:
         """The ledger as it should be noted in the step that acks a batch."""
-        return self._noted(audit, self._unacked_after(batch))
+        return self._noted(audit, self._unacked_after(batch), self._in_doubt.noted(self._runs(batch, audit)))
 
-    def _noted(self, audit: SeqAudit, unacked: Mapping[bytes, None]) -> Ledger:
+    def _runs(self, batch: Batch, audit: SeqAudit) -> tuple[Run, ...]:
+        return runs_of(batch, (self._audit.last_seq or 0) + 1, audit.last_seq or 0)
+
+    def _noted(self, audit: SeqAudit, unacked: Mapping[bytes, None], in_doubt: bytes) -> Ledger:
         return Ledger(
             self._token,
             settled=max(0, self._fan_out.settled - self._base),
             last_id=audit.last_id,
             last_seq=audit.last_seq or 0,
             unacked=tuple(sorted(unacked, key=entry_key)) if unacked else (),
+            in_doubt=in_doubt,
         )
 
     def _unacked_after(self, batch: Batch) -> dict[bytes, None]:
@@ -171,7 +177,8 @@ class ConsumerLedger:
         settled = before.settled
         if fresh and before.owner == self._token and former_settled is not None:
             settled = max(settled, former_settled)
-        self._count_lost("crash", before.acked - settled, former=before.owner)
+        gone = self._in_doubt.gone(before.acked - settled, before.in_doubt)
+        self._count_lost("crash", gone, former=before.owner)
         if before.owner:
             self._audit = SeqAudit(before.last_seq, before.last_id)
             self._unacked = dict.fromkeys(before.unacked)
@@ -206,6 +213,7 @@ class ConsumerLedger:
         silent = [d for d, flag in zip(batch.silent, flags[len(batch.lines) :], strict=True) if flag == ord("1")]
         gone = sum(delivery.gone and entry_key(delivery.id) <= entry_key(self.last_id) for delivery in silent)
         self._count_losses(audit.losses(), gone)
+        self._in_doubt.add(self._runs(batch, audit), len(lines))
         self._audit, self._unacked = audit.counted(), self._unacked_after(batch)
         self._base -= len(silent)
         self._note_base()

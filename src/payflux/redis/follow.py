@@ -62,7 +62,7 @@ class RedisReader:
 
     async def take_lease(self, ledger: Ledger, *, fresh: bool) -> Ledger | None:
         """Take or keep the lease; see ReadStream."""
-        arguments = (self._token, LEASE_MS, int(fresh), ledger.settled)
+        arguments = (self._token, LEASE_MS, int(fresh), _settled(ledger))
         reply = await self._run(_LEASE, (self._lease, self._ledger), arguments)
         if reply is None:
             return None
@@ -204,7 +204,7 @@ class RedisReader:
 
     def _head(self, ledger: Ledger) -> Command:
         """How the arguments of a script begin that notes a ledger."""
-        noted = (ledger.settled, ledger.last_id, ledger.last_seq, b" ".join(ledger.unacked))
+        noted = (_settled(ledger), ledger.last_id, ledger.last_seq, b" ".join(ledger.unacked))
         return (self._group, self._token, LEASE_MS, *noted)
 
     async def _guarded(self, script: Script, arguments: Command, *keys: str) -> Any:
@@ -228,13 +228,20 @@ def _translate(error: hiredis.ReplyError) -> Exception:
     return unavailable(error)
 
 
+def _settled(ledger: Ledger) -> bytes:
+    """How many events are settled, and the numbers of those that are not: one field, as both change in every step."""
+    return b"%d %b" % (ledger.settled, ledger.in_doubt) if ledger.in_doubt else b"%d" % ledger.settled
+
+
 def _ledger(flat: list[bytes]) -> Ledger:
     found = named(flat)
+    settled, _, in_doubt = found.get(b"settled", b"").partition(b" ")
     return Ledger(
         owner=found.get(b"owner", b"").decode(),
         acked=count_of(found.get(b"acked", b"")),
-        settled=count_of(found.get(b"settled", b"")),
+        settled=count_of(settled),
         last_id=found.get(b"last_id", b"0-0"),
         last_seq=count_of(found.get(b"last_seq", b"")),
         unacked=tuple(found.get(b"left", b"").split()),
+        in_doubt=in_doubt,
     )
