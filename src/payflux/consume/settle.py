@@ -77,7 +77,7 @@ class Settlement:
     @property
     def halted(self) -> bool:
         """Whether nothing is to be read for a while, as nearly everything read was invalid."""
-        return self._now() < self._halted_until
+        return self._assembler.suspicious and self._now() < self._halted_until
 
     @property
     def exported(self) -> tuple[bytes, float]:
@@ -189,6 +189,8 @@ class Settlement:
                 self._refused.pop(entry_id, None)
 
     def _halt(self) -> None:
+        if self.halted:
+            return
         self._halted_until = self._now() + HALT_SECONDS
         self._assembler.distrust()
         self._values[self._halted_slot] = 1.0
