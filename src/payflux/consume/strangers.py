@@ -15,7 +15,7 @@ from payflux.event.decode import decode_event
 from payflux.stream.deliveries import Delivery
 
 FEW = 8  # so many cost next to nothing beside the commands that read and ack them
-EVERY = 32
+EVERY = 64
 
 
 def are_ours(deliveries: Sequence[Delivery]) -> bool:
@@ -28,7 +28,8 @@ def are_ours(deliveries: Sequence[Delivery]) -> bool:
     if size <= FEW or last.seq - deliveries[0].seq != size - 1:
         return False
     try:
-        b"".join([delivery.data or b"" for delivery in deliveries]).decode()
+        for data in [one.data for one in deliveries if one.data is not None and not one.data.isascii()]:
+            data.decode()
         return all(strictly(one) is one for one in (*deliveries[::EVERY], last))
     except (UnicodeDecodeError, InvalidEvent):
         return False
