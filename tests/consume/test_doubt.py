@@ -118,7 +118,7 @@ def test_a_ledger_counts_what_is_missing_in_the_file(world: World) -> None:
     world.path.write_bytes(b"".join(map(line, range(1, 96))))
     ledger = ConsumerLedger(world.fan_out, world.metrics, "two")
     before = Ledger("one", acked=100, settled=60, last_id=b"1100-0", last_seq=100, in_doubt=b"61-100")
-    ledger.begin(before, fresh=True, former_settled=None)
+    ledger.begin(before, fresh=True)
     assert world.metrics.get(STREAM_LOST, "crash") == 5
 
 
