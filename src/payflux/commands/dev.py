@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import secrets
 import select
 import shlex
@@ -35,6 +36,9 @@ from payflux.webhooks.registry import ADAPTERS, secrets_of
 
 KEY_FILE = "api-key"
 HASH_KEY_FILE, WEBHOOK_FILE = "hash-key", "webhook-secret"
+KEY_BYTES = 1000
+KEY = re.compile(rb"[!-+\--~]{1,1000}")  # a comma would make two of one
+NEW_KEY = "remove it for a new one, or set PAYFLUX_API_KEY"
 LISTEN = "127.0.0.1:8080"  # a laptop in a café is no server
 SIMULATED_RATE = 20.0  # events a second: far below the default rate limit of a key
 HELD_SECONDS = 60.0  # on a terminal, where the lines of the traffic would push the banner away
@@ -91,7 +95,10 @@ def dev(
 
     Exit codes: 0 ended by a signal, 1 its parts kept dying, 2 it cannot start as configured.
     """
-    home = directory or _home()
+    try:
+        home = directory or _home()
+    except RuntimeError:  # no HOME, and no such user
+        return refuse(SettingsError(["HOME: expected a directory; or name one with --directory"]))
     signal.signal(signal.SIGTERM, _end)  # until the node has its own handler: the server must not stay behind
     try:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -143,10 +150,22 @@ def _webhooks(home: Path, environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _kept(file: Path, prefix: str = "") -> str:
-    if not file.exists():
-        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as handle:
-            handle.write(prefix + secrets.token_hex(16))
-    return file.read_text().strip()
+    """The key that is kept, made at the first start.
+
+    Raises:
+        SettingsError: what is there is no key, or none can be made there.
+    """
+    try:
+        if not os.path.lexists(file):
+            with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as handle:
+                handle.write(prefix + secrets.token_hex(16))
+        with file.open("rb") as kept:
+            key = kept.read(KEY_BYTES + 1).strip()
+    except OSError as error:
+        raise SettingsError([f"{file}: expected a file with an API key ({error.strerror}); {NEW_KEY}"]) from None
+    if not KEY.fullmatch(key):
+        raise SettingsError([f"{file}: expected an API key of printable ASCII characters in one line; {NEW_KEY}"])
+    return key.decode()
 
 
 def _on_ready(home: Path, key: str, redis_url: str, *, simulate: bool) -> Callable[[str, int], None]:

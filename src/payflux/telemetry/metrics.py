@@ -55,6 +55,8 @@ DLQ_REASONS = {
     "invalid_event": "`data` lacks a member or has one of the wrong type",
     "missing_data": "the entry has no `data` and `seq`",
     "max_deliveries": "delivered `PAYFLUX_MAX_DELIVERIES` times without success",
+    "duplicate_member": "`data` has a member twice",
+    "pan_detected": "`data` holds what looks like a card number",
 }
 LOST_REASONS = {
     "trimmed": "deleted from the stream before it was read or while it was pending",
