@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from needs import program
-from payflux.commands.dev import _kept_key
+from payflux.commands.dev import _kept
 from payflux.errors import SettingsError
 from real_parts import binary_or_skip
 from servers import until
@@ -338,7 +338,7 @@ def test_a_key_file_that_holds_no_key_is_refused(kind: str, tmp_path: Path) -> N
     else:
         file.symlink_to(file if kind == "link to itself" else tmp_path / "nowhere")
     with pytest.raises(SettingsError) as caught:
-        _kept_key(file)
+        _kept(file, "dev_")
     (problem,) = caught.value.problems
     assert problem.startswith(f"{file}: expected ")
     assert problem.endswith("remove it for a new one, or set PAYFLUX_API_KEY")
@@ -349,9 +349,9 @@ def test_a_key_of_ones_own_is_kept(tmp_path: Path) -> None:
     """With or without a newline at its end; none is made while one is there."""
     file = tmp_path / "api-key"
     file.write_text("my-own-key\n")
-    assert _kept_key(file) == "my-own-key"
+    assert _kept(file, "dev_") == "my-own-key"
     file.unlink()
-    assert _kept_key(file) == _kept_key(file) == file.read_text()
+    assert _kept(file, "dev_") == _kept(file, "dev_") == file.read_text()
 
 
 def test_a_broken_key_file_ends_the_start(start: Start, directory: Path) -> None:

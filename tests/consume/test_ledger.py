@@ -33,9 +33,9 @@ async def test_a_ledger_is_noted_as_it_will_be_after_a_batch() -> None:
     assert one.count(PROCESSED) == 2
     assert one.ledger.known(found) == 4
     silent = one.assembler.batch(found[:1], 1, (), redelivered=True)
-    after = one.ledger.after([])
-    assert after is not None
-    one.ledger.acked(silent, after, b"1")
+    nothing = one.ledger.after([])
+    assert nothing is not None
+    one.ledger.acked(silent, nothing, b"1")
     assert one.ledger.noted().settled == 1  # acked, and nothing of it is to be exported
     one.ledger.buried(b"3-0")
     assert not one.ledger.unacked
