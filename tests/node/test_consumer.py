@@ -293,13 +293,12 @@ def test_consumer_name_in_use(server: Server, make_node: MakeNode) -> None:
 
 POISON: dict[str, tuple[dict[bytes, bytes], str]] = {
     "no data": ({b"other": b"x"}, "missing_data"),
-    "no number": ({b"data": b'{"event_id":"x"}'}, "missing_data"),
-    "not JSON": ({b"data": b'{"event_id":', b"seq": b"0"}, "missing_data"),
+    "no number": ({b"data": b'{"event_id":"x"}'}, "invalid_event"),
+    "not JSON": ({b"data": b'{"event_id":', b"seq": b"0"}, "invalid_json"),
     "bad JSON": ({b"data": b'{"event_id":', b"seq": b"SEQ"}, "invalid_json"),
     "invalid UTF-8": ({b"data": b'{"event_id":"\xff\xfe"}', b"seq": b"SEQ"}, "invalid_json"),
     "lacks members": ({b"data": b'{"event_id":"x"}', b"seq": b"SEQ"}, "invalid_event"),
     "1 MB": ({b"data": b'{"event_id":"' + b"x" * 1_000_000, b"seq": b"SEQ"}, "invalid_json"),
-    "pretty-printed": ({b"data": json.dumps(event(), indent=1).encode(), b"seq": b"SEQ"}, "invalid_event"),
 }
 
 
@@ -322,7 +321,7 @@ def test_poison(server: Server, make_node: MakeNode) -> None:
         until(lambda: node.drained() and node.line_count() == len(posted), "the neighbour")
         expected[add_by_hand(server, fields, node.lines()[-1]["seq"])] = (fields.get(b"data", b""), reason)
     twice = client.execute_command("XADD", STREAM, "*", "data", "first", "data", "second")
-    expected[twice] = (b"second", "missing_data")
+    expected[twice] = (b"second", "invalid_json")
     posted.append(event())
     assert node.post(posted[-1]) == 202
     until(lambda: server.client.xlen(DEAD_LETTERS) == len(expected), "all dead letters")
@@ -354,4 +353,4 @@ def test_only_poison_halts_the_consumer(server: Server, make_node: MakeNode) -> 
     pending = server.client.xpending(STREAM, GROUP)["pending"]
     assert pending + server.client.xlen(DEAD_LETTERS) == 300
     assert node.get("/health")[0] == 200
-    assert len(node.lines()) == 1
+    until(lambda: node.line_count() == 2, "the valid event behind them")

@@ -22,8 +22,10 @@ def are_ours(deliveries: Sequence[Delivery]) -> bool:
     """Whether ingestion has appended these and judged them; False when only reading them strictly can tell.
 
     Args:
-        deliveries: in stream order, at least one.
+        deliveries: in stream order.
     """
+    if not deliveries:
+        return True
     size, last = len(deliveries), deliveries[-1]
     if size <= FEW or last.seq - deliveries[0].seq != size - 1:
         return False
