@@ -84,7 +84,6 @@ def test_it_is_found_among_those_of_the_spool_too(tmp_path: Path) -> None:
         (403, {}, PAGE),
         (301, {"Location": "https://elsewhere.example/"}, b""),
         problem(401, "unauthorized"),
-        problem(404, "not_found"),
         (502, {}, PAGE),
         problem(503, "redis_down"),
     ],
