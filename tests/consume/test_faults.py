@@ -246,8 +246,6 @@ async def test_a_foreign_number_is_not_believed(every_server: Server, number: in
 @pytest.mark.parametrize("number", [1011, 1030, 1061])
 async def test_a_foreign_number_hides_no_loss(every_server: Server, number: int) -> None:
     """Fifty entries are trimmed unread, and one that somebody put there bears a number of theirs, or the next one."""
-    if every_server.client.info("server").get("server_name") == "valkey":
-        pytest.skip("on Valkey it fails now and then, and why is not known")
     client: Any = every_server.client
     async with nodes(every_server) as (one,):
         await exported(one, await one.send(1010))
