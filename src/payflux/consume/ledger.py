@@ -182,6 +182,19 @@ class ConsumerLedger:
         self._remember_reported()
         log("warning", "redis_rolled_back", last_id=place.last_id.decode(), last_seq=place.last_seq, seen=handled_to)
 
+    def recount(self, noted: Ledger) -> None:
+        """Redis may have come back with what an earlier process of this node had noted, at the same place as ours.
+
+        Its count of acked events is the one a successor will be told, so that ours begins where that one stands.
+
+        Args:
+            noted: the ledger in Redis; no ack of ours is in doubt.
+        """
+        same = noted.owner == self._token and noted.last_id == self.last_id
+        if same and noted.acked > self._fan_out.published - self._base:
+            self._base = self._fan_out.published - noted.acked
+            self._note_base()
+
     def place(self, last_id: bytes, *, anew: bool) -> None:
         """Where the stream says the group is, or was made anew: perhaps in another stream, or an older state of it."""
         another = last_id != self._audit.last_id
