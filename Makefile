@@ -16,7 +16,7 @@ run: $(VENV)/.run  ## run PayFlux with an embedded Valkey and simulated traffic
 	@$(BIN)/payflux dev --simulate
 
 test: check  ## check and test everything
-	$(BIN)/pytest -n 3 --dist worksteal $(TESTS)
+	$(BIN)/pytest -n 2 --dist worksteal $(TESTS)
 
 check: $(VENV)/.dev  ## formatting, lint, types, layers
 	$(BIN)/ruff format --check src tests scripts benchmarks examples
