@@ -15,42 +15,33 @@ from cyclopts import App
 from cyclopts.argument import Argument
 
 from payflux.cli import COMMANDS, app
+from payflux.errors import REMEDIES
 from payflux.event import outcome, taxonomy
 from payflux.event.rules import CODES, REQUIRED
 from payflux.exporters.registry import EXPORTERS, MODES, destination
 from payflux.load.corpus.scenarios import SCENARIOS
 from payflux.node.settings import SETTINGS
 from payflux.operations import openapi
-from payflux.operations.exposition import INFO, REDIS_GAUGES
+from payflux.operations.exposition import HEALTH, INFO, REDIS_GAUGES
 from payflux.redis.monitor import Durability
 from payflux.telemetry import metrics
-from payflux.terminal.ending import HINTS
+from payflux.webhooks.registry import ADAPTERS, load_source, secrets_of
+from scripts.docs.detection import detected_incidents, detection_bounds, detection_costs, detectors
+from scripts.docs.markdown import Row, code, table
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = (
     *(ROOT / name for name in ("README.md", "RUNBOOK.md", "examples/README.md")),
     *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs" / "connect").glob("*.md")),
 )
 BLOCK = re.compile(r"(<!-- begin: ([a-z-]+) -->\n).*?(<!-- end: \2 -->)", re.DOTALL)
-INFO_LABELS = {"redis_durability_info": Durability._fields, "build_info": ("version", "python")}
+INFO_LABELS = {"unready": ("reason",), "redis_durability_info": Durability._fields, "build_info": ("version", "python")}
 EXIT_CODES = re.compile(r"\n*Exit codes: (.*?)\.?\s*(?=\n\n|\Z)", re.DOTALL)
 UNROUTED = (
     (404, "not_found", "no such path"),
     (405, "method_not_allowed", "the path takes other methods; `Allow` names them"),
 )
-
-Row = tuple[str, ...]
-
-
-def table(head: Row, rows: Iterable[Row]) -> str:
-    """A Markdown table."""
-    lines = [head, ("---",) * len(head), *(tuple(cell.replace("|", "\\|") for cell in row) for row in rows)]
-    return "".join("| " + " | ".join(cells) + " |\n" for cells in lines)
-
-
-def code(text: object) -> str:
-    """Text in a code span; a hyphen for none."""
-    return f"`{text}`" if text not in (None, "") else "-"
 
 
 def settings() -> str:
@@ -72,12 +63,22 @@ def exporters() -> str:
     return table(("`PAYFLUX_EXPORT_MODE`", "lines go to", "settings", "`export_then_ack`"), rows)
 
 
+def webhooks() -> str:
+    """Every processor whose webhooks are understood."""
+    rows = []
+    for name, target in ADAPTERS.items():
+        source = load_source(target)
+        named = ", ".join(code(one.name) for one in (secrets_of(name), *source.settings))
+        rows.append((code(name), source.help, source.signed_by, f"{source.days} days", named))
+    return table(("processor", "what its webhooks carry", "signed by", "sent again for", "settings"), rows)
+
+
 def metric_rows() -> Iterator[Row]:
     """Name, kind, labels and meaning of every metric."""
     for metric in metrics.METRICS:
         labels = ", ".join(code(label.name) for label in metric.labels) or "-"
         yield code(f"payflux_{metric.name}"), metric.kind, labels, metric.help
-    for name, meaning in (REDIS_GAUGES | INFO).items():
+    for name, meaning in (REDIS_GAUGES | HEALTH | INFO).items():
         labels = ", ".join(map(code, INFO_LABELS.get(name, ()))) or "-"
         yield code(f"payflux_{name}"), "gauge", labels, meaning
 
@@ -129,7 +130,7 @@ def problems() -> str:
     found: dict[tuple[int, str], list[str]] = defaultdict(list)
     again = {}
     for status, name, detail, retry in _problems():
-        meaning = CODES.get(name) or (HINTS[name][0].upper() + HINTS[name][1:] + "." if name in HINTS else "")
+        meaning = CODES.get(name) or (REMEDIES[name][0].upper() + REMEDIES[name][1:] + "." if name in REMEDIES else "")
         found[status, name].append(meaning or detail[0].upper() + detail[1:] + ".")
         again[status, name] = retry
     rows = (
@@ -278,8 +279,13 @@ def scenarios() -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "settings": settings,
     "exporters": exporters,
+    "webhooks": webhooks,
+    "webhook-results": lambda: table(
+        ("result", "meaning"), ((code(name), meaning) for name, meaning in metrics.WEBHOOK_RESULTS.items())
+    ),
     "metrics": lambda: table(("metric", "type", "labels", "meaning"), metric_rows()),
     "reject-reasons": reasons(metrics.REJECT_REASONS),
+    "http-reasons": reasons(metrics.HTTP_REASONS),
     "denied-reasons": reasons(metrics.DENIED_REASONS),
     "export-reasons": reasons(metrics.EXPORT_REASONS),
     "lost-reasons": reasons(metrics.LOST_REASONS),
@@ -291,6 +297,10 @@ TABLES: dict[str, Callable[[], str]] = {
     "outcome-words": outcome_words,
     "failure-categories": failure_categories,
     "scenarios": scenarios,
+    "detectors": detectors,
+    "detected-incidents": detected_incidents,
+    "detection-bounds": detection_bounds,
+    "detection-costs": detection_costs,
     "commands": commands,
     "exit-codes": exit_codes,
 }

@@ -13,11 +13,13 @@ COMMANDS = {
     "simulate": "payflux.commands.simulate:simulate",
     "send": "payflux.commands.send:send",
     "bench": "payflux.commands.bench:bench",
+    "backtest": "payflux.commands.backtest:backtest",
     "config": "payflux.commands.config:config",
     "check": "payflux.commands.check:check",
     "tail": "payflux.commands.tail:tail",
     "dlq": "payflux.commands.dlq:dlq",
     "replay": "payflux.commands.replay:replay",
+    "webhooks": "payflux.commands.webhooks:webhooks",
 }
 """Every command, as `module:function`."""
 

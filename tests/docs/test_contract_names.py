@@ -14,7 +14,7 @@ from needs import program
 from nodes import KEY, Node, event
 from operator_commands import environ, payflux
 from payflux.node.settings import SETTINGS
-from payflux.operations.exposition import INFO, REDIS_GAUGES
+from payflux.operations.exposition import HEALTH, INFO, REDIS_GAUGES
 from payflux.telemetry.metrics import CATEGORIES, EVENT_TYPES, METRICS, PROCESSORS
 from real_parts import MakeNode
 from scripts.docs.tables import INFO_LABELS, every_command, exit_codes_of, options
@@ -104,6 +104,11 @@ dlq show
 dlq requeue --reason --id --from --to --yes
 dlq purge --reason --id --from --to --yes
 replay --from --to --processor --to-stdout --to-stream
+webhooks status --json
+webhooks send --count --incident --secret
+webhooks try
+webhooks normalize
+webhooks codes --unmapped
 check --json
 config
 send
@@ -229,7 +234,7 @@ def test_every_variable_has_its_default() -> None:
 def test_every_metric_has_its_labels() -> None:
     """Declared with the promised labels, and with the promised bounds of the open ones."""
     declared = {metric.name: tuple(label.name for label in metric.labels) for metric in METRICS}
-    declared |= {name: INFO_LABELS.get(name, ()) for name in (REDIS_GAUGES | INFO)}
+    declared |= {name: INFO_LABELS.get(name, ()) for name in (REDIS_GAUGES | HEALTH | INFO)}
     for name, *labels in rows(METRIC_LABELS):
         assert set(declared[name]) == set(labels), name
     assert (PROCESSORS, CATEGORIES, EVENT_TYPES) == (100, 50, 50)

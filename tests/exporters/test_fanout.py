@@ -1,35 +1,30 @@
 """Fan-out: bounded queues that count exactly, and destinations that harm nobody but themselves."""
 
-import errno
 import os
-import stat
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from exporting import ENOUGH, Scripted, errors, settled, value
 from payflux.errors import ExportFailed
 from payflux.exporters import Exporter
 from payflux.exporters.fanout import ExporterQueue, FanOut, fan_out, former_settled
 from payflux.exporters.file import FileExporter
 from payflux.exporters.stdout import StdoutExporter
 from payflux.telemetry.metrics import (
-    EXPORT_ERRORS,
     EXPORT_LAST_ERROR,
     EXPORT_LAST_SUCCESS,
     EXPORT_QUEUE,
     EXPORT_REASONS,
     EXPORT_REOPENED,
     EXPORTED,
-    Metric,
     Metrics,
     create_slab,
 )
 from servers import until
 
-ENOUGH = 10**9
-NAMES = ("stdout", "file")
 LINE = b"x" * 999 + b"\n"
 
 
@@ -63,47 +58,6 @@ def stalled() -> Iterator[Stalled]:
     yield pipe
     os.close(pipe.read)
     os.close(pipe.write)
-
-
-class Scripted:
-    """An exporter that raises what it is told to, once for each write, and keeps the rest."""
-
-    def __init__(self, *errors: Exception | None) -> None:
-        self.errors = list(errors)
-        self.data = b""
-
-    def write(self, data: bytes) -> None:
-        """Keep it, or raise."""
-        error = self.errors.pop(0) if self.errors else None
-        if error is not None:
-            raise error
-        self.data += data
-
-    def sync(self) -> None:
-        """It is kept."""
-
-    def reopen(self) -> bool:
-        """There is nothing to reopen."""
-        return False
-
-    def close(self) -> None:
-        """There is nothing to close."""
-
-
-def value(metrics: Metrics, metric: Metric, *labels: str) -> float:
-    """What a series of the consumer counts."""
-    return metrics.get(metric, *(metrics.destinations.index(label) if label in NAMES else label for label in labels))
-
-
-def errors(metrics: Metrics, destination: str) -> dict[str, float]:
-    """The lines not exported, by reason, where there are any."""
-    found = {reason: value(metrics, EXPORT_ERRORS, destination, reason) for reason in EXPORT_REASONS}
-    return {reason: lines for reason, lines in found.items() if lines}
-
-
-def settled(*queues: ExporterQueue) -> None:
-    """Wait until everything is done."""
-    until(lambda: all(queue.idle for queue in queues), "the queues to be done")
 
 
 @pytest.mark.parametrize("batches", [1, 7, 500])
@@ -170,22 +124,29 @@ def test_the_end_counts_what_is_left(metrics: Metrics, stalled: Stalled) -> None
 def test_a_reopen_waits_for_what_was_queued_before_it(metrics: Metrics, tmp_path: Path) -> None:
     """Lines put before a SIGHUP go to the old file, later ones to the new, however slow the old one is."""
     path, rotated = tmp_path / "events.jsonl", tmp_path / "events.jsonl.1"
-    os.mkfifo(path)
-    reader = os.open(path, os.O_RDWR)
-    queue = ExporterQueue("file", FileExporter(str(path)), metrics, ENOUGH)
-    queue.put(LINE * 300, 300)  # more than a pipe holds
-    first = os.read(reader, 1)  # so it has been opened
+    begun, may_go_on = threading.Event(), threading.Event()
+
+    class Slow(FileExporter):
+        """Waits within its first write."""
+
+        def write(self, data: bytes) -> None:
+            """Write, and wait."""
+            super().write(data)
+            begun.set()
+            assert may_go_on.wait(10)
+
+    queue = ExporterQueue("file", Slow(str(path)), metrics, ENOUGH)
+    queue.put(LINE * 200, 200)
+    assert begun.wait(10)
+    queue.put(LINE * 100, 100)
     path.rename(rotated)
     queue.reopen()
     queue.put(b"new\n", 1)
     assert not path.exists()
-    old = bytearray(first)
-    while len(old) < 300_000:
-        old += os.read(reader, 300_000 - len(old))
+    may_go_on.set()
     settled(queue)
     queue.end(10)
-    os.close(reader)
-    assert bytes(old) == LINE * 300
+    assert rotated.read_bytes() == LINE * 300
     assert path.read_bytes() == b"new\n"
     assert value(metrics, EXPORT_REOPENED) == 1
     assert errors(metrics, "file") == {}
@@ -295,58 +256,6 @@ def test_lines_that_must_be_safe_are_tried_until_they_are(metrics: Metrics) -> N
     queue.end(10)
     assert (value(metrics, EXPORTED, "file"), errors(metrics, "file")) == (3, {"disk_full": 1, "open": 1})
     assert queue.done == 3
-
-
-def test_what_was_written_and_never_flushed_is_written_again(
-    metrics: Metrics, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A full disk takes one line, and the flush of that line fails: nobody knows where it is, so it is no progress."""
-    file, write, sync = tmp_path / "file.jsonl", os.write, os.fsync
-    failures = [OSError(errno.ENOSPC, "full"), OSError(errno.EIO, "lost")]
-
-    def full(fd: int, data: memoryview) -> int:
-        if len(failures) == 2 and bytes(data[:1]) != b"1":
-            raise failures.pop(0)
-        return write(fd, data[:2] if len(failures) == 2 else data)
-
-    def lose(fd: int) -> None:
-        if len(failures) == 1 and stat.S_ISREG(os.fstat(fd).st_mode):
-            os.ftruncate(fd, 0)  # what a failed write-back does to pages that were not on the disk
-            raise failures.pop()
-        sync(fd)
-
-    queue = ExporterQueue("file", FileExporter(str(file)), metrics, ENOUGH)
-    monkeypatch.setattr(os, "write", full)
-    monkeypatch.setattr(os, "fsync", lose)
-    queue.confirm(b"1\n2\n3\n", 3).result(10)
-    assert not failures
-    assert file.read_bytes() == b"1\n2\n3\n"
-    queue.end(10)
-
-
-def test_giving_up_ends_the_tries(metrics: Metrics) -> None:
-    """A cancelled confirmation is tried no more, and what follows is written."""
-    tried = threading.Event()
-
-    class Never(Scripted):
-        """Refuses the first lines for ever."""
-
-        def write(self, data: bytes) -> None:
-            """Refuse them."""
-            if data == b"1\n":
-                tried.set()
-                raise ExportFailed("open", "no")
-            super().write(data)
-
-    exporter = Never()
-    queue = ExporterQueue("file", exporter, metrics, ENOUGH)
-    confirmed = queue.confirm(b"1\n", 1)
-    assert tried.wait(10)
-    assert confirmed.cancel()
-    assert queue.confirm(b"2\n", 1).result(10) is None
-    queue.end(10)
-    assert exporter.data == b"2\n"
-    assert queue.done == 2
 
 
 def test_a_hang_up_ends_the_wait_between_two_tries(metrics: Metrics, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from payflux.consume.ledger import ConsumerLedger
 from payflux.consume.line import Enricher, Line
 from payflux.consume.membership import Membership
 from payflux.consume.reclaim import Reclaim
+from payflux.consume.scoring import Scoring
 from payflux.consume.settle import Settlement
 from payflux.errors import StreamUnavailable
 from payflux.event.decode import StoredEvent, decode_event
@@ -114,16 +115,26 @@ class Failing(Enricher):
 class Parts(Generic[Stream]):
     """Everything a consumer is made of, the loop excepted, and a consumer made of the like."""
 
-    def __init__(self, stream: Stream, *, token: str = "one", clock: Clock | None = None) -> None:  # noqa: S107 - a name
+    def __init__(
+        self,
+        stream: Stream,
+        *,
+        token: str = "one",  # noqa: S107 - a name
+        clock: Clock | None = None,
+        former_settled: int | None = None,
+    ) -> None:
         self.stream, self.clock, self.token = stream, clock or Clock(), token
         self.metrics = Metrics(create_slab(["consumer"]), "consumer")
         self.exporter = CapturingExporter()
         self.fan_out = FanOut([ExporterQueue("file", self.exporter, self.metrics, 1 << 26)])
         self.enricher = Failing(self.metrics)
-        self.ledger = ConsumerLedger(self.fan_out, self.metrics, token)
+        self.ledger = ConsumerLedger(self.fan_out, self.metrics, token, former_settled)
         self.membership = Membership(stream, self.ledger, self.metrics, now=self.clock)
         self.assembler = Assembler(self.enricher, MAX_DELIVERIES)
-        self.settlement = Settlement(stream, self.assembler, self.ledger, self.fan_out, self.metrics, now=self.clock)
+        self.scoring = Scoring(stream, None, self.enricher, 0, self.clock)
+        self.settlement = Settlement(
+            *(stream, self.assembler, self.ledger, self.fan_out, self.metrics, self.scoring), now=self.clock
+        )
         self.reclaim = Reclaim(
             *(stream, self.settlement, self.ledger, self.metrics),
             stay=self.membership.stay,

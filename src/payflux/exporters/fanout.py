@@ -2,14 +2,14 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from queue import SimpleQueue
 from typing import Literal, NamedTuple
 
 from payflux.errors import ExportFailed
-from payflux.exporters import Exporter
+from payflux.exporters import Exported, Exporter, Recalling
 from payflux.log import log
 from payflux.settings import Setting, integer
 from payflux.telemetry.metrics import (
@@ -79,6 +79,15 @@ class ExporterQueue:
         return self._done + self._refused
 
     @property
+    def written(self) -> int:
+        """Lines the thread is done with, in order; those refused before they came to it are not among them."""
+        return self._done
+
+    def recall(self, lines: int) -> Iterable[Exported]:
+        """The newest lines at the destination, so many at most, where it can be read; before the first is put."""
+        return self._exporter.recall(lines) if isinstance(self._exporter, Recalling) else ()
+
+    @property
     def idle(self) -> bool:
         """Whether everything taken is done."""
         return self.done >= self.taken
@@ -141,29 +150,39 @@ class ExporterQueue:
         self._finish(batch)
 
     def _make_safe(self, batch: _Batch, confirmed: Future[None]) -> None:
-        """Try until it succeeds, going on behind the last whole line that is safe already."""
-        rest, delay = batch.data, RETRY_SECONDS[0]
-        while not confirmed.cancelled():
-            error = self._try(rest, durably=True)
-            if error is None:
-                self._wrote(rest.count(b"\n"))
-                with suppress(InvalidStateError):
-                    confirmed.set_result(None)
-                break
-            if error.written and self._try(b"", durably=True) is None:
-                self._wrote(rest.count(b"\n", 0, error.written))
-                rest = rest[error.written :]
-            self._failed(error, 1)
-            self._hung_up.wait(delay)
-            delay = min(RETRY_SECONDS[1], delay * 2)
-            self._reopen()
+        """Try until it succeeds. A line counts as soon as it stands at the destination, and is written once.
+
+        What was written and may not be safe is only made safe, over and over; what comes behind it waits for that.
+        """
+        rest, written, delay = batch.data, 0, RETRY_SECONDS[0]
+        while rest and not confirmed.cancelled():
+            error = None
+            if not written:
+                error = self._try(rest)
+                written = error.written if error else len(rest)
+                self._count(rest.count(b"\n", 0, written))
+            if written and (unsafe := self._try(b"", durably=True)):
+                error = unsafe
+            elif written:
+                rest, written = rest[written:], 0
+                self._metrics.values[self._success_slot] = self._now()
+            if error is not None:
+                self._failed(error, 1)
+                self._hung_up.wait(delay)
+                delay = min(RETRY_SECONDS[1], delay * 2)
+                self._reopen()
+        with suppress(InvalidStateError):
+            confirmed.set_result(None)
         self.taken += batch.lines  # not before: what is not confirmed is not acked, and so not lost
         self._finish(batch)
 
     def _wrote(self, lines: int) -> None:
         if lines:
-            self._metrics.values[self._exported_slot] += lines
+            self._count(lines)
             self._metrics.values[self._success_slot] = self._now()
+
+    def _count(self, lines: int) -> None:
+        self._metrics.values[self._exported_slot] += lines
 
     def _finish(self, batch: _Batch) -> None:
         self._done += batch.lines
@@ -241,6 +260,15 @@ class FanOut:
     def settled(self) -> int:
         """Of the lines published, how many every exporter is done with; without exporters, all there will ever be."""
         return min((queue.done for queue in self._queues), default=EVERY_LINE)
+
+    @property
+    def written(self) -> int:
+        """How many lines at the least, the first ones published, every exporter is done with."""
+        return min((queue.written for queue in self._queues), default=EVERY_LINE)
+
+    def recall(self, lines: int) -> list[Exported]:
+        """The newest lines that stand at any destination that can be read, so many of each at most."""
+        return [one for queue in self._queues for one in queue.recall(lines)]
 
     def reopen(self) -> None:
         """SIGHUP: reopen what can be reopened."""

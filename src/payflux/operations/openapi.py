@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from payflux import __version__
-from payflux.errors import InvalidEvent, StreamUnavailable
+from payflux.errors import REMEDIES, InvalidEvent, StreamUnavailable
 from payflux.event.decode import decode_event
 from payflux.event.example import EXAMPLE
 from payflux.event.intake import BATCH_EVENTS, BATCH_PATH, EVENT_PATH
@@ -37,9 +37,12 @@ from payflux.ingest.answers import (
 from payflux.ingest.batch import NDJSON_TYPES
 from payflux.operations.checkout import STRIPE_ERROR, STRIPE_UNREACHABLE, email_of
 from payflux.operations.exposition import CONTENT_TYPE
-from payflux.operations.health import unready
-from payflux.operations.routes import Answer
+from payflux.operations.health import UNREADY, Refusal
+from payflux.operations.routes import NO_TOKEN, Answer
 from payflux.operations.schemas import record, ref, schemas
+from payflux.webhooks.endpoint import BAD_ENCODING as BAD_WEBHOOK_ENCODING
+from payflux.webhooks.endpoint import NO_CHALLENGE, NO_GZIP, UNVERIFIED, accepted_of
+from payflux.webhooks.registry import ADAPTERS, PREFIX, described, path_of
 
 Json = dict[str, Any]
 PATH = "/openapi.json"
@@ -62,10 +65,7 @@ LONGEST = EXAMPLE | {
     "issuer_country": "US",
     "processor_event_id": "evt_1",
 }
-UNCONFIRMED = (
-    *("redis_down", "redis_timeout", "redis_readonly", "redis_oom", "redis_loading"),
-    *("redis_misconf", "redis_wrong_type", "redis_auth", "redis_error", "overloaded"),
-)
+UNCONFIRMED = (*REMEDIES, "redis_error", "overloaded")
 """Every code of an answer that says that Redis did not confirm."""
 REPORT = {
     "accepted": 1,
@@ -119,6 +119,7 @@ def _event(**members: object) -> bytes:
 
 _EVERYWHERE = (BAD_REQUEST, TIMED_OUT, BODY_TOO_LARGE, HEAD_TOO_LARGE, INTERNAL_ERROR, TOO_MANY_CONNECTIONS)
 _WITH_KEY = (*_EVERYWHERE, UNAUTHORIZED, BAD_ENCODING, too_fast(1.0))
+WEBHOOK_REFUSALS = (*UNVERIFIED.values(), BAD_WEBHOOK_ENCODING, NO_GZIP, too_fast(1.0))
 _NO_EVENTS = (
     b"{",
     b'{"channel":"web","channel":"app"}',
@@ -186,6 +187,35 @@ def _batch_path() -> Json:
     }
 
 
+def _webhook_path(processor: str) -> Json:
+    """The path of a processor's webhooks, which are as that processor describes them."""
+    source = described(processor)
+    accepted = accepted_of(source) if source is not None else Response(200)
+    kind = accepted.head.partition(b"Content-Type: ")[2].partition(b"\r\n")[0]
+    told = {"description": "All of it is in the stream.", "content": {kind.decode(): {"schema": {}}}}
+    name = processor.replace("-", "_")
+    found = {
+        "post": _operation(
+            f"receive_{name}",
+            f"Take a webhook of {processor}",
+            "Signed by the processor. A success means that every event in it is in the stream, or was there already, "
+            "or that it says nothing of payments. Anything else makes the processor send it again.",
+            _problems(*_EVERYWHERE, *WEBHOOK_REFUSALS, *(unavailable(StreamUnavailable(c, "")) for c in UNCONFIRMED))
+            | {str(accepted.status): told},
+        )
+        | {"requestBody": {"required": True, "content": {"application/json": {"schema": {}}}}}
+    }
+    if source is not None and source.challenge is not None:
+        proof = _ok("The proof.", {"type": "string"}, kind=TEXT)
+        found["get"] = _operation(
+            f"prove_{name}",
+            f"Prove to {processor} that the node knows the secret",
+            "",
+            _problems(*_EVERYWHERE, NO_CHALLENGE) | proof,
+        )
+    return found
+
+
 def _checkout_path() -> Json:
     address = record("Where the buyer pays.", url={"type": "string", "format": "uri"})
     return {
@@ -209,22 +239,31 @@ def _checkout_path() -> Json:
 
 def _question(name: str, summary: str, ok: Json, *codes: str) -> Json:
     """A path that operators ask with GET; `codes` are those of its 503."""
-    return {"get": _operation(name, summary, "", _problems(*_EVERYWHERE, *map(unready, codes)) | ok)}
+    return {
+        "get": _operation(name, summary, "", _problems(*_EVERYWHERE, *(Refusal(code).response for code in codes)) | ok)
+    }
 
 
-def _paths() -> dict[str, Json]:
+def _metrics_path() -> Json:
+    scraped = _ok("Prometheus text.", {"type": "string"}, "payflux_redis_up 1.0\n", kind=CONTENT_TYPE)
+    about = "Where `PAYFLUX_METRICS_TOKEN` is set, it has to be sent as bearer token; a key is not asked for."
+    answers = _problems(*_EVERYWHERE, NO_TOKEN) | scraped
+    return {"get": _operation("metrics", "Metrics of all processes of the node", about, answers)}
+
+
+def _paths(processors: Iterable[str] = tuple(ADAPTERS)) -> dict[str, Json]:
     ready = ("part_failing", *UNCONFIRMED)
     fine = _ok("ok", {"type": "string"}, "ok\n", kind=TEXT)
-    scraped = _ok("Prometheus text.", {"type": "string"}, "payflux_redis_up 1.0\n", kind=CONTENT_TYPE)
     export = _ok("Each destination.", ref("ExportHealth"), EXPORT)
     return {
         EVENT_PATH: _event_path(),
         BATCH_PATH: _batch_path(),
+        **{path_of(name): _webhook_path(name) for name in processors},
         "/checkout": _checkout_path(),
-        "/health": _question("health", "Whether the node can do its work", fine, "consumer_stuck", *ready),
+        "/health": _question("health", "Whether the node can do its work", fine, *UNREADY, *UNCONFIRMED),
         "/livez": _question("live", "Whether the process is alive", fine),
         "/readyz": _question("ready", "Whether the write path to Redis works", fine, *ready),
-        "/metrics": _question("metrics", "Metrics of all processes of the node", scraped),
+        "/metrics": _metrics_path(),
         "/export/health": _question("exportHealth", "How the export does", export),
         PATH: _question("openapi", "This document", _ok("OpenAPI 3.1.", {"type": "object"})),
     }
@@ -303,12 +342,17 @@ def document(paths: Collection[str]) -> Json:
         "openapi": "3.1.0",
         "info": {"title": "PayFlux", "version": __version__, "description": DESCRIPTION},
         "servers": [{"url": "/"}],
-        "paths": {path: item for path, item in _paths().items() if path in paths},
+        "paths": {path: item for path, item in _paths(_processors(paths)).items() if path in paths},
         "components": {
             "schemas": schemas(),
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "description": "A configured key."}},
         },
     }
+
+
+def _processors(paths: Iterable[str]) -> list[str]:
+    """Those whose webhooks are taken at one of these paths."""
+    return [path.removeprefix(PREFIX) for path in paths if path.startswith(PREFIX)]
 
 
 def route(routes: Collection[str]) -> dict[str, dict[str, Handler]]:
