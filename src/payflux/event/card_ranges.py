@@ -8,7 +8,7 @@ import re
 SHORTEST, LONGEST = 12, 19
 
 _ISSUED = re.compile(
-    r"""4(?:[0-9]{12}|[0-9]{15}|[0-9]{18})                                    # Visa
+    rb"""4(?:[0-9]{12}|[0-9]{15}|[0-9]{18})                                    # Visa
     | (?:5[1-5][0-9]{2}|222[1-9]|22[3-9][0-9]|2[3-6][0-9]{2}|27[01][0-9]|2720)[0-9]{12}   # Mastercard
     | 3[47][0-9]{13}                                                          # American Express
     | (?:30[0-5][0-9]|3095|3[689][0-9]{2})[0-9]{10,15}                        # Diners Club, Hipercard
@@ -25,11 +25,13 @@ _ISSUED = re.compile(
     """,
     re.VERBOSE,
 )
-_DIGITS = bytes(digit - 48 if 48 <= digit < 58 else 0 for digit in range(256))
-_DOUBLED = bytes((digit * 2 - 9 if digit > 4 else digit * 2) for digit in _DIGITS)
+is_issued = _ISSUED.fullmatch
+"""A match when a network issues numbers of that beginning and length."""
+
+_DOUBLED = bytes(digit // 10 + digit % 10 for digit in (2 * (byte & 15) for byte in range(256)))
 
 
-def is_card_number(digits: str) -> bool:
+def is_card_number(digits: bytes) -> bool:
     """Whether digits are a card number, as far as digits can tell.
 
     Args:
@@ -38,9 +40,10 @@ def is_card_number(digits: str) -> bool:
     Returns:
         True when a network issues numbers of that beginning and length, and the check digit is right.
     """
-    return _ISSUED.fullmatch(digits) is not None and _passes_luhn(digits)
+    return is_issued(digits) is not None and passes_luhn(digits)
 
 
-def _passes_luhn(digits: str) -> bool:
-    backwards = digits[::-1].encode()
-    return (sum(backwards[::2].translate(_DIGITS)) + sum(backwards[1::2].translate(_DOUBLED))) % 10 == 0
+def passes_luhn(digits: bytes) -> bool:
+    """Whether the last of some digits is the right check digit for the others."""
+    kept = digits[-1::-2]
+    return (sum(kept) - 48 * len(kept) + sum(digits[-2::-2].translate(_DOUBLED))) % 10 == 0
