@@ -206,7 +206,7 @@ class Consumer:
         deliveries = await self._careful.read(PROBE if self._assembler.suspicious else BATCH)
         if not deliveries:  # what the group was given beyond us is pending, or another member's and done
             await self._pass(await self._stream.position())
-        elif self._ledger.follows(deliveries[0]):
+        elif self._ledger.follows(deliveries[0].id, deliveries[0].seq):
             await self._settlement.process(deliveries)
         else:  # another member may have read what is missing, and it is pending
             await self._reclaim.take_up_all()
