@@ -118,8 +118,12 @@ TRAFFIC = (
     ),
     Panel(
         "Keys denied",
-        "Requests without a key, or with one that is not configured: a forgotten rotation, or somebody who tries.",
-        (Query(_rate("payflux_auth_denied_total", "reason"), "{{reason}}"),),
+        "Requests without a key, or with one that is not configured: a forgotten rotation, or somebody who tries. "
+        "Beside them those that reached no handler: a mistyped path, another method, no HTTP.",
+        (
+            Query(_rate("payflux_auth_denied_total", "reason"), "{{reason}}"),
+            Query(_rate("payflux_http_refused_total", "reason"), "{{reason}}"),
+        ),
         unit="reqps",
         width=8,
     ),

@@ -280,6 +280,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "exporters": exporters,
     "metrics": lambda: table(("metric", "type", "labels", "meaning"), metric_rows()),
     "reject-reasons": reasons(metrics.REJECT_REASONS),
+    "http-reasons": reasons(metrics.HTTP_REASONS),
     "denied-reasons": reasons(metrics.DENIED_REASONS),
     "export-reasons": reasons(metrics.EXPORT_REASONS),
     "lost-reasons": reasons(metrics.LOST_REASONS),

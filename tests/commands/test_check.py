@@ -196,6 +196,13 @@ def test_an_unknown_variable_is_a_warning(checker: Checker) -> None:
     assert report["result"] == "warn"
 
 
+def test_quotation_marks_around_keys_are_a_warning(checker: Checker) -> None:
+    """They lock out every producer, and stop nothing else."""
+    code, report = checker(PAYFLUX_API_KEYS='"a-key","b-key"')
+    assert (code, report["result"]) == (0, "warn")
+    assert any("PAYFLUX_API_KEYS: a value begins or ends" in finding["reason"] for finding in report["findings"])
+
+
 def test_a_stream_that_nobody_reads_is_found(checker: Checker, server: Server) -> None:
     """A stream whose unread entries are about to be trimmed fails; one just waiting for its consumer warns."""
     for seq in range(1, 21):

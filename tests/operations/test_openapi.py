@@ -70,7 +70,7 @@ def test_it_is_valid_openapi() -> None:
 async def test_each_role_describes_exactly_what_it_serves(checkout: str, ingests: bool) -> None:
     """Every route of the router is in the document with its methods, and nothing else is."""
     slab = create_slab([SUPERVISOR, CONSUMER, "ingest-0"], **{BUCKETS: 8})
-    plan = Plan("ingest-0", slab.fd, -1, -1, ingests, not ingests, 1, True, "token", "name")
+    plan = Plan("ingest-0", slab.fd, (), (), -1, ingests, not ingests, 1, True, "token", "name")
     values = load(SETTINGS, ENVIRON | {"PAYFLUX_CHECKOUT_ENABLED": checkout})
     metrics = Metrics(slab, plan.child)
     appender = appender_of(plan, values, metrics, lambda: 0)

@@ -18,13 +18,13 @@ from payflux.checks.redis_server import judge
 from payflux.consume.consumer import CLAIM_IDLE_SEC
 from payflux.errors import SettingsError, StreamUnavailable
 from payflux.finding import Finding
-from payflux.node.settings import SETTINGS, load_settings
+from payflux.node.settings import SETTINGS, load_settings, quoted_secrets
 from payflux.redis.address import REDIS_ADDR, REDIS_URL, RedisAddress, address_of
 from payflux.redis.append import STREAM_MAXLEN
 from payflux.redis.inspection import inspect
 from payflux.redis.keys import Keys
 from payflux.redis.monitor import RedisMonitor
-from payflux.settings import Values, environment, load
+from payflux.settings import Values, environment, load, variables
 from payflux.stream.protocol import GROUP
 from payflux.terminal.ending import EXIT_FAILED, EXIT_USAGE, HINTS, complain, operate
 from payflux.terminal.output import emit, emit_json, printable
@@ -91,7 +91,8 @@ async def _refused(problems: Sequence[str], *, production: bool, as_json: bool) 
     loss = ""
     if not wrong & {REDIS_ADDR.name, REDIS_URL.name}:
         environ = environment()
-        right = {setting.name: environ.get(setting.name, "") for setting in OF_REDIS if setting.name not in wrong}
+        names = variables(setting for setting in OF_REDIS if setting.name not in wrong)
+        right = {name: environ.get(name, "") for name in names}
         redis, loss = await _redis(load(OF_REDIS, right), production=production)
         findings += redis
     _show(findings, loss, as_json=as_json)
@@ -110,7 +111,8 @@ def _other_redis(findings: Sequence[Finding], address: RedisAddress) -> list[Fin
 def _configuration(values: Values) -> list[Finding]:
     given = sum(values.is_set(setting) for setting in SETTINGS)
     found = [Finding("configuration", "pass", f"{given} variables are set, all of them right")]
-    return found + [Finding("configuration", "warn", text, "unset it, or correct it") for text in values.warnings]
+    doubtful = [*values.warnings, *quoted_secrets(values)]
+    return found + [Finding("configuration", "warn", text, "unset it, or correct it") for text in doubtful]
 
 
 async def _redis(values: Values, *, production: bool) -> tuple[list[Finding], str]:

@@ -38,7 +38,7 @@ from payflux.ingest.batch import NDJSON_TYPES
 from payflux.operations.checkout import STRIPE_ERROR, STRIPE_UNREACHABLE, email_of
 from payflux.operations.exposition import CONTENT_TYPE
 from payflux.operations.health import unready
-from payflux.operations.routes import Answer
+from payflux.operations.routes import NO_TOKEN, Answer
 from payflux.operations.schemas import record, ref, schemas
 
 Json = dict[str, Any]
@@ -212,10 +212,16 @@ def _question(name: str, summary: str, ok: Json, *codes: str) -> Json:
     return {"get": _operation(name, summary, "", _problems(*_EVERYWHERE, *map(unready, codes)) | ok)}
 
 
+def _metrics_path() -> Json:
+    scraped = _ok("Prometheus text.", {"type": "string"}, "payflux_redis_up 1.0\n", kind=CONTENT_TYPE)
+    about = "Where `PAYFLUX_METRICS_TOKEN` is set, it has to be sent as bearer token; a key is not asked for."
+    answers = _problems(*_EVERYWHERE, NO_TOKEN) | scraped
+    return {"get": _operation("metrics", "Metrics of all processes of the node", about, answers)}
+
+
 def _paths() -> dict[str, Json]:
     ready = ("part_failing", *UNCONFIRMED)
     fine = _ok("ok", {"type": "string"}, "ok\n", kind=TEXT)
-    scraped = _ok("Prometheus text.", {"type": "string"}, "payflux_redis_up 1.0\n", kind=CONTENT_TYPE)
     export = _ok("Each destination.", ref("ExportHealth"), EXPORT)
     return {
         EVENT_PATH: _event_path(),
@@ -224,7 +230,7 @@ def _paths() -> dict[str, Json]:
         "/health": _question("health", "Whether the node can do its work", fine, "consumer_stuck", *ready),
         "/livez": _question("live", "Whether the process is alive", fine),
         "/readyz": _question("ready", "Whether the write path to Redis works", fine, *ready),
-        "/metrics": _question("metrics", "Metrics of all processes of the node", scraped),
+        "/metrics": _metrics_path(),
         "/export/health": _question("exportHealth", "How the export does", export),
         PATH: _question("openapi", "This document", _ok("OpenAPI 3.1.", {"type": "object"})),
     }
