@@ -81,15 +81,18 @@ def test_a_server_that_does_not_speak_http_fails() -> None:
 
 @pytest.mark.process
 def test_what_a_node_lost_and_refused_is_told(make_node: MakeNode, directory: Path) -> None:
-    """A full disk fails the export, and requests over the rate are counted."""
+    """A directory that went away fails the export, and requests over the rate are counted."""
+    logs = directory / "logs"
+    logs.mkdir()
     node = make_node(
         {
             "PAYFLUX_EXPORT_MODE": "file",
-            "PAYFLUX_EXPORT_FILE": "/dev/full",
+            "PAYFLUX_EXPORT_FILE": str(logs / "events.jsonl"),
             "PAYFLUX_RATELIMIT_RPS": "1",
             "PAYFLUX_RATELIMIT_BURST": "1",
         }
     )
+    logs.rmdir()
     statuses = [node.post(event()) for _ in range(3)]
     assert statuses[0] == 202
     assert 429 in statuses

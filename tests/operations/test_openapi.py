@@ -15,7 +15,7 @@ import pytest
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
 from nodes import KEY, Node
-from payflux.errors import StreamUnavailable
+from payflux.errors import REMEDIES, StreamUnavailable
 from payflux.event.decode import ADDITIVE_FIELDS, CODES, EVENT_FIELDS, PaymentEvent
 from payflux.event.example import EXAMPLE
 from payflux.http.messages import REASONS, Request, Response
@@ -25,6 +25,7 @@ from payflux.node.plan import Plan
 from payflux.node.settings import SETTINGS
 from payflux.operations import openapi
 from payflux.operations import schemas as openapi_schemas
+from payflux.redis import replies
 from payflux.redis.address import address_of
 from payflux.redis.keys import Keys
 from payflux.redis.monitor import RedisMonitor
@@ -130,8 +131,9 @@ def test_codes_are_those_declared() -> None:
     assert set().union(*(codes(single, status) for status in (401, 413, 415, 429))) == head
     refused = set().union(*(codes(batch, status) for status in (400, 401, 408, 413, 415, 429))) - {"bad_request"}
     assert refused | codes(single, 400) - {"bad_request"} == REJECT_REASONS.keys() - {"unavailable"}
-    declared = set(re.findall(r"`((?:redis_|overloaded)\w*)`", inspect.getdoc(StreamUnavailable) or ""))
+    declared = {*REMEDIES, *re.findall(r"`((?:redis_|overloaded)\w*)`", inspect.getdoc(StreamUnavailable) or "")}
     assert set(openapi.UNCONFIRMED) == declared
+    assert {*replies.CODES.values()} < declared
     for path in (single, batch, "/readyz", "/health"):
         assert declared < codes(path, 503)
 

@@ -23,7 +23,7 @@ NAMES = st.text("abcz-_09", min_size=1, max_size=8)
 
 def all_of(keys: Keys, group: str, name: str) -> list[str]:
     """Every key there is."""
-    own = [keys.stream, keys.state, keys.probe, keys.dead_letters(clustered=False), keys.dead_letters(clustered=True)]
+    own = [keys.stream, keys.state, keys.marks, keys.dead_letters(clustered=False), keys.dead_letters(clustered=True)]
     own += [keys.incidents, keys.incidents_open, keys.incidents_told, keys.incidents_verdicts]
     return [*own, keys.lease(group), keys.ledger(group), keys.consumer(group, name)]
 
@@ -31,7 +31,7 @@ def all_of(keys: Keys, group: str, name: str) -> list[str]:
 def test_the_names_people_know_stay() -> None:
     """Dashboards, runbooks and consumers of others hold them."""
     assert all_of(KEYS, GROUP, "one") == [
-        *("events_stream", "{events_stream}:state", "{events_stream}:probe", "events_stream_dlq"),
+        *("events_stream", "{events_stream}:state", "{events_stream}:marks:", "events_stream_dlq"),
         *("{events_stream}:dlq", "{events_stream}:incidents", "{events_stream}:incidents:open"),
         *("{events_stream}:incidents:told", "{events_stream}:incidents:verdicts"),
         *("{events_stream}:lease", "{events_stream}:ledger", "{events_stream}:consumer:one"),

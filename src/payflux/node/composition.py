@@ -72,9 +72,10 @@ def routes_of(
     """
     consumer = Metrics(metrics.slab, CONSUMER) if plan.node_consumes else None
     mode = values[EXPORT_MODE]
+    readiness = Readiness(appender.probe, admin.progress, Metrics(metrics.slab, SUPERVISOR).notes, consumer)
     found = routes(
-        Readiness(appender.probe, Metrics(metrics.slab, SUPERVISOR).notes, consumer.notes if consumer else None),
-        Scrape(metrics.slab, admin),
+        readiness,
+        Scrape(metrics.slab, admin, readiness),
         ExportHealth(values.text(EXPORT_MODE) or "", mode, consumer),
         token_guard(values[METRICS_TOKEN], metrics),
     )

@@ -7,7 +7,8 @@ from math import nan, prod
 from typing import Literal
 
 from payflux.risk import BANDS
-from payflux.telemetry import highest_number
+from payflux.telemetry import handled, highest_number
+from payflux.telemetry.handled import Handled
 from payflux.telemetry.highest_number import HighestNumber
 from payflux.telemetry.notes import DESTINATIONS, ChildNotes
 from payflux.telemetry.slab import Names, Slab
@@ -230,6 +231,7 @@ def create_slab(children: Sequence[str], **further: int) -> Slab:
     sections = {CHILD + name: SLOTS * 8 for name in children}
     sections |= {label.table: Names.size(label.capacity) for label in NAMED}
     sections[highest_number.SECTION] = HighestNumber.size(len(children))
+    sections[handled.SECTION] = Handled.size()
     slab = Slab.create(sections | further)
     for section in sections_of(slab):
         _blank_gauges(section)
