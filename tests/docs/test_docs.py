@@ -17,8 +17,8 @@ from payflux.operations.exposition import HEALTH, INFO, REDIS_GAUGES
 from payflux.operations.health import UNREADY
 from payflux.operations.openapi import UNCONFIRMED
 from payflux.operations.routes import Answer, alive
-from payflux.risk import BANDS
-from payflux.risk.score_v1 import LIMITS
+from payflux.risk.assessment import BANDS
+from payflux.risk.drivers import DRIVERS
 from payflux.telemetry.metrics import (
     DENIED_REASONS,
     DLQ_REASONS,
@@ -75,7 +75,7 @@ DECLARED = {
     "events.md": [*(f"{method} {path}" for method, path, _ in tables._operations()), *EVENT_FIELDS, *ADDITIVE_FIELDS],
     "commands.md": [f"payflux {words}" for words in tables.every_command()],
     "operations.md": [*DLQ_REASONS],
-    "risk.md": [*LIMITS, *BANDS, "nominal_behavior", "insufficient_data"],
+    "risk.md": [*DRIVERS, *BANDS],
 }
 
 

@@ -21,26 +21,6 @@ def greet() -> int:
     print("hello")
     return 0
 '''
-DETECTOR = '''"""A detector."""
-
-
-class Calm:
-    """Is never worried."""
-
-    def __init__(self, window_sec: int) -> None:
-        del window_sec
-
-    def observe(self, *event: object) -> None:
-        """Look at one event."""
-
-    def assess(self, at_ms: int) -> tuple[float, tuple[str, ...]]:
-        """Nothing to say."""
-        return 0.25, ("nominal_behavior",)
-
-    def explain(self, at_ms: int) -> dict[str, tuple[float, float]]:
-        """Nothing to explain."""
-        return {}
-'''
 
 
 class Tree:
@@ -95,18 +75,6 @@ def test_a_command_is_a_file_and_an_entry(tree: Tree) -> None:
     assert "Greet whoever asks." in tree.run("-m", "payflux", "--help")
 
 
-def test_a_detector_is_a_file_and_an_entry(tree: Tree) -> None:
-    """The scorer takes it by its name."""
-    tree.write("risk/calm.py", DETECTOR)
-    tree.register("risk/__init__.py", "DETECTORS = {", '"calm": "payflux.risk.calm:Calm", ')
-    code = (
-        "from payflux.risk.scorer import RiskScorer; from payflux.event.outcome import outcome_of;"
-        "scorer = RiskScorer(300, (0.2, 0.6, 0.8), detector='calm');"
-        "print(scorer.score(0, 'stripe', outcome_of('payment_failed', '', ''), 0, 'US').band)"
-    )
-    assert tree.run("-c", code) == "elevated\n"
-
-
 def test_a_setting_is_its_declaration_and_its_place_in_the_list(tree: Tree) -> None:
     """It is read, shown, and refused when it is wrong, with what was expected."""
     tree.register(
@@ -139,7 +107,9 @@ def test_a_metric_is_its_declaration_and_its_place_in_the_list(tree: Tree) -> No
 
 def test_an_endpoint_is_its_handler_and_its_description(tree: Tree) -> None:
     """It is described in the document of the node that serves it."""
-    tree.register("operations/routes.py", '        ("/livez", alive, everybody),\n', '        ("/alive", alive, everybody),\n')
+    tree.register(
+        "operations/routes.py", '        ("/livez", alive, everybody),\n', '        ("/alive", alive, everybody),\n'
+    )
     tree.register(
         "operations/openapi.py",
         '        "/livez": _question("live", "Whether the process is alive", fine),\n',

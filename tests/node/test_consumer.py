@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from consumers import entries
 from load_helper import (
     Load,
     assert_exactly_once,
@@ -200,17 +201,21 @@ def test_risk_is_shown_by_the_active_node_alone(make_node: MakeNode) -> None:
     assert risk_of(first, "stripe") is None
 
 
-def test_risk_of_a_dead_consumer_is_forgotten(make_node: MakeNode) -> None:
-    """A consumer killed and replaced knows nothing of a processor that has gone quiet, and shows nothing of it."""
+def test_the_risk_survives_its_consumer(server: Server, make_node: MakeNode) -> None:
+    """A consumer killed and replaced goes on where it was, and opens nothing anew."""
     node = make_node()
     node.post_batch([event() for _ in range(500)])
     until(lambda: (risk_of(node, "stripe") or 0) > 0.3, "the risk to be shown")
+    said = server.client.xlen("{events_stream}:assessments")
+    score = risk_of(node, "stripe")
     node.kill_child("consumer")
     until(lambda: len(node.logged("lease_taken")) == 2 and active(node), "the new one to consume")
-    assert risk_of(node, "stripe") is None
-    node.post_batch([event(processor="adyen") for _ in range(500)])
-    until(lambda: risk_of(node, "adyen") is not None, "another processor's risk to be shown")
-    assert risk_of(node, "stripe") is None
+    until(lambda: risk_of(node, "stripe") is not None, "the risk to be shown again")
+    assert risk_of(node, "stripe") == score
+    node.post_batch([event(processor="adyen", event_type="payment_succeeded", retry_result="")])
+    until(lambda: risk_of(node, "adyen") == 0, "another processor's risk to be shown")
+    bands = [json.loads(fields[b"assessment"])["band"] for _, fields in entries(server, "{events_stream}:assessments")]
+    assert bands[said:].count("low") == 0
 
 
 def test_stalled_holder_wakes(make_node: MakeNode) -> None:

@@ -29,7 +29,7 @@ from payflux.redis.append import DEDUP_TTL_SEC, STREAM_MAXLEN, RedisAppender
 from payflux.redis.follow import RedisReader
 from payflux.redis.keys import Keys
 from payflux.redis.monitor import RedisMonitor
-from payflux.risk.scorer import RISK_SCORE_ENABLED, RISK_SCORE_THRESHOLDS, RISK_SCORE_WINDOW_SEC, RiskScorer
+from payflux.risk.scoring import RISK_SCORE_ENABLED, Scorer, limits_of
 from payflux.settings import Values
 from payflux.stream.protocol import GROUP
 from payflux.telemetry.highest_number import HighestNumber
@@ -148,11 +148,15 @@ def consumer_of(plan: Plan, values: Values, metrics: Metrics) -> tuple[Consumer,
     mode = values[EXPORT_MODE]
     settled = former_settled(metrics, mode)
     exporting = fan_out_of(plan, values, metrics)
+    scorer = Scorer(limits_of(values)) if values[RISK_SCORE_ENABLED] else None
+    score = scorer.score if scorer is not None else None
     consumer = Consumer(
         RedisReader(address_of(values), Keys(), GROUP, plan.consumer, plan.token),
-        Enricher(plan.consumer, _scorer_of(values), metrics, values[OUTCOMES]),
+        Enricher(plan.consumer, score, metrics, values[OUTCOMES]),
         exporting,
         metrics,
+        scorer=scorer,
+        maxlen=values[STREAM_MAXLEN],
         token=plan.token,
         claim_idle=values[CLAIM_IDLE_SEC],
         max_deliveries=values[MAX_DELIVERIES],
@@ -160,9 +164,3 @@ def consumer_of(plan: Plan, values: Values, metrics: Metrics) -> tuple[Consumer,
         former_settled=settled,
     )
     return consumer, exporting
-
-
-def _scorer_of(values: Values) -> RiskScorer | None:
-    if not values[RISK_SCORE_ENABLED]:
-        return None
-    return RiskScorer(values[RISK_SCORE_WINDOW_SEC], values[RISK_SCORE_THRESHOLDS])

@@ -6,7 +6,7 @@ from itertools import accumulate
 from math import nan, prod
 from typing import Literal
 
-from payflux.risk import BANDS
+from payflux.risk.assessment import BANDS
 from payflux.telemetry import handled, highest_number
 from payflux.telemetry.handled import Handled
 from payflux.telemetry.highest_number import HighestNumber

@@ -16,6 +16,12 @@
 --   {events_stream}:incidents:open       hash     the open incidents by id, JSON
 --   {events_stream}:incidents:told       hash     the second up to which each processor's changes are kept
 --   {events_stream}:incidents:verdicts   hash     what people said of incidents by id, JSON
+--   {events_stream}:assessments          stream   what was said of processors, as it changed: `processor`, `second` (of
+--                                                 stream time, from which on it holds) and `assessment` (JSON)
+--   {events_stream}:risk                 hash     the latest assessment of each processor: its second, a blank, the JSON
+--   {events_stream}:snapshot:<processor> string   all that the detector knows of a processor, kept for 30 days
+--   {events_stream}:scored               string   `<second> <number>`: what came in that second or before, and so with a
+--                                                 lower number, is in some snapshot
 --   {events_stream}:lease:<group>, {events_stream}:ledger:<group>, {events_stream}:consumer-of:<group>:<name>
 --                                                 the same for every other group
 --
