@@ -27,6 +27,7 @@ from payflux.telemetry.metrics import (
     LOST_REASONS,
     METRICS,
     REJECT_REASONS,
+    WEBHOOK_RESULTS,
 )
 from payflux.terminal.ending import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
 from scripts.docs import tables
@@ -68,6 +69,7 @@ def test_every_table_is_in_a_page() -> None:
 DECLARED = {
     "configuration.md": [s.name for s in SETTINGS],
     "metrics.md": [
+        *WEBHOOK_RESULTS,
         *(*REJECT_REASONS, *HTTP_REASONS, *DENIED_REASONS, *EXPORT_REASONS, *LOST_REASONS, *DLQ_REASONS),
         *(f"payflux_{name}" for name in [*(m.name for m in METRICS), *REDIS_GAUGES, *HEALTH, *INFO]),
     ],

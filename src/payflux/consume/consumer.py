@@ -41,6 +41,7 @@ MAX_DELIVERIES = Setting(
 # Between two reads under load: larger batches for fewer wake-ups, and far below what anybody waits for a line.
 PACE_SECONDS, BUSY_PACE_SECONDS, BUSY = 0.004, 0.012, 32
 LOOK_SECONDS = 1.0
+WAITING = 2000  # invalid entries that may wait while it is halted; then nothing more is read
 PROBE = 10  # entries read at once while nearly everything is invalid
 BACKOFF_SECONDS = (0.05, 2.0)
 
@@ -223,10 +224,15 @@ class Consumer:
         await self._end_turn(len(deliveries))
 
     async def _halt(self) -> None:
-        if self._settlement.halted:
+        """Nothing is dead-lettered; a valid entry behind the invalid ones passes, and proves that they are to blame."""
+        if not self._settlement.halted:
+            self._hear(News.TIME_IS_UP)
+        elif len(self._ledger.unacked) >= WAITING:
             await self._pause(STANDBY_SECONDS)
         else:
-            self._hear(News.TIME_IS_UP)
+            if deliveries := await self._ahead.probe(self._ledger.last_id, BATCH):
+                await self._settlement.process(deliveries, followed=True)
+            await self._end_turn(len(deliveries))
 
     # parts of it
 

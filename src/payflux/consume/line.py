@@ -53,6 +53,12 @@ class _Shown(NamedTuple):
 _decode = msgspec.json.Decoder(Scorable).decode
 _BAND_INDEX = {band: index for index, band in enumerate(BANDS)}
 _join = b"".join
+_NUMBER, _END = b',"seq":', b',"schema_version":1}\n'
+
+
+def number_of(line: bytes) -> int:
+    """The number of the entry a finished line was made of."""
+    return int(line[line.rindex(_NUMBER) + len(_NUMBER) : -len(_END)])
 
 
 class Enricher:

@@ -88,7 +88,7 @@ class Settlement:
     @property
     def halted(self) -> bool:
         """Whether nothing is to be read for a while, as nearly everything read was invalid."""
-        return self._now() < self._halted_until
+        return self._assembler.suspicious and self._now() < self._halted_until
 
     async def process(
         self, deliveries: Sequence[Delivery], *, redelivered: bool = False, followed: bool = False
@@ -215,6 +215,8 @@ class Settlement:
                 self._refused.pop(entry_id, None)
 
     def _halt(self) -> None:
+        if self.halted:
+            return
         self._halted_until = self._now() + HALT_SECONDS
         self._assembler.distrust()
         self._values[self._halted_slot] = 1.0

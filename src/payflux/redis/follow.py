@@ -11,7 +11,7 @@ from payflux.errors import StreamUnavailable
 from payflux.log import log
 from payflux.redis.address import RedisAddress
 from payflux.redis.dial import Dialler
-from payflux.redis.entries import FIRST, count_of, deliveries_of, delivery_of, ledger_of, newest_id
+from payflux.redis.entries import FIRST, count_of, deliveries_of, delivery_of, ledger_of, newest_id, settled_text
 from payflux.redis.keys import Keys
 from payflux.redis.link import Command
 from payflux.redis.replies import named, text, unavailable
@@ -77,7 +77,7 @@ class RedisReader:
 
     async def take_lease(self, ledger: Ledger, *, fresh: bool) -> Ledger | None:
         """Take or keep the lease; see ReadStream."""
-        arguments = (self._token, LEASE_MS, int(fresh), ledger.settled)
+        arguments = (self._token, LEASE_MS, int(fresh), settled_text(ledger))
         reply = await self._run(_LEASE, (self._lease, self._ledger), arguments)
         if reply is None:
             return None
@@ -286,7 +286,7 @@ class RedisReader:
 
     def _head(self, ledger: Ledger) -> Command:
         """How the arguments of a script begin that notes a ledger."""
-        noted = (ledger.settled, ledger.last_id, ledger.last_seq or 0, b" ".join(ledger.unacked))
+        noted = (settled_text(ledger), ledger.last_id, ledger.last_seq or 0, b" ".join(ledger.unacked))
         return (self._group, self._token, LEASE_MS, *noted)
 
     async def _guarded(self, script: Script, arguments: Command, *keys: str) -> Any:

@@ -24,6 +24,10 @@ class Keys:
         """The last number given, and the layers of marks."""
         return f"{self._tag}:state"
 
+    def webhook_marks(self, processor: str) -> str:
+        """The layers of marks of a processor's webhooks; the names of the marks begin with it."""
+        return f"{self._tag}:webhook-marks:{processor}"
+
     @property
     def marks(self) -> str:
         """How the names of the sets of marks begin."""

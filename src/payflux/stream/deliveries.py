@@ -62,6 +62,7 @@ class Ledger(msgspec.Struct):
         last_id: the newest entry acked or dead-lettered.
         last_seq: its number; None when that cannot be known.
         unacked: older entries that are not acked yet, in order.
+        in_doubt: the numbers of acked events that may not be exported yet, `first-last` each, separated by blanks.
     """
 
     owner: str = ""
@@ -70,6 +71,7 @@ class Ledger(msgspec.Struct):
     last_id: bytes = b"0-0"
     last_seq: int | None = 0
     unacked: tuple[bytes, ...] = ()
+    in_doubt: bytes = b""
 
 
 class Tail(NamedTuple):

@@ -177,10 +177,10 @@ class MemoryStream:
             return None
         group.lease = (self._token, now + LEASE_SECONDS)
         if group.ledger.owner == self._token and not fresh:
-            group.ledger.settled = ledger.settled
+            group.ledger.settled, group.ledger.in_doubt = ledger.settled, ledger.in_doubt
             return ledger
-        before = msgspec.structs.replace(group.ledger)
-        group.ledger.owner, group.ledger.acked, group.ledger.settled = self._token, 0, 0
+        before = group.ledger
+        group.ledger = msgspec.structs.replace(group.ledger, owner=self._token, acked=0, settled=0, in_doubt=b"")
         return before
 
     async def ensure_group(self, ledger: Ledger) -> bool:
