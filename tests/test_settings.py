@@ -1,6 +1,7 @@
 """Settings: what is read from the environment, and every problem with it at once."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -22,6 +23,9 @@ DEFAULTS = {
     "PAYFLUX_CHECKOUT_ENABLED": "true",
     "REDIS_ADDR": "localhost:6379",
     "HTTP_ADDR": ":8080",
+    "PAYFLUX_ADMIN_ADDR": None,
+    "PAYFLUX_METRICS_TOKEN": None,
+    "PAYFLUX_HTTP_KEEPALIVE_SEC": "75",
     "PAYFLUX_WORKERS": None,
     "PAYFLUX_CONSUMER_NAME": None,
     "PAYFLUX_RATELIMIT_RPS": "100",
@@ -184,6 +188,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
     assert {s.name for s in SETTINGS if s.secret} == {
         "PAYFLUX_API_KEY",
         "PAYFLUX_API_KEYS",
+        "PAYFLUX_METRICS_TOKEN",
         "STRIPE_API_KEY",
         "REDIS_URL",
     }
@@ -230,12 +235,58 @@ def test_choices_are_exact() -> None:
             choice("stdout", "file")(text)
 
 
-@given(st.lists(st.text(st.characters(exclude_characters=","), max_size=5)))
+@given(st.lists(st.text(st.characters(exclude_characters=",\n"), max_size=5)))
 def test_words_are_those_between_the_commas(parts: list[str]) -> None:
-    """Blanks around words and empty words are dropped; no word at all is refused."""
+    """Or line ends; blanks around words and empty words are dropped; no word at all is refused."""
     wanted = tuple(part.strip() for part in parts if part.strip())
     if wanted:
-        assert words(",".join(parts)) == wanted
+        assert words(",".join(parts)) == words("\n".join(parts)) == wanted
     else:
         with pytest.raises(ValueError, match="at least one value"):
             words(",".join(parts))
+
+
+def test_a_secret_may_stand_in_a_file(tmp_path: Path) -> None:
+    """Blanks around it do not count, several stand on lines of their own, and it is masked like any other."""
+    file = tmp_path / "secret"
+    file.write_text("\n one-long-secret\ntwo,three\n\n")
+    values = load(DECLARED, {"PAYFLUX_SECRET_FILE": str(file), "PAYFLUX_COUNT": "7"})
+    assert values[SECRET] == ("one-long-secret", "two", "three")
+    assert values.is_set(SECRET)
+    assert [values.source(setting) for setting in (SECRET, COUNT, MODE)] == ["file", "environment", "default"]
+    assert "one-long" not in (values.text(SECRET) or "")
+    assert load(DECLARED, values.given())[SECRET] == values[SECRET]
+
+
+def test_a_file_without_a_secret_is_refused(tmp_path: Path) -> None:
+    """One line for each, naming variable and path, and nothing of what stands in it."""
+    contents = {"empty": b" \n", "binary": b"\xff\xfe", "nul": b"secret\0", "huge": b"secret" * 20_000}
+    for name, data in contents.items():
+        (tmp_path / name).write_bytes(data)
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    expected = {
+        "empty": "a file with the secret in it, this one is empty",
+        "binary": "a text file of at most",
+        "nul": "a text file of at most",
+        "huge": "a text file of at most",
+        "link": "a file that can be read (No such file or directory)",
+        ".": "a file that can be read (Is a directory)",
+    }
+    for name, reason in expected.items():
+        path = str(tmp_path / name)
+        [problem] = problems({"PAYFLUX_SECRET_FILE": path})
+        assert problem.startswith(f"PAYFLUX_SECRET_FILE={path!r}: expected {reason}")
+    (tmp_path / "good").write_text("secret")
+    [both] = problems({"PAYFLUX_SECRET": "other", "PAYFLUX_SECRET_FILE": str(tmp_path / "good")})
+    assert "expected nothing, as PAYFLUX_SECRET is set too" in both
+    assert load(DECLARED, {"PAYFLUX_SECRET": " ", "PAYFLUX_SECRET_FILE": str(tmp_path / "good")})[SECRET] == ("secret",)
+
+
+def test_only_a_secret_may_stand_in_a_file(tmp_path: Path) -> None:
+    """A file for any other variable is one nobody knows."""
+    (tmp_path / "count").write_text("7")
+    [problem] = problems({"PAYFLUX_COUNT_FILE": str(tmp_path / "count")} | {"PAYFLUX_MODE": "slow"})[:1]
+    assert "PAYFLUX_MODE" in problem
+    values = load(DECLARED, {"PAYFLUX_COUNT_FILE": str(tmp_path / "count")})
+    assert values[COUNT] == 10
+    assert values.warnings == ("PAYFLUX_COUNT_FILE: unknown variable, ignored",)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from math import ceil, floor, log10
 from typing import Any
 
-from scripts.drawing import GREY, SERIES, svg
+from payflux.terminal.drawing import GREY, SERIES, svg
 
 WIDTH, HEIGHT, BAR = 640, 280, 28
 DASHED = " (model)"

@@ -118,8 +118,12 @@ TRAFFIC = (
     ),
     Panel(
         "Keys denied",
-        "Requests without a key, or with one that is not configured: a forgotten rotation, or somebody who tries.",
-        (Query(_rate("payflux_auth_denied_total", "reason"), "{{reason}}"),),
+        "Requests without a key, or with one that is not configured: a forgotten rotation, or somebody who tries. "
+        "Beside them those that reached no handler: a mistyped path, another method, no HTTP.",
+        (
+            Query(_rate("payflux_auth_denied_total", "reason"), "{{reason}}"),
+            Query(_rate("payflux_http_refused_total", "reason"), "{{reason}}"),
+        ),
         unit="reqps",
         width=8,
     ),
@@ -226,11 +230,14 @@ CONSUMER = (
     ),
     Panel(
         "Faults of the node",
-        "Child processes that died and were replaced, consumers that halted, groups made again, in the minutes before.",
+        "What /health says, consumers that halted or stall; child deaths, groups made again, in the minutes before.",
         (
             Query(f"sum(increase(payflux_child_deaths_total{{{JOB}}}[5m]))", "child deaths"),
             Query(f"sum(increase(payflux_log_lines_dropped_total{{{JOB}}}[5m]))", "log lines dropped"),
+            Query(f"max by (reason) (payflux_unready{{{JOB}}})", "unready: {{reason}}"),
             Query(f"max(payflux_consumer_halted{{{JOB}}})", "consumer halted"),
+            Query(f"max(payflux_consumer_stalled{{{JOB}}})", "consumer stalled"),
+            Query(f"max(payflux_dlq_refused{{{JOB}}})", "dead letters refused"),
             Query(f"sum(increase(payflux_consumer_group_recreated_total{{{JOB}}}[5m]))", "group made again"),
         ),
     ),

@@ -20,10 +20,10 @@ from pathlib import Path
 
 from payflux.event.example import make_event
 from payflux.redis.embedded import EmbeddedServer
+from payflux.terminal.drawing import svg
 from scripts.dashboards.panels import ROWS, Panel
 from scripts.dashboards.plots import Plot, Points, graph, stat, table, whole
 from scripts.dashboards.prometheus import Prometheus
-from scripts.drawing import svg
 from scripts.smoke.run import KEYS, Node
 
 SECONDS = 480.0

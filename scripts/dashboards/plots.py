@@ -5,9 +5,9 @@ from itertools import pairwise
 from typing import Any
 
 from payflux.risk import BANDS
+from payflux.terminal.drawing import INK, NUMBER, SERIES, SOFT
 from scripts.dashboards.grafana import WIDTH
 from scripts.dashboards.panels import COLOURS, Panel
-from scripts.drawing import INK, NUMBER, SERIES, SOFT
 
 COLUMN, BESIDE, BELOW = 58, 84, 28
 """Pixels of a column of the grid, between panels beside each other, and between rows."""

@@ -15,16 +15,16 @@ from cyclopts import App
 from cyclopts.argument import Argument
 
 from payflux.cli import COMMANDS, app
+from payflux.errors import REMEDIES
 from payflux.event import outcome, taxonomy
 from payflux.event.rules import CODES, REQUIRED
 from payflux.exporters.registry import EXPORTERS, MODES, destination
 from payflux.load.corpus.scenarios import SCENARIOS
 from payflux.node.settings import SETTINGS
 from payflux.operations import openapi
-from payflux.operations.exposition import INFO, REDIS_GAUGES
+from payflux.operations.exposition import HEALTH, INFO, REDIS_GAUGES
 from payflux.redis.monitor import Durability
 from payflux.telemetry import metrics
-from payflux.terminal.ending import HINTS
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = (
@@ -32,7 +32,7 @@ PAGES = (
     *sorted((ROOT / "docs").glob("*.md")),
 )
 BLOCK = re.compile(r"(<!-- begin: ([a-z-]+) -->\n).*?(<!-- end: \2 -->)", re.DOTALL)
-INFO_LABELS = {"redis_durability_info": Durability._fields, "build_info": ("version", "python")}
+INFO_LABELS = {"unready": ("reason",), "redis_durability_info": Durability._fields, "build_info": ("version", "python")}
 EXIT_CODES = re.compile(r"\n*Exit codes: (.*?)\.?\s*(?=\n\n|\Z)", re.DOTALL)
 UNROUTED = (
     (404, "not_found", "no such path"),
@@ -77,7 +77,7 @@ def metric_rows() -> Iterator[Row]:
     for metric in metrics.METRICS:
         labels = ", ".join(code(label.name) for label in metric.labels) or "-"
         yield code(f"payflux_{metric.name}"), metric.kind, labels, metric.help
-    for name, meaning in (REDIS_GAUGES | INFO).items():
+    for name, meaning in (REDIS_GAUGES | HEALTH | INFO).items():
         labels = ", ".join(map(code, INFO_LABELS.get(name, ()))) or "-"
         yield code(f"payflux_{name}"), "gauge", labels, meaning
 
@@ -129,7 +129,7 @@ def problems() -> str:
     found: dict[tuple[int, str], list[str]] = defaultdict(list)
     again = {}
     for status, name, detail, retry in _problems():
-        meaning = CODES.get(name) or (HINTS[name][0].upper() + HINTS[name][1:] + "." if name in HINTS else "")
+        meaning = CODES.get(name) or (REMEDIES[name][0].upper() + REMEDIES[name][1:] + "." if name in REMEDIES else "")
         found[status, name].append(meaning or detail[0].upper() + detail[1:] + ".")
         again[status, name] = retry
     rows = (
@@ -280,6 +280,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "exporters": exporters,
     "metrics": lambda: table(("metric", "type", "labels", "meaning"), metric_rows()),
     "reject-reasons": reasons(metrics.REJECT_REASONS),
+    "http-reasons": reasons(metrics.HTTP_REASONS),
     "denied-reasons": reasons(metrics.DENIED_REASONS),
     "export-reasons": reasons(metrics.EXPORT_REASONS),
     "lost-reasons": reasons(metrics.LOST_REASONS),

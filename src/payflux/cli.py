@@ -13,6 +13,7 @@ COMMANDS = {
     "simulate": "payflux.commands.simulate:simulate",
     "send": "payflux.commands.send:send",
     "bench": "payflux.commands.bench:bench",
+    "backtest": "payflux.commands.backtest:backtest",
     "config": "payflux.commands.config:config",
     "check": "payflux.commands.check:check",
     "tail": "payflux.commands.tail:tail",

@@ -2,8 +2,10 @@
 
 import difflib
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar, cast
 
 from payflux.errors import SettingsError
@@ -11,6 +13,9 @@ from payflux.errors import SettingsError
 T = TypeVar("T")
 Role = Literal["all", "ingest", "consume"]
 PREFIX = "PAYFLUX_"
+FILE = "_FILE"
+"""What is added to the name of a secret's variable to name a file that holds it."""
+SECRET_BYTES = 65_536
 
 
 def mask(secret: str) -> str:
@@ -58,17 +63,34 @@ def optional(
 class Values:
     """The settings of one process, read once at its start."""
 
-    def __init__(self, values: Mapping[str, object], texts: Mapping[str, str], warnings: Sequence[str]) -> None:
+    def __init__(
+        self,
+        values: Mapping[str, object],
+        texts: Mapping[str, str],
+        warnings: Sequence[str],
+        from_files: Iterable[str] = (),
+    ) -> None:
         self._values = values
         self._texts = texts
+        self._from_files = frozenset(from_files)
         self.warnings = tuple(warnings)
 
     def __getitem__(self, setting: Setting[T]) -> T:
         return cast("T", self._values[setting.name])
 
     def is_set(self, setting: Setting[Any]) -> bool:
-        """Whether the environment holds the variable with anything in it."""
+        """Whether the environment holds the variable with anything in it, or names a file that does."""
         return setting.name in self._texts
+
+    def source(self, setting: Setting[Any]) -> Literal["environment", "file", "default"]:
+        """Where its value comes from."""
+        if setting.name in self._from_files:
+            return "file"
+        return "environment" if self.is_set(setting) else "default"
+
+    def given(self) -> dict[str, str]:
+        """All that was set, as an environment for another process of the node: secrets as they are, none in a file."""
+        return dict(self._texts)
 
     def text(self, setting: Setting[Any]) -> str | None:
         """What the environment holds, or the default; as it may be shown."""
@@ -101,16 +123,19 @@ def load(declared: Sequence[Setting[Any]], environ: Mapping[str, str], checks: S
     """
     texts = {s.name: environ[s.name].strip() for s in declared if environ.get(s.name, "").strip()}
     values: dict[str, object] = {}
-    problems: list[str] = []
+    in_files, unusable, problems = _secrets(declared, environ, texts)
+    texts |= in_files
     for setting in declared:
+        if setting.name in unusable:
+            continue
         text = texts.get(setting.name, setting.default)
         try:
             values[setting.name] = None if text is None else setting.parse(text)
         except ValueError as error:
             problems.append(f"{setting.name}={setting.show(text or '')!r}: expected {error}")
-    misspelt, warnings = _unknown([s.name for s in declared], environ)
+    misspelt, warnings = _unknown(variables(declared), environ)
     problems += misspelt
-    loaded = Values(values, texts, warnings)
+    loaded = Values(values, texts, warnings, in_files)
     for check in checks:
         try:
             problems += check(loaded)
@@ -119,6 +144,49 @@ def load(declared: Sequence[Setting[Any]], environ: Mapping[str, str], checks: S
     if problems:
         raise SettingsError(problems)
     return loaded
+
+
+def variables(settings: Iterable[Setting[Any]]) -> list[str]:
+    """The variables that settings are read from, those that name a file with a secret included."""
+    return [name for s in settings for name in ((s.name, s.name + FILE) if s.secret else (s.name,))]
+
+
+def _secrets(
+    declared: Sequence[Setting[Any]], environ: Mapping[str, str], texts: Mapping[str, str]
+) -> tuple[dict[str, str], set[str], list[str]]:
+    """The secrets that stand in files; the names of those that cannot be had, and why."""
+    found: dict[str, str] = {}
+    problems: dict[str, str] = {}
+    for setting in declared:
+        path = environ.get(setting.name + FILE, "").strip() if setting.secret else ""
+        if not path:
+            continue
+        if setting.name in texts:
+            problems[setting.name] = f"{setting.name}{FILE}={path!r}: expected nothing, as {setting.name} is set too"
+            continue
+        try:
+            found[setting.name] = _secret(path)
+        except ValueError as error:
+            problems[setting.name] = f"{setting.name}{FILE}={path!r}: expected {error}"
+    return found, set(problems), list(problems.values())
+
+
+def _secret(path: str) -> str:
+    """What stands in a file; raises ValueError whose text completes "expected …" and holds nothing of it."""
+    try:
+        with Path(path).open("rb") as file:
+            data = file.read(SECRET_BYTES + 1)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"a file that can be read ({getattr(error, 'strerror', None) or error})") from None
+    try:
+        text = data.decode().strip()
+    except UnicodeDecodeError:
+        text = "\0"
+    if len(data) > SECRET_BYTES or "\0" in text:
+        raise ValueError(f"a text file of at most {SECRET_BYTES:,} bytes")
+    if not text:
+        raise ValueError("a file with the secret in it, this one is empty")
+    return text
 
 
 def _unknown(known: Sequence[str], environ: Mapping[str, str]) -> tuple[list[str], list[str]]:
@@ -169,8 +237,8 @@ def choice(*allowed: str) -> Callable[[str], str]:
 
 
 def words(text: str) -> tuple[str, ...]:
-    """A parser of comma-separated words; blanks around them and empty ones are dropped."""
-    found = tuple(word.strip() for word in text.split(",") if word.strip())
+    """A parser of words separated by commas or line ends; blanks around them and empty ones are dropped."""
+    found = tuple(word.strip() for word in re.split(r"[,\n]", text) if word.strip())
     if not found:
         raise ValueError("at least one value, separated by commas")
     return found

@@ -13,8 +13,8 @@ from benchmarks.report.result import Measured, Result, Run, save
 from benchmarks.report.summary import RESULTS, SAMPLES, Summary, keep, read, summarised
 from benchmarks.report.targets import judge
 from benchmarks.servers.floors import Floor
+from payflux.terminal.drawing import GREY, SERIES
 from pictures import texts
-from scripts.drawing import GREY, SERIES
 
 MACHINE: dict[str, object] = {
     "cpus": 2,

@@ -6,9 +6,11 @@ from dataclasses import replace
 import pytest
 
 from payflux.checks.redis_server import judge
+from payflux.errors import REMEDIES, StreamUnavailable
 from payflux.finding import Verdict
 from payflux.redis.inspection import Facts
-from payflux.redis.monitor import Durability
+from payflux.redis.monitor import Durability, Progress
+from payflux.redis.repair import Oddity
 from payflux.stream.deliveries import Backlog
 
 SOUND = Facts(
@@ -19,7 +21,9 @@ SOUND = Facts(
     stream="events_stream",
     group="payment_consumers",
     kinds={"events_stream": ("stream", "stream")},
+    forbidden=(),
     refusal=None,
+    odd=(),
     scripts=True,
     groups=(),
     oldest_pending_ms=None,
@@ -27,12 +31,15 @@ SOUND = Facts(
     dead_reasons=Counter(),
     stream_bytes=None,
 )
+FLOWING = Progress(None, None, led=True)
 DURABLE = Durability("on", "everysec", "noeviction", "master")
 
 
-def verdict(check: str, facts: Facts, backlog: Backlog, durability: Durability = DURABLE) -> Verdict:
+def verdict(
+    check: str, facts: Facts, backlog: Backlog, durability: Durability = DURABLE, progress: Progress = FLOWING
+) -> Verdict:
     """What is said of one thing."""
-    (found,) = (one for one in judge(facts, durability, backlog, 1000, 30) if one.check == check)
+    (found,) = (one for one in judge(facts, durability, backlog, progress, 1000, 30) if one.check == check)
     assert bool(found.fix) == (found.verdict != "pass")
     return found.verdict
 
@@ -74,3 +81,30 @@ def test_a_replica_or_a_cluster_takes_no_events() -> None:
     assert verdict("role", SOUND, empty) == "pass"
     assert verdict("role", SOUND, empty, DURABLE._replace(role="slave")) == "fail"
     assert verdict("role", SOUND, empty, DURABLE._replace(role="unknown")) == "warn"
+
+
+@pytest.mark.parametrize(
+    ("progress", "expected"),
+    [
+        (FLOWING, "pass"),
+        (Progress(15, None, led=True), "pass"),
+        (Progress(99, 3, led=True), "pass"),
+        (Progress(16, None, led=False), "warn"),
+        (Progress(16, 16, led=True), "fail"),
+        (Progress(None, 1, led=True, unusable=StreamUnavailable("redis_wrong_type", "a string")), "fail"),
+    ],
+)
+def test_what_does_not_come_out_is_said(progress: Progress, expected: str) -> None:
+    """A consumer that is at work and commits nothing is worse than none."""
+    assert verdict("progress", SOUND, Backlog(0, 0, 0, 0), progress=progress) == expected
+
+
+def test_each_refusal_has_its_remedy() -> None:
+    """A dead-letter stream that is refused, a key out of reach, a time that is not told, a strange value."""
+    empty, refused = Backlog(0, 0, 0, 0), StreamUnavailable("redis_wrong_type", "a string")
+    assert verdict("dead_letters", SOUND, empty, progress=FLOWING._replace(unburied=refused)) == "fail"
+    assert verdict("keys", replace(SOUND, forbidden=("{events_stream}:ledger",)), empty) == "fail"
+    assert verdict("clock", replace(SOUND, skew_ms=None), empty) == "warn"
+    assert verdict("values", replace(SOUND, odd=(Oddity("k", "seq", b"x", None),)), empty) == "fail"
+    for code in REMEDIES:
+        assert verdict("writes", replace(SOUND, refusal=StreamUnavailable(code, "no")), empty) == "fail"

@@ -53,6 +53,13 @@ def test_another_server_is_not_taken_for_a_node(answer: Answer) -> None:
         assert judge_alerting(url).verdict == "fail"
 
 
+def test_operators_are_asked_at_their_own_address() -> None:
+    """A node may answer metrics elsewhere, and for a token."""
+    with answering(Answer(404, b"")) as url, answering(Answer(200, b"payflux_redis_up 1\n")) as admin:
+        found = {finding.check: finding.verdict for finding in judge_node(url, admin, "token")}
+        assert found["losses"] == "pass"
+
+
 def test_a_server_that_does_not_speak_http_fails() -> None:
     """Its answer is told, without a traceback."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -74,15 +81,18 @@ def test_a_server_that_does_not_speak_http_fails() -> None:
 
 @pytest.mark.process
 def test_what_a_node_lost_and_refused_is_told(make_node: MakeNode, directory: Path) -> None:
-    """A full disk fails the export, and requests over the rate are counted."""
+    """A directory that went away fails the export, and requests over the rate are counted."""
+    logs = directory / "logs"
+    logs.mkdir()
     node = make_node(
         {
             "PAYFLUX_EXPORT_MODE": "file",
-            "PAYFLUX_EXPORT_FILE": "/dev/full",
+            "PAYFLUX_EXPORT_FILE": str(logs / "events.jsonl"),
             "PAYFLUX_RATELIMIT_RPS": "1",
             "PAYFLUX_RATELIMIT_BURST": "1",
         }
     )
+    logs.rmdir()
     statuses = [node.post(event()) for _ in range(3)]
     assert statuses[0] == 202
     assert 429 in statuses

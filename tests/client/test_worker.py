@@ -20,15 +20,16 @@ def test_refused_events_are_reported_and_the_others_stored() -> None:
         refused.append(rejected)
         raise RuntimeError("a fault of the caller")
 
-    bad, card = make_event(processor="No Slug"), make_event(channel="4111 1111 1111 1111")
+    bad, double = make_event(processor="No Slug"), make_event()
+    doubled = json.dumps(double).encode()[:-1] + b',"processor":"stripe"}'
     with thread_node() as node, Client(node.url, KEY, on_rejected=on_rejected) as client:
-        for event in (make_event(), bad, make_event(), card):
+        for event in (make_event(), bad, make_event(), doubled):
             client.send(event)
         assert client.flush(10)
         until(lambda: len(refused) == 2, "both callbacks")
-        assert client.counts().rejected == {"invalid_event": 1, "pan_detected": 1}
+        assert client.counts().rejected == {"invalid_event": 1, "duplicate_member": 1}
         assert client.counts().accepted == len(node.stored) == 2
-    assert [json.loads(one.event)["event_id"] for one in refused] == [bad["event_id"], card["event_id"]]
+    assert [json.loads(one.event)["event_id"] for one in refused] == [bad["event_id"], double["event_id"]]
     assert "processor" in refused[0].messages[0]
 
 

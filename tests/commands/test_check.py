@@ -10,6 +10,7 @@ import pytest
 from nodes import event
 from operator_commands import add, bury, canonical, environ, on_a_terminal, payflux
 from payflux.commands.check import check
+from payflux.terminal.ending import EXIT_USAGE
 from real_parts import MakeNode
 from servers import Server, until
 
@@ -29,18 +30,26 @@ class Checker:
         report["found"] = {finding["check"]: finding for finding in report["findings"]}
         return code, report
 
+    def repair(self, *, yes: bool = False) -> tuple[int, str]:
+        """Exit code and what it says."""
+        return self._run({}, repair=True, yes=yes), self._capsys.readouterr().out
+
+    def refuses(self, **options: bool) -> int:
+        """The exit code."""
+        return self._run({}, **options)
+
     def text(self, **variables: str) -> tuple[int, str]:
         """Exit code and what a pipe gets."""
         return self._run(variables, strict=False, json=False), self._capsys.readouterr().out
 
-    def _run(self, variables: dict[str, str], *, strict: bool, json: bool) -> int:
+    def _run(self, variables: dict[str, str], **options: Any) -> int:
         wanted = {name: value for name, value in (environ(self.url) | NODE | variables).items() if value}
         with self._monkeypatch.context() as patch:
             for name in ("PAYFLUX_API_KEYS", "PAYFLUX_EXPORT_MODE", "PAYFLUX_EXPORT_FILE", "REDIS_ADDR"):
                 patch.delenv(name, raising=False)
             for name, value in wanted.items():
                 patch.setenv(name, value)
-            return check(strict=strict, json=json)
+            return check(**options)
 
 
 @pytest.fixture
@@ -131,9 +140,9 @@ def test_a_server_that_is_down_fails(checker: Checker, server: Server) -> None:
     assert report["found"]["export_stdout"]["verdict"] == "pass"
 
 
-def test_a_full_disk_fails(checker: Checker) -> None:
+def test_a_full_disk_fails(checker: Checker, full_disk: Path) -> None:
     """A destination without space is found without writing to it."""
-    code, report = checker(PAYFLUX_EXPORT_MODE="file", PAYFLUX_EXPORT_FILE="/dev/full")
+    code, report = checker(PAYFLUX_EXPORT_MODE="file", PAYFLUX_EXPORT_FILE=str(full_disk / "events.jsonl"))
     assert code == 1
     assert "No space left" in report["found"]["export_file"]["reason"]
 
@@ -151,7 +160,7 @@ def test_a_good_export_file_passes_and_is_left_alone(
     code, report = checker(PAYFLUX_EXPORT_MODE="both", PAYFLUX_EXPORT_FILE=str(logs / "events.jsonl"))
     assert (code, report["found"]["export_file"]["verdict"]) == (0, "pass")
     assert {file.name: file.read_bytes() for file in logs.iterdir()} == before
-    assert server.client.keys() == [b"{events_stream}:probe"]
+    assert server.client.keys() == [b"{events_stream}:state"]
 
 
 def test_keys_of_another_type_fail(checker: Checker, server: Server) -> None:
@@ -194,6 +203,13 @@ def test_an_unknown_variable_is_a_warning(checker: Checker) -> None:
     code, report = checker(PAYFLUX_COLOUR="blue")
     assert code == 0
     assert report["result"] == "warn"
+
+
+def test_quotation_marks_around_keys_are_a_warning(checker: Checker) -> None:
+    """They lock out every producer, and stop nothing else."""
+    code, report = checker(PAYFLUX_API_KEYS='"a-key","b-key"')
+    assert (code, report["result"]) == (0, "warn")
+    assert any("PAYFLUX_API_KEYS: a value begins or ends" in finding["reason"] for finding in report["findings"])
 
 
 def test_a_stream_that_nobody_reads_is_found(checker: Checker, server: Server) -> None:
@@ -245,3 +261,55 @@ def test_a_terminal_gets_a_table(server: Server) -> None:
     assert b"\x1b" not in piped.stdout
     assert b"pass  eviction: noeviction" in piped.stdout
     assert not piped.stderr
+
+
+def test_one_refused_question_hides_no_other(checker: Checker, server: Server) -> None:
+    """A user that may do little is told each thing it lacks, and what can be known is."""
+    client: Any = server.client
+    rights = (
+        "~events_stream*",
+        "~{events_stream}:marks:*",
+        "~{events_stream}:state",
+        "+@all",
+        "-time",
+        "-info",
+        "-config",
+    )
+    client.execute_command("ACL", "SETUSER", "app", "on", "nopass", *rights)
+    code, report = checker(REDIS_URL=f"unix://app@{server.path}")
+    assert code == 1
+    found = report["found"]
+    assert {"aof", "memory", "clock"} <= {name for name, one in found.items() if one["verdict"] == "warn"}
+    assert (found["writes"]["verdict"], found["keys"]["verdict"], found["progress"]["verdict"]) == (
+        "pass",
+        "fail",
+        "fail",
+    )
+    assert "{events_stream}:ledger" in found["keys"]["reason"]
+    assert "ACL SETUSER" in found["progress"]["fix"]
+
+
+def test_strange_values_are_shown_and_repaired(checker: Checker, server: Server) -> None:
+    """First what would be done, then it is done, then there is nothing to do."""
+    client: Any = server.client
+    for seq in range(1, 4):
+        add(server, seq, canonical())
+    client.hset("{events_stream}:state", "seq", "many")
+    code, report = checker()
+    assert (code, report["found"]["values"]["verdict"]) == (1, "fail")
+    assert "seq of {events_stream}:state is 'many' and should be '3'" in report["found"]["values"]["reason"]
+    assert report["found"]["values"]["fix"] == "payflux check --repair, then --repair --yes"
+    assert checker.repair() == (
+        0,
+        "{events_stream}:state seq: 'many' would become '3'\nnothing was changed; --repair --yes does it\n",
+    )
+    assert client.hget("{events_stream}:state", "seq") == b"many"
+    assert checker.repair(yes=True) == (0, "{events_stream}:state seq: 'many' is now '3'\n")
+    assert client.hget("{events_stream}:state", "seq") == b"3"
+    assert checker.repair() == (0, "nothing to repair\n")
+
+
+@pytest.mark.parametrize("options", [{"yes": True}, {"repair": True, "json": True}, {"repair": True, "strict": True}])
+def test_options_that_do_not_go_together(options: dict[str, bool], checker: Checker) -> None:
+    """A usage error, before anything is asked."""
+    assert checker.refuses(**options) == EXIT_USAGE

@@ -1,20 +1,22 @@
 """`payflux send`: files of events to a node, their results and the exit code."""
 
+import gzip
 import json
 import os
 import re
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from client_node import KEY, Reply, ThreadNode, problem, thread_node
 from nodes import KEY as NODE_KEY
 from payflux.commands import send as module
-from payflux.commands.send import Line, Tally, batches, read, send, send_batch
+from payflux.commands.send import Tally, batches, send, send_batch
 from payflux.load.sender import Sender
 from payflux.testing import make_event
 from real_parts import MakeNode
@@ -74,14 +76,14 @@ def test_one_event_over_several_lines(tmp_path: Path, capsys: pytest.CaptureFixt
     capsys.readouterr()
     file.write_text(json.dumps({"event_id": 1}, indent=2))
     assert send(str(file), dry_run=True) == 1
-    assert capsys.readouterr().err.startswith("item 1: invalid_event")
+    assert capsys.readouterr().err.startswith(f"{file}: item 1: invalid_event")
     file.write_text(json.dumps(event) + "\n" + json.dumps(event))
     assert send(str(file), dry_run=True) == 0
     assert results(capsys.readouterr().err) == {"valid": 2}
 
 
 def test_refused_events_are_named_by_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Line, code and words on stderr; what is good is stored; exit code 1."""
+    """File, line, code and words on stderr; what is good is stored; exit code 1."""
     file = tmp_path / "e.jsonl"
     good, bad = make_event(), make_event(event_id="not-a-uuid")
     file.write_text(f"{json.dumps(good)}\n\n{json.dumps(bad)}\r\n{{broken\n")
@@ -89,9 +91,9 @@ def test_refused_events_are_named_by_line(tmp_path: Path, capsys: pytest.Capture
         assert send(str(file), url=node.url, key=KEY) == 1
         assert list(node.stored) == ids([good])
     shown = capsys.readouterr().err.splitlines()
-    assert shown[0].startswith("line 3: invalid_event: event_id must be valid UUID, such as 550e8400-")
-    assert shown[1].startswith("line 4: invalid_json: ")
-    assert not [line for line in shown if line.startswith(("line 1", "line 2"))]
+    assert shown[0].startswith(f"{file}: line 3: invalid_event: event_id must be valid UUID, such as 550e8400-")
+    assert shown[1].startswith(f"{file}: line 4: invalid_json: ")
+    assert not [line for line in shown if ": line 1:" in line or ": line 2:" in line]
 
 
 def test_a_dry_run_judges_without_a_node(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -102,7 +104,7 @@ def test_a_dry_run_judges_without_a_node(tmp_path: Path, capsys: pytest.CaptureF
     capsys.readouterr()
     assert send(bad, dry_run=True, url="http://127.0.0.1:9") == 1
     shown = capsys.readouterr().err
-    assert "line 2: pan_detected" in shown
+    assert f"{bad}: line 2: pan_detected" in shown
     assert results(shown) == {"valid": 1, "invalid": 1}
     assert "4111111111111111" not in shown
 
@@ -125,21 +127,24 @@ def test_what_is_not_settled_is_sent_again(tmp_path: Path, reply: Reply) -> None
         assert list(node.stored) == ids(events)
 
 
-async def test_it_gives_up_when_patience_ends(tmp_path: Path) -> None:
+async def test_it_gives_up_when_patience_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     """Events without a settled answer are named, and it is told that they may be stored."""
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.1)
+    said: list[str] = []
     with thread_node(lambda _, __: problem(503, "redis_down")) as node:
-        tally = Tally("line", 1)
+        tally = Tally("e.jsonl", "line", said.append)
         async with Sender(node.url, [KEY], patience_seconds=0.1) as sender:
-            assert not await send_batch(sender, [Line(4, json.dumps(make_event()).encode())], tally)
+            assert not await send_batch(sender, [(4, json.dumps(make_event()).encode())], tally)
     assert tally.counts == {"given up": 1}
-    assert tally.problems == [(4, "not confirmed (HTTP 503); it may be stored")]
+    assert said == ["e.jsonl: line 4: not confirmed (HTTP 503); it may be stored"]
 
 
 def test_nobody_waits_for_the_rest_when_the_node_stays_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """After the first batch that was given up it ends, and counts the rest."""
+    """After the first batch that was given up it ends, and says where."""
     monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(module, "ASK_SECONDS", 0.1)
     file = lines_of(tmp_path / "e.jsonl", *(make_event() for _ in range(30)))
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
@@ -148,8 +153,9 @@ def test_nobody_waits_for_the_rest_when_the_node_stays_away(
     assert shown.count("not confirmed (no answer)") == 10
     assert re.match(r"payflux: no answer from 127\.0\.0\.1:\d+ \(Connection refused\); trying again for up to", shown)
     assert shown.count("trying again") == 1
-    assert re.search(r"gave up: no settled answer within 0 s: no answer from .* \(Connection refused\)\n", shown)
-    assert results(shown)["given up"] == 30
+    why = r"no settled answer within 0 s: no answer from .* \(Connection refused\)"
+    assert re.search(rf"gave up: {why}; nothing after line 10 was sent\n", shown)
+    assert results(shown)["given up"] == 10
 
 
 def test_a_refused_key_ends_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -158,7 +164,7 @@ def test_a_refused_key_ends_it(tmp_path: Path, capsys: pytest.CaptureFixture[str
     with thread_node() as node:
         assert send(file, url=node.url, key="wrong", batch=1) == 1
         assert node.batches == []
-    assert "does not accept this key" in capsys.readouterr().err
+    assert "does not accept this key; nothing was stored" in capsys.readouterr().err
 
 
 def test_an_answer_of_no_use_is_told_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -209,14 +215,107 @@ def test_wrong_usage_is_named(  # noqa: PLR0917 - fixtures
     assert named in line
 
 
-def test_batches_fit_into_a_request(tmp_path: Path) -> None:
+def test_batches_fit_into_a_request() -> None:
     """By number and by bytes, in order, none empty."""
-    lines = [Line(number, b"x" * size) for number, size in enumerate([600_000, 500_000, 10, 10, 10, 1_048_576, 5])]
-    made = list(batches(lines, 3))
-    assert [[line.number for line in batch] for batch in made] == [[0], [1, 2, 3], [4], [5], [6]]
-    file = tmp_path / "e"
-    file.write_bytes(b"\n \n{}\n")
-    assert read(str(file)) == ("line", [Line(3, b"{}")])
+    events = [(number, b"x" * size) for number, size in enumerate([600_000, 500_000, 10, 10, 10, 1_048_576, 5])]
+    made = list(batches(iter(events), 3))
+    assert [[number for number, _ in batch] for batch in made] == [[0], [1, 2, 3], [4], [5], [6]]
+    assert list(batches(iter(()), 3)) == []
+
+
+BLOCKED = b"<html>Request blocked</html>"
+
+
+def refuse_curl(reply: Reply) -> Callable[[ThreadNode, Sequence[bytes]], Reply | None]:
+    """A proxy that takes a shell command for an attack, wherever it stands."""
+    return lambda _, events: reply if any(b"curl -s" in event for event in events) else None
+
+
+@pytest.mark.parametrize("reply", [(403, {}, BLOCKED), (301, {"Location": "/"}, b""), (502, {}, BLOCKED)])
+def test_an_event_that_a_proxy_refuses_stops_no_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, reply: Reply
+) -> None:
+    """It is named by file and line with the proxy's answer; the others are stored; exit code 1."""
+    monkeypatch.setattr(module, "ASK_SECONDS", 1.5)
+    events = [make_event(failure_category="issuer; curl -s x" if number == 6 else "issuer") for number in range(8)]
+    file = lines_of(tmp_path / "e.jsonl", *events)
+    with thread_node(refuse_curl(reply)) as node:
+        assert send(file, url=node.url, key=KEY) == 1
+        assert list(node.stored) == ids(events[:6] + events[7:])
+    shown = capsys.readouterr().err
+    assert f"{file}: line 7: http_{reply[0]}: refused on its way to the node (HTTP {reply[0]})\n" in shown
+    assert results(shown) == {"accepted": 7, "duplicate": 0, "rejected": 1, "given up": 0}
+
+
+def test_a_closed_way_ends_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What refuses everything is no fault of an event: none of them is counted as refused."""
+    file = lines_of(tmp_path / "e.jsonl", *(make_event() for _ in range(3)))
+    with thread_node(lambda _, __: (403, {}, BLOCKED)) as node:
+        assert send(file, url=node.url, key=KEY) == 1
+    shown = capsys.readouterr().err
+    assert "payflux: gave up: HTTP 403: not a PayFlux node's answer to an event; nothing was stored" in shown
+    assert results(shown)["rejected"] == 0
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress])
+def test_packed_files_are_sent(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
+    """As they lie about, without unpacking them first."""
+    events = [make_event() for _ in range(30)]
+    file = tmp_path / "e.packed"
+    file.write_bytes(pack("".join(json.dumps(event) + "\r\n" for event in events).encode()))
+    with thread_node() as node:
+        assert send(str(file), url=node.url, key=KEY, batch=7) == 0
+        assert list(node.stored) == ids(events)
+
+
+def test_a_file_that_breaks_off_is_sent_up_to_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What was read is sent, the break is named; exit code 1."""
+    packed = gzip.compress("".join(json.dumps(make_event()) + "\n" for _ in range(3000)).encode())
+    file = tmp_path / "e.jsonl.gz"
+    file.write_bytes(packed[: len(packed) // 2])
+    with thread_node() as node:
+        assert send(str(file), url=node.url, key=KEY, batch=100) == 1
+        assert 100 <= len(node.stored) < 3000
+    shown = capsys.readouterr().err
+    assert re.search(r"gave up: cannot read on: expected a whole compressed file .*; nothing after line \d+ was", shown)
+
+
+def test_utf16_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With what to do about it; nothing is sent."""
+    file = tmp_path / "e.jsonl"
+    file.write_text(json.dumps(make_event()) + "\n", encoding="utf-16")
+    assert send(str(file), key=KEY) == 2
+    assert "expected UTF-8, this is UTF-16" in capsys.readouterr().err
+
+
+HUGE = """
+import resource, subprocess, sys
+def feed(pipe, good, size):
+    pipe.write(good + b'\\n{"channel":"')
+    for _ in range(size // 1_000_000):
+        pipe.write(b"x" * 1_000_000)
+    pipe.write(b'"}\\n' + good)
+    pipe.close()
+command = [sys.executable, "-c", sys.argv[1], "send", "-", "--dry-run"]
+process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+feed(process.stdin, sys.argv[2].encode(), 400_000_000)
+said = process.stderr.read().decode()
+process.wait()
+print(process.returncode, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+print(said)
+"""
+
+
+def test_a_line_of_any_length_takes_no_memory() -> None:
+    """It is refused by its number, and what stands around it is sent; 400 MB of it pass through less than 150."""
+    process = subprocess.run(
+        [sys.executable, "-c", HUGE, COMMAND, json.dumps(make_event())], capture_output=True, text=True, timeout=100
+    )
+    code, kilobytes = map(int, process.stdout.splitlines()[0].split())
+    assert code == 1
+    assert "stdin: line 2: body_too_large: an event may have 1,048,576 bytes at most" in process.stdout
+    assert results(process.stdout) == {"valid": 2, "invalid": 1}
+    assert kilobytes < 150_000
 
 
 @pytest.mark.process
@@ -232,7 +331,7 @@ def test_the_command_reads_stdin_and_sends_to_a_real_node(make_node: MakeNode) -
         timeout=30,
     )
     assert (process.returncode, process.stdout) == (1, b"")
-    assert b"line 51: invalid_event: processor" in process.stderr
+    assert b"stdin: line 51: invalid_event: processor" in process.stderr
     assert node.metrics()["ingest_accepted_total"] == 50
 
 
@@ -252,7 +351,7 @@ def test_on_a_terminal_it_shows_progress_and_a_table(tmp_path: Path) -> None:
     os.close(master)
     assert process.returncode == 0
     assert "sending" in shown
-    assert "20/20" in shown
+    assert "20 events" in shown
     assert "accepted" in shown
 
 

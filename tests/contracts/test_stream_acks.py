@@ -9,7 +9,7 @@ from payflux.errors import StreamUnavailable
 from payflux.stream.deliveries import Ledger
 from payflux.stream.protocol import GROUP, LeaseLost
 from servers import Server
-from stream_keys import DEAD_LETTERS, LEASE, STREAM
+from stream_keys import DEAD_LETTERS, LEASE, STATE, STREAM
 from streams import fill
 
 # ack
@@ -174,5 +174,18 @@ async def test_the_unread_tail_is_told_from_a_deleted_one(every_server: Server) 
         await one.ack(found)
         every_server.client.xtrim(STREAM, maxlen=1, approximate=False)
         assert await one.reader.unread_tail(one.ledger) is None
+        every_server.client.xtrim(STREAM, maxlen=0, approximate=False)
+        assert await one.reader.unread_tail(one.ledger) == 3
+
+
+async def test_a_tail_that_never_was_is_not_unread(every_server: Server) -> None:
+    """Whatever somebody wrote into the state: where no entry ever followed, the last number is that of the last one."""
+    await fill(every_server, 3)
+    async with consuming(every_server) as (one,):
+        found = await one.reader.read(5, 0.1)
+        await one.ack(found)
+        for forged in ("5000000", "many", "-1"):
+            every_server.client.hset(STATE, "seq", forged)
+            assert await one.reader.unread_tail(one.ledger) == 3
         every_server.client.xtrim(STREAM, maxlen=0, approximate=False)
         assert await one.reader.unread_tail(one.ledger) == 3

@@ -139,7 +139,7 @@ async def test_what_may_not_be_written_stops_a_commit_before_it_begins(every_ser
         client.execute_command("ACL", "SETUSER", "default", f"-{denied}")
         with pytest.raises(StreamUnavailable) as raised:
             await done(one, found, b"0-0", (found[0].id,))
-        assert raised.value.code == "redis_auth"
+        assert raised.value.code == "redis_forbidden"
         client.execute_command("ACL", "SETUSER", "default", f"+{denied}")
         assert noted(every_server) == before
         assert await one.reader.position() == b"0-0"

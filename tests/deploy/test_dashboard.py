@@ -12,8 +12,9 @@ import yaml
 
 from needs import program
 from nodes import event
-from payflux.operations.exposition import INFO, REDIS_GAUGES
+from payflux.operations.exposition import HEALTH, INFO, REDIS_GAUGES
 from payflux.telemetry.metrics import METRICS
+from payflux.terminal.drawing import svg
 from pictures import texts
 from queries import ROOT, objections
 from real_parts import MakeNode
@@ -22,7 +23,6 @@ from scripts.dashboards.grafana import WIDTH, dashboard, text
 from scripts.dashboards.panels import CUTS, ROWS, Panel
 from scripts.dashboards.plots import NAMED, graph, stat
 from scripts.dashboards.prometheus import Prometheus
-from scripts.drawing import svg
 from servers import until
 
 GRAFANA = ROOT / "deploy" / "grafana"
@@ -60,7 +60,9 @@ def test_each_query_asks_for_what_exists(panel: Panel) -> None:
 def test_every_metric_is_shown() -> None:
     """A new metric gets a panel, or a reason why not."""
     asked = " ".join(query.expr for panel in PANELS for query in panel.queries)
-    missing = {name for name in (*(metric.name for metric in METRICS), *REDIS_GAUGES, *INFO) if name not in asked}
+    missing = {
+        name for name in (*(metric.name for metric in METRICS), *REDIS_GAUGES, *HEALTH, *INFO) if name not in asked
+    }
     assert missing == UNSHOWN
 
 

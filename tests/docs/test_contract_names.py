@@ -14,7 +14,7 @@ from needs import program
 from nodes import KEY, Node, event
 from operator_commands import environ, payflux
 from payflux.node.settings import SETTINGS
-from payflux.operations.exposition import INFO, REDIS_GAUGES
+from payflux.operations.exposition import HEALTH, INFO, REDIS_GAUGES
 from payflux.telemetry.metrics import CATEGORIES, EVENT_TYPES, METRICS, PROCESSORS
 from real_parts import MakeNode
 from scripts.docs.tables import INFO_LABELS, every_command, exit_codes_of, options
@@ -229,7 +229,7 @@ def test_every_variable_has_its_default() -> None:
 def test_every_metric_has_its_labels() -> None:
     """Declared with the promised labels, and with the promised bounds of the open ones."""
     declared = {metric.name: tuple(label.name for label in metric.labels) for metric in METRICS}
-    declared |= {name: INFO_LABELS.get(name, ()) for name in (REDIS_GAUGES | INFO)}
+    declared |= {name: INFO_LABELS.get(name, ()) for name in (REDIS_GAUGES | HEALTH | INFO)}
     for name, *labels in rows(METRIC_LABELS):
         assert set(declared[name]) == set(labels), name
     assert (PROCESSORS, CATEGORIES, EVENT_TYPES) == (100, 50, 50)

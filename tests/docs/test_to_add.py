@@ -139,7 +139,7 @@ def test_a_metric_is_its_declaration_and_its_place_in_the_list(tree: Tree) -> No
 
 def test_an_endpoint_is_its_handler_and_its_description(tree: Tree) -> None:
     """It is described in the document of the node that serves it."""
-    tree.register("operations/routes.py", '        ("/livez", alive),\n', '        ("/alive", alive),\n')
+    tree.register("operations/routes.py", '        ("/livez", alive, everybody),\n', '        ("/alive", alive, everybody),\n')
     tree.register(
         "operations/openapi.py",
         '        "/livez": _question("live", "Whether the process is alive", fine),\n',

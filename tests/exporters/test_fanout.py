@@ -170,22 +170,29 @@ def test_the_end_counts_what_is_left(metrics: Metrics, stalled: Stalled) -> None
 def test_a_reopen_waits_for_what_was_queued_before_it(metrics: Metrics, tmp_path: Path) -> None:
     """Lines put before a SIGHUP go to the old file, later ones to the new, however slow the old one is."""
     path, rotated = tmp_path / "events.jsonl", tmp_path / "events.jsonl.1"
-    os.mkfifo(path)
-    reader = os.open(path, os.O_RDWR)
-    queue = ExporterQueue("file", FileExporter(str(path)), metrics, ENOUGH)
-    queue.put(LINE * 300, 300)  # more than a pipe holds
-    first = os.read(reader, 1)  # so it has been opened
+    begun, may_go_on = threading.Event(), threading.Event()
+
+    class Slow(FileExporter):
+        """Waits within its first write."""
+
+        def write(self, data: bytes) -> None:
+            """Write, and wait."""
+            super().write(data)
+            begun.set()
+            assert may_go_on.wait(10)
+
+    queue = ExporterQueue("file", Slow(str(path)), metrics, ENOUGH)
+    queue.put(LINE * 200, 200)
+    assert begun.wait(10)
+    queue.put(LINE * 100, 100)
     path.rename(rotated)
     queue.reopen()
     queue.put(b"new\n", 1)
     assert not path.exists()
-    old = bytearray(first)
-    while len(old) < 300_000:
-        old += os.read(reader, 300_000 - len(old))
+    may_go_on.set()
     settled(queue)
     queue.end(10)
-    os.close(reader)
-    assert bytes(old) == LINE * 300
+    assert rotated.read_bytes() == LINE * 300
     assert path.read_bytes() == b"new\n"
     assert value(metrics, EXPORT_REOPENED) == 1
     assert errors(metrics, "file") == {}
@@ -371,3 +378,56 @@ def test_without_exporters_every_line_is_settled(metrics: Metrics) -> None:
     assert former_settled(metrics, []) >= 10**15
     nobody.reopen()
     nobody.end(0)
+
+
+@pytest.mark.parametrize("given_up", [False, True])
+def test_a_failed_flush_leaves_each_line_once_and_counted(
+    given_up: bool, metrics: Metrics, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What stands in the file counts as exported, whether it is safe in the end or given up before."""
+    path, tries = tmp_path / "out", threading.Semaphore(0)
+
+    def failing(fd: int) -> None:
+        tries.release()
+        raise OSError(5, f"Input/output error of {fd}")
+
+    queue = ExporterQueue("file", FileExporter(str(path)), metrics, ENOUGH, now=lambda: 7.0)
+    assert queue.confirm(b"1\n2\n", 2).result(10) is None
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", failing)
+        confirmed = queue.confirm(b"3\n4\n5\n", 3)
+        assert tries.acquire(timeout=10)
+        assert tries.acquire(timeout=10)
+        if given_up:
+            assert confirmed.cancel()
+            settled(queue)
+    assert given_up or confirmed.result(10) is None
+    queue.end(10)
+    assert path.read_bytes() == b"1\n2\n3\n4\n5\n"
+    assert value(metrics, EXPORTED, "file") == 5
+    assert set(errors(metrics, "file")) == {"flush"}
+
+
+def test_what_could_not_be_made_safe_is_made_safe_before_anything_follows(metrics: Metrics) -> None:
+    """Of a batch that was taken half, the first half is flushed before the second is written."""
+    said: list[str] = []
+
+    class Flaky(Scripted):
+        """Its first two flushes fail."""
+
+        def write(self, data: bytes) -> None:
+            """Keep it, or raise."""
+            said.append(data.decode())
+            super().write(data)
+
+        def sync(self) -> None:
+            """Fail twice."""
+            said.append("sync")
+            if said.count("sync") < 3:
+                raise ExportFailed("flush", "no")
+
+    queue = ExporterQueue("file", Flaky(ExportFailed("disk_full", "no space", written=2)), metrics, ENOUGH)
+    assert queue.confirm(b"1\n2\n", 2).result(10) is None
+    queue.end(10)
+    assert said == ["1\n2\n", "sync", "sync", "sync", "2\n", "sync"]
+    assert value(metrics, EXPORTED, "file") == 2

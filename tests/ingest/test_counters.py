@@ -17,7 +17,7 @@ from payflux.http.messages import Handler
 from payflux.http.reader import BODY, CHUNKS
 from payflux.http.router import Router
 from payflux.http.server import HttpServer
-from payflux.ingest.counters import CutShortCounter
+from payflux.ingest.counters import RefusalCounter
 from payflux.telemetry.metrics import Metrics
 from real_parts import MakeNode
 
@@ -31,6 +31,7 @@ class Refusing:
 
     node: ServerNode
     ingestion: Ingestion
+    said: list[dict[str, object]]
 
 
 @asynccontextmanager
@@ -47,12 +48,18 @@ async def refusing() -> AsyncIterator[Refusing]:
             ("/checkout", ingestion.single),
         )
     }
-    refused = CutShortCounter(Metrics(ingestion.slab, "ingest-0"), (EVENT_PATH, BATCH_PATH))
+    said: list[dict[str, object]] = []
+    refused = RefusalCounter(
+        Metrics(ingestion.slab, "ingest-0"),
+        (EVENT_PATH, BATCH_PATH),
+        lambda: node.time,
+        lambda level, msg, **fields: said.append({"level": level, "msg": msg} | fields),
+    )
     server = HttpServer(Router(routes), now=lambda: node.time, refused=refused)
     node = ServerNode(server, App(), sock.getsockname()[1])
     await node.server.start(sock)
     try:
-        yield Refusing(node, ingestion)
+        yield Refusing(node, ingestion, said)
     finally:
         await node.server.stop(0)
 
@@ -81,7 +88,10 @@ async def test_a_chunked_body_that_grows_too_large_is_counted(path: str) -> None
     async with refusing() as one, connected(one.node) as client:
         client.writer.write(head(path, CHUNKED) + ENDLESS)
         assert (await client.answer()).status == 413
-        assert one.ingestion.counted() == {"ingest_rejected body_too_large": 1}
+        assert one.ingestion.counted() == {
+            "ingest_rejected body_too_large": 1,
+            "http_refused body_too_large": 1,
+        }
 
 
 @pytest.mark.parametrize("path", [EVENT_PATH, BATCH_PATH])
@@ -91,7 +101,10 @@ async def test_a_body_that_does_not_arrive_is_counted(path: str, begun: tuple[by
     """408, counted once as `request_timeout`."""
     async with refusing() as one, connected(one.node) as client:
         assert await timed_out(client, one.node, head(path, begun[0]) + begun[1]) == 408
-        assert one.ingestion.counted() == {"ingest_rejected request_timeout": 1}
+        assert one.ingestion.counted() == {
+            "ingest_rejected request_timeout": 1,
+            "http_refused request_timeout": 1,
+        }
 
 
 @on_both_loops
@@ -106,16 +119,44 @@ async def test_what_the_handler_refused_is_not_counted_twice() -> None:
 
 
 @on_both_loops
-async def test_other_paths_and_other_refusals_are_not_counted() -> None:
-    """Only requests with events count: not those of `/checkout`, of no path, nor a request line that is none."""
+async def test_what_no_handler_saw_is_counted_by_reason() -> None:
+    """On any path; as refused events only where events are taken."""
     async with refusing() as one:
         async with connected(one.node) as client:
             assert await timed_out(client, one.node, head("/checkout", CHUNKED) + BEGUN) == 408
         async with connected(one.node) as client:
             assert (await client.ask(head("/elsewhere", CHUNKED) + ENDLESS)).status == 404
         async with connected(one.node) as client:
+            assert (await client.ask(head("/elsewhere"))).status == 404
+            assert (await client.ask(head("/checkout").replace(b"POST", b"PUT"))).status == 405
             assert (await client.ask(b"nonsense\r\n\r\n")).status == 400
-        assert one.ingestion.counted() == {}
+        async with connected(one.node) as client:
+            assert (await client.ask(head(EVENT_PATH, b"X: " + b"x" * 20_000))).status == 431
+        assert one.ingestion.counted() == {
+            "http_refused request_timeout": 1,
+            "http_refused not_found": 2,
+            "http_refused method_not_allowed": 1,
+            "http_refused bad_request": 1,
+            "http_refused head_too_large": 1,
+        }
+
+
+@on_both_loops
+async def test_the_first_of_each_reason_a_minute_is_said() -> None:
+    """With who sent it and which path was meant; never its query, nor a card number."""
+    async with refusing() as one, connected(one.node) as client:
+        peer = "{}:{}".format(*client.writer.get_extra_info("sockname"))
+        for path in ("/v1/event/payment_exhaust?key=secret", "/other", "/4111111111111111"):
+            await client.ask(head(path))
+        await client.ask(head("/checkout").replace(b"POST", b"DELETE"))
+        line = {"level": "warning", "msg": "http_refused", "peer": peer}
+        assert one.said == [
+            line | {"reason": "not_found", "method": "POST", "path": "/v1/event/payment_exhaust"},
+            line | {"reason": "method_not_allowed", "method": "DELETE", "path": "/checkout"},
+        ]
+        one.node.time += 60
+        await client.ask(head("/4111111111111111"))
+        assert one.said[2:] == [line | {"reason": "not_found", "method": "POST", "path": ""}]
 
 
 @pytest.mark.process

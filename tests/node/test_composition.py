@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from payflux.event.intake import BATCH_PATH, EVENT_PATH
 from payflux.ingest.token_bucket import BUCKETS
-from payflux.node.composition import appender_of, consumer_of, fan_out_of, routes_of
+from payflux.node.composition import appender_of, consumer_of, fan_out_of, routes_of, servers_of
 from payflux.node.plan import Plan
 from payflux.node.settings import SETTINGS
 from payflux.redis.address import address_of
@@ -34,7 +35,7 @@ def slab_fd() -> Iterator[int]:
 
 def plan(slab_fd: int, child: str, stdout: int = -1) -> Plan:
     """The plan of a child of that node."""
-    return Plan(child, slab_fd, -1, stdout, child != CONSUMER, child == CONSUMER, 1, True, "token", "name")
+    return Plan(child, slab_fd, (), (), stdout, child != CONSUMER, child == CONSUMER, 1, True, "token", "name")
 
 
 def values(**environ: str) -> Values:
@@ -60,6 +61,24 @@ async def test_only_who_ingests_has_the_producers_paths(checkout: str, slab_fd: 
         appender = appender_of(made, settings, metrics, lambda: 0)
         monitor = RedisMonitor(address_of(settings), Keys(), GROUP)
         assert set(routes_of(made, settings, metrics, appender, monitor)) == OPERATORS | further
+
+
+async def test_operators_may_have_an_address_of_their_own(slab_fd: int) -> None:
+    """What takes events stays with the probes, the rest moves; both keep idle connections as long as told."""
+    settings = values(PAYFLUX_CHECKOUT_ENABLED="false", PAYFLUX_HTTP_KEEPALIVE_SEC="620")
+    made = structs.replace(plan(slab_fd, "ingest-0"), listeners=(7, 8), admin=(9,))
+    metrics = metrics_of(made)
+    appender = appender_of(made, settings, metrics, lambda: 0)
+    monitor = RedisMonitor(address_of(settings), Keys(), GROUP)
+    servers = servers_of(made, settings, metrics, appender, monitor)
+    assert [listeners for _, listeners in servers] == [(7, 8), (9,)]
+    assert {server._limits.idle_seconds for server, _ in servers} == {620}
+    probes = {"/health", "/livez", "/readyz"}
+    paths = [{path for path, _ in server._shared.handler._routes} for server, _ in servers]  # type: ignore[attr-defined]
+    assert paths == [{EVENT_PATH, BATCH_PATH} | probes, OPERATORS]
+    [(only, listeners)] = servers_of(structs.replace(made, admin=()), settings, metrics, appender, monitor)
+    assert listeners == (7, 8)
+    assert {path for path, _ in only._shared.handler._routes} == paths[0] | paths[1]  # type: ignore[attr-defined]
 
 
 async def test_the_workers_share_the_highest_number(slab_fd: int) -> None:

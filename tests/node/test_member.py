@@ -20,7 +20,7 @@ def member(monkeypatch: pytest.MonkeyPatch) -> Iterator[Member]:
     monkeypatch.setenv("PAYFLUX_CHECKOUT_ENABLED", "false")
     monkeypatch.setenv("REDIS_URL", "unix:///nowhere/redis.sock")
     slab = create_slab([SUPERVISOR, CONSUMER])
-    yield Member(Plan(CONSUMER, slab.fd, -1, -1, False, True, 0, True, "token", "name"))
+    yield Member(Plan(CONSUMER, slab.fd, (), (), -1, False, True, 0, True, "token", "name"))
     os.close(slab.fd)
 
 

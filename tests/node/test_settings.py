@@ -2,6 +2,7 @@
 
 import array
 import fcntl
+import os
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 
 from nodes import KEY, Node, event
 from payflux.errors import SettingsError
-from payflux.node.settings import load_settings
+from payflux.node.settings import load_settings, quoted_secrets
 from servers import Server, until
 
 VALID = {"PAYFLUX_API_KEY": KEY, "PAYFLUX_CHECKOUT_ENABLED": "false"}
@@ -225,3 +226,49 @@ def test_ctrl_c_anywhere_else_ends_a_command_quietly() -> None:
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=20)
     assert (process.returncode, stderr) == (130, b"")
+
+
+@pytest.mark.parametrize(
+    ("environ", "named"),
+    [
+        ({"PAYFLUX_API_KEYS": '"a-key","b-key"'}, ["PAYFLUX_API_KEYS"]),
+        ({"PAYFLUX_API_KEY": "'a-key'"}, ["PAYFLUX_API_KEY"]),
+        (
+            {"PAYFLUX_METRICS_TOKEN": '"x"', "PAYFLUX_API_KEYS": "a,'b"},
+            ["PAYFLUX_API_KEYS", "PAYFLUX_METRICS_TOKEN"],
+        ),
+        ({"PAYFLUX_API_KEYS": "a'b,c"}, []),
+    ],
+)
+def test_quotation_marks_around_secrets_are_doubtful(environ: dict[str, str], named: list[str]) -> None:
+    """Each is named by its variable, and no part of it is shown."""
+    found = quoted_secrets(load_settings(environ={"PAYFLUX_CHECKOUT_ENABLED": "false"} | environ, serves=False))
+    assert [text.partition(":")[0] for text in found] == named
+    assert not any("-key" in text or "x" in text for text in found)
+
+
+def test_operators_have_a_port_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same one twice is refused before anything is bound."""
+    [problem] = problems(monkeypatch, {"PAYFLUX_ADMIN_ADDR": "127.0.0.1:8080"})
+    assert problem == "PAYFLUX_ADMIN_ADDR='127.0.0.1:8080': expected another port than that of HTTP_ADDR"
+
+
+@pytest.mark.process
+def test_keys_may_stand_in_a_file(server: Server, directory: Path) -> None:
+    """A worker that is replaced has the keys of the others, though the file has changed; quotation marks are logged."""
+    file = directory / "keys"
+    file.write_text(f"{KEY}\n'second'\n")
+    node = Node(directory / "node", server.url, {"PAYFLUX_API_KEY": "", "PAYFLUX_API_KEYS_FILE": str(file)})
+    try:
+        [warned] = node.logged("quoted_secret")
+        assert warned["detail"].startswith("PAYFLUX_API_KEYS: ")
+        assert node.post(event()) == 202
+        file.write_text("another")
+        os.kill(node.child_pid("ingest-0"), signal.SIGKILL)
+        until(lambda: node.logged("child_died"), "its death")
+        until(
+            lambda: len([line for line in node.logged("child_started") if line["child"] == "ingest-0"]) == 2, "another"
+        )
+        assert node.post(event()) == 202
+    finally:
+        assert node.stop() == 0

@@ -12,11 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
+from payflux.errors import StreamUnavailable
 from payflux.exporters.registry import EXPORTERS
 from payflux.http.messages import Response
-from payflux.operations.exposition import INFO, REDIS_GAUGES, Exposition, Scrape
+from payflux.operations.exposition import HEALTH, INFO, REDIS_GAUGES, Exposition, Scrape
+from payflux.operations.health import Readiness, Refusal
 from payflux.redis.address import parse_url
-from payflux.redis.monitor import Durability, RedisMonitor
+from payflux.redis.monitor import Durability, Progress, RedisMonitor
 from payflux.stream.deliveries import Backlog
 from payflux.stream.protocol import GROUP
 from payflux.telemetry import metrics as m
@@ -53,7 +55,9 @@ CONTRACT = {
     "redis_durability_info": ("aof", "fsync", "policy", "role"),
     "redis_up": (),
     "build_info": ("version", "python"),
+    "consumer_stalled": (),
 }
+PROGRESS = Progress(waiting=20, since=17, led=True)
 Samples = dict[str, dict[tuple[tuple[str, str], ...], float]]
 
 
@@ -96,7 +100,7 @@ def touch_everything(slab: Slab) -> None:
 def test_every_metric_of_the_contract_is_exposed_with_its_labels(slab: Slab) -> None:
     """The text names every promised metric, and each of its series has exactly the promised labels."""
     touch_everything(slab)
-    found = samples(Exposition(slab).text(BACKLOG, Durability()))
+    found = samples(Exposition(slab).text(BACKLOG, Durability(), None, PROGRESS))
     for name, labels in CONTRACT.items():
         series = found[f"{name}_count" if name.endswith("duration_seconds") else name]
         assert {tuple(key for key, _ in one) for one in series} == {tuple(sorted(labels))}, name
@@ -105,12 +109,12 @@ def test_every_metric_of_the_contract_is_exposed_with_its_labels(slab: Slab) -> 
 def test_the_text_declares_each_family_once(slab: Slab) -> None:
     """Each family has one HELP and one TYPE line, and its samples follow them."""
     touch_everything(slab)
-    text = Exposition(slab).text(BACKLOG, Durability()).decode()
+    text = Exposition(slab).text(BACKLOG, Durability(), Refusal("redis_oom"), PROGRESS).decode()
     assert text.endswith("\n")
     helps = re.findall(r"^# HELP (\S+) \S", text, re.MULTILINE)
     types = re.findall(r"^# TYPE (\S+) (counter|gauge|histogram)$", text, re.MULTILINE)
     assert helps == [name for name, _ in types]
-    assert len(set(helps)) == len(helps) == len(METRICS) + len(REDIS_GAUGES) + len(INFO)
+    assert len(set(helps)) == len(helps) == sum(map(len, (METRICS, REDIS_GAUGES, HEALTH, INFO)))
     current = ""
     for line in text.splitlines():
         if line.startswith("# TYPE "):
@@ -245,6 +249,32 @@ def unlabelled(response: Response) -> dict[str, float]:
     return found
 
 
+def test_what_health_finds_can_be_alerted_on(slab: Slab) -> None:
+    """The code of `/health`, and whether anything comes out; absent where it is unknown."""
+    exposition = Exposition(slab)
+    well = samples(exposition.text(None, None, None, Progress(3, 1, led=True)))
+    assert "unready" not in well
+    assert (well["consumer_stalled"], well["dlq_refused"]) == ({(): 0}, {(): 0})
+    broken = StreamUnavailable("redis_wrong_type", "")
+    for progress in (PROGRESS, Progress(None, 1, led=True, unusable=broken)):
+        found = samples(exposition.text(None, None, Refusal("consumer_stalled"), progress))
+        assert found["unready"] == {(("reason", "consumer_stalled"),): 1}
+        assert found["consumer_stalled"] == {(): 1}
+    unburied = samples(exposition.text(None, None, None, Progress(None, 1, led=True, unburied=broken)))
+    assert (unburied["consumer_stalled"], unburied["dlq_refused"]) == ({(): 0}, {(): 1})
+    assert not {*HEALTH} & set(samples(exposition.text(None, None)))
+
+
+@pytest.fixture
+def readiness(slab: Slab, admin: RedisMonitor) -> Readiness:
+    """Of a node that only takes events in, and can."""
+
+    async def works() -> None:
+        """A write path without fault."""
+
+    return Readiness(works, admin.progress, Metrics(slab, "supervisor").notes, None)
+
+
 @pytest.fixture
 async def admin(server: Server) -> AsyncIterator[RedisMonitor]:
     """Asks the test's server."""
@@ -253,12 +283,14 @@ async def admin(server: Server) -> AsyncIterator[RedisMonitor]:
     admin.close()
 
 
-async def test_metrics_hold_what_redis_says_while_it_answers(server: Server, admin: RedisMonitor, slab: Slab) -> None:
+async def test_metrics_hold_what_redis_says_while_it_answers(
+    server: Server, admin: RedisMonitor, slab: Slab, readiness: Readiness
+) -> None:
     """With Redis gone the node's own numbers stay, Redis's are absent, and redis_up is 0; they return with it."""
     server.client.xadd(STREAM, {"data": "{}"})
     server.client.xadd(DEAD_LETTERS, {"data": "{}"})
     Metrics(slab, "ingest-0").add(m.INGEST_ACCEPTED, n=3)
-    scrape = Scrape(slab, admin)
+    scrape = Scrape(slab, admin, readiness)
     for turn in range(2):
         up = unlabelled(await scrape.answer())
         assert (up["redis_up"], up["ingest_accepted_total"], up["redis_durability_info"]) == (1, 3, 1)
@@ -272,10 +304,12 @@ async def test_metrics_hold_what_redis_says_while_it_answers(server: Server, adm
             server.start()
 
 
-async def test_durability_is_asked_again_after_a_minute(server: Server, admin: RedisMonitor, slab: Slab) -> None:
+async def test_durability_is_asked_again_after_a_minute(
+    server: Server, admin: RedisMonitor, slab: Slab, readiness: Readiness
+) -> None:
     """It changes seldom, and is expensive to ask at every scrape."""
     clock = [0.0]
-    scrape = Scrape(slab, admin, now=lambda: clock[0])
+    scrape = Scrape(slab, admin, readiness, now=lambda: clock[0])
     assert b'fsync="everysec"' in (await scrape.answer()).body
     server.client.config_set("appendfsync", "always")
     clock[0] = 59.0

@@ -11,7 +11,8 @@ import pytest
 from payflux.errors import StreamUnavailable
 from payflux.http.messages import Response
 from payflux.operations.health import BEAT_SECONDS, FRESH_SECONDS, OK, Readiness
-from payflux.telemetry.metrics import Metrics, create_slab
+from payflux.redis.monitor import STALLED_SECONDS, Progress
+from payflux.telemetry.metrics import CONSUMER_ACTIVE, CONSUMER_HALTED, Metrics, create_slab
 from payflux.telemetry.notes import CONSUMER, SUPERVISOR
 from payflux.telemetry.slab import Slab
 
@@ -31,6 +32,13 @@ class WritePath:
         self.tried = 0
         self.broken: StreamUnavailable | None = None
         self.gate: asyncio.Event | None = None
+        self.flow = Progress(None, None, led=True)
+        self.asked = 0
+
+    async def progress(self) -> Progress:
+        """What comes out of the stream."""
+        self.asked += 1
+        return self.flow
 
     async def probe(self) -> None:
         """Try it."""
@@ -47,9 +55,12 @@ class Node:
     def __init__(self, slab: Slab, *, consumes: bool = True) -> None:
         self.time = 5000.0
         self.path = WritePath()
-        self.supervisor, self.consumer = Metrics(slab, SUPERVISOR).notes, Metrics(slab, CONSUMER).notes
-        consumer = self.consumer if consumes else None
-        self.readiness = Readiness(self.path.probe, self.supervisor, consumer, now=lambda: self.time)
+        self.metrics = Metrics(slab, CONSUMER)
+        self.supervisor, self.consumer = Metrics(slab, SUPERVISOR).notes, self.metrics.notes
+        consumer = self.metrics if consumes else None
+        self.readiness = Readiness(
+            self.path.probe, self.path.progress, self.supervisor, consumer, now=lambda: self.time
+        )
         self.beat()
 
     def beat(self) -> None:
@@ -112,7 +123,7 @@ async def test_a_broken_write_path_is_503_until_it_works(node: Node) -> None:
     node.path.broken = StreamUnavailable("redis_readonly", "READONLY You can't write against a read only replica")
     assert refused(await node.readiness.ready()) == "redis_readonly"
     assert refused(await node.readiness.healthy()) == "redis_readonly"
-    assert b"replica" not in (await node.readiness.ready()).body
+    assert b"You can't write" not in (await node.readiness.ready()).body
     assert node.path.tried == 1
     node.path.broken = None
     node.time += FRESH_SECONDS * 1.01
@@ -138,6 +149,57 @@ async def test_a_silent_consumer_is_unhealthy_and_not_unready(node: Node) -> Non
     assert await node.readiness.ready() is OK
     node.beat()
     assert await node.readiness.healthy() is OK
+
+
+async def test_nothing_comes_out(node: Node) -> None:
+    """Only while events wait and nobody commits; then health alone fails, and says what the consumer meets."""
+    for waiting, since in ((None, None), (None, 99), (STALLED_SECONDS, None), (99, STALLED_SECONDS), (99, 0)):
+        node.path.flow = Progress(waiting, since, led=True)
+        assert await node.readiness.healthy() is OK
+        node.time += FRESH_SECONDS * 1.01
+    for since in (None, STALLED_SECONDS + 1):
+        node.path.flow = Progress(STALLED_SECONDS + 1, since, led=True)
+        assert refused(await node.readiness.healthy()) == "consumer_stalled"
+        assert await node.readiness.ready() is OK
+        node.time += FRESH_SECONDS * 1.01
+    node.consumer.meet("redis_forbidden")
+    assert b"(redis_forbidden)" in (await node.readiness.healthy()).body
+    node.consumer.meet("")
+    assert b"(redis_forbidden)" not in (await node.readiness.healthy()).body
+
+
+async def test_a_key_without_which_nothing_comes_out_is_named_at_once(node: Node) -> None:
+    """Lease, ledger or stream of another type or out of reach; a dead-letter stream like that holds nobody up."""
+    node.path.flow = Progress(None, 0, led=True, unusable=StreamUnavailable("redis_wrong_type", "a", "{s}:ledger"))
+    assert refused(await node.readiness.healthy()) == "redis_wrong_type"
+    assert b"({s}:ledger)" in (await node.readiness.healthy()).body
+    assert await node.readiness.ready() is OK
+    node.time += FRESH_SECONDS * 1.01
+    node.path.flow = Progress(None, 0, led=True, unburied=StreamUnavailable("redis_wrong_type", "a", "dlq"))
+    assert await node.readiness.healthy() is OK
+
+
+async def test_a_halted_consumer_is_unhealthy_while_it_is_the_active_one(node: Node) -> None:
+    """On standby it does not see what would end it."""
+    node.metrics.set(CONSUMER_HALTED, to=1)
+    assert await node.readiness.healthy() is OK
+    node.metrics.set(CONSUMER_ACTIVE, to=1)
+    assert refused(await node.readiness.healthy()) == "consumer_halted"
+    assert await node.readiness.ready() is OK
+
+
+async def test_progress_is_asked_once_a_second_and_of_consuming_nodes_alone(slab: Slab) -> None:
+    """Each question is a script in Redis."""
+    node = Node(slab)
+    for _ in range(20):
+        assert await node.readiness.healthy() is OK
+        assert await node.readiness.progress() == node.path.flow
+    assert node.path.asked == 1
+    other = Node(slab, consumes=False)
+    other.path.flow = Progress(99, None, led=False)
+    assert await other.readiness.healthy() is OK
+    assert await other.readiness.progress() is None
+    assert other.path.asked == 0
 
 
 async def test_a_node_without_consumer_needs_no_heartbeat(slab: Slab) -> None:

@@ -15,7 +15,7 @@ import pytest
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
 from nodes import KEY, Node
-from payflux.errors import StreamUnavailable
+from payflux.errors import REMEDIES, StreamUnavailable
 from payflux.event.decode import ADDITIVE_FIELDS, CODES, EVENT_FIELDS, PaymentEvent
 from payflux.event.example import EXAMPLE
 from payflux.http.messages import REASONS, Request, Response
@@ -25,6 +25,7 @@ from payflux.node.plan import Plan
 from payflux.node.settings import SETTINGS
 from payflux.operations import openapi
 from payflux.operations import schemas as openapi_schemas
+from payflux.redis import replies
 from payflux.redis.address import address_of
 from payflux.redis.keys import Keys
 from payflux.redis.monitor import RedisMonitor
@@ -70,7 +71,7 @@ def test_it_is_valid_openapi() -> None:
 async def test_each_role_describes_exactly_what_it_serves(checkout: str, ingests: bool) -> None:
     """Every route of the router is in the document with its methods, and nothing else is."""
     slab = create_slab([SUPERVISOR, CONSUMER, "ingest-0"], **{BUCKETS: 8})
-    plan = Plan("ingest-0", slab.fd, -1, -1, ingests, not ingests, 1, True, "token", "name")
+    plan = Plan("ingest-0", slab.fd, (), (), -1, ingests, not ingests, 1, True, "token", "name")
     values = load(SETTINGS, ENVIRON | {"PAYFLUX_CHECKOUT_ENABLED": checkout})
     metrics = Metrics(slab, plan.child)
     appender = appender_of(plan, values, metrics, lambda: 0)
@@ -130,8 +131,9 @@ def test_codes_are_those_declared() -> None:
     assert set().union(*(codes(single, status) for status in (401, 413, 415, 429))) == head
     refused = set().union(*(codes(batch, status) for status in (400, 401, 408, 413, 415, 429))) - {"bad_request"}
     assert refused | codes(single, 400) - {"bad_request"} == REJECT_REASONS.keys() - {"unavailable"}
-    declared = set(re.findall(r"`((?:redis_|overloaded)\w*)`", inspect.getdoc(StreamUnavailable) or ""))
+    declared = {*REMEDIES, *re.findall(r"`((?:redis_|overloaded)\w*)`", inspect.getdoc(StreamUnavailable) or "")}
     assert set(openapi.UNCONFIRMED) == declared
+    assert {*replies.CODES.values()} < declared
     for path in (single, batch, "/readyz", "/health"):
         assert declared < codes(path, 503)
 

@@ -13,7 +13,7 @@ from payflux.operations.health import OK, Readiness
 from payflux.operations.routes import Answer, alive, routes
 from payflux.redis.address import parse_url
 from payflux.redis.keys import Keys
-from payflux.redis.monitor import RedisMonitor
+from payflux.redis.monitor import Progress, RedisMonitor
 from payflux.stream.protocol import GROUP
 from payflux.telemetry.metrics import Metrics, create_slab
 from payflux.telemetry.notes import CONSUMER, SUPERVISOR
@@ -25,6 +25,11 @@ async def works() -> None:
     """A write path without fault."""
 
 
+async def flows() -> Progress:
+    """A stream whose entries come out."""
+    return Progress(None, None, led=True)
+
+
 async def test_a_process_that_answers_is_alive() -> None:
     """Liveness asks nothing of anybody."""
     assert await alive() is OK
@@ -34,8 +39,8 @@ async def test_every_operator_path_answers() -> None:
     """Each of the five paths takes GET from anybody and answers."""
     slab = create_slab([SUPERVISOR, CONSUMER])
     consumer = Metrics(slab, CONSUMER)
-    readiness = Readiness(works, Metrics(slab, SUPERVISOR).notes, consumer.notes, now=lambda: 0.0)
-    found = routes(readiness, Scrape(slab, NOBODY), ExportHealth("stdout", ("stdout",), consumer))
+    readiness = Readiness(works, flows, Metrics(slab, SUPERVISOR).notes, consumer, now=lambda: 0.0)
+    found = routes(readiness, Scrape(slab, NOBODY, readiness), ExportHealth("stdout", ("stdout",), consumer))
     assert set(found) == {"/health", "/livez", "/readyz", "/metrics", "/export/health"}
     for path, methods in found.items():
         (handler,) = methods.values()

@@ -13,7 +13,7 @@ from payflux.errors import StreamUnavailable
 from payflux.redis import append as redis_append
 from payflux.redis.append import mark_of
 from servers import Server, until
-from stream_keys import PROBE, STATE, STREAM
+from stream_keys import STATE, STREAM
 from streams import WINDOW, append, appending, event, wait_for
 
 # what a server may answer
@@ -147,7 +147,7 @@ async def test_a_mark_set_first_is_taken_back_when_its_append_fails(every_server
     last = 2**64 - 1
     every_server.client.xadd(STREAM, {"data": "{}"}, id=f"{last}-{last - 1}")
     async with appending(every_server) as appender:
-        assert await append(appender, batch) == (b"1", "redis_error")
+        assert await append(appender, batch) == (b"1", "redis_exhausted")
         assert [every_server.client.scard(key) for key in marks(every_server)] == [1]
         assert every_server.client.hget(STATE, "seq") == b"1"
         every_server.client.delete(STREAM)
@@ -192,7 +192,7 @@ async def test_a_state_that_is_not_ours_stores_nothing(every_server: Server, fie
     else:
         every_server.client.set(STATE, "mine")
     async with appending(every_server) as appender:
-        assert await append(appender, [one]) == (b"", "redis_error" if field else "redis_wrong_type")
+        assert await append(appender, [one]) == (b"", "redis_bad_value" if field else "redis_wrong_type")
         assert every_server.client.exists(STREAM) == 0
         assert marks(every_server) == []
         every_server.client.delete(STATE)
@@ -296,10 +296,3 @@ async def test_too_many_waiting_events_are_refused_later_not_at_once(server: Ser
         await appender.drain()
         assert await append(appender, [event()]) == (b"1", "")
     assert numbers(server) == list(range(1, len(big) + 2))
-
-
-async def test_the_probe_writes(every_server: Server) -> None:
-    """Health proves a write, with a key that goes away by itself."""
-    async with appending(every_server) as appender:
-        await appender.probe()
-    assert 0 < every_server.client.ttl(PROBE) <= 60

@@ -23,7 +23,8 @@ async def test_a_script_waits_for_half_of_the_connections(server: Server, monkey
         for _ in range(3):
             appender.append([event()], lambda flags, _: answers.append(flags))
             await asyncio.sleep(0)
-        await appender.probe()  # a round trip on the same connection
+        assert appender._link is not None
+        await appender._link.call("PING")  # a round trip on the same connection
         assert (scripts(server), answers) == (1, [])
         assert await append(appender, [event()]) == (b"1", "")
         assert (scripts(server), answers) == (2, [b"1"] * 3)

@@ -65,7 +65,7 @@ async def test_a_refused_login_says_so(tcp_server: Server, port: int) -> None:
     assert (await refused(RedisAddress("127.0.0.1", port))).code == "redis_auth"
     assert (
         await refused(RedisAddress(path=str(tcp_server.path), password=PASSWORD, database=99))
-    ).code == "redis_error"
+    ).code == "redis_database"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "nowhere.invalid", "a" * 70, "foo..bar"])
@@ -132,12 +132,12 @@ async def test_tls_is_verified(directory: Path, certificate: Path, port: int, mo
     try:
         address = parse_url(f"rediss://localhost:{port}")
         error = await refused(address)
-        assert error.code == "redis_down"
+        assert error.code == "redis_tls"
         assert "CERTIFICATE_VERIFY_FAILED" in str(error)
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
         async with linked(address) as link:
             assert await link.call("PING") == b"PONG"
-        assert (await refused(RedisAddress("127.0.0.1", port, tls=True))).code == "redis_down"
+        assert (await refused(RedisAddress("127.0.0.1", port, tls=True))).code == "redis_tls"
     finally:
         server.stop()
 

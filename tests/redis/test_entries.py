@@ -9,8 +9,16 @@ from hypothesis import strategies as st
 
 from payflux.redis.address import parse_url
 from payflux.redis.dial import connect
-from payflux.redis.entries import COUNTER_MAX, deliveries_of, delivery_of, id_after, newest_id, parse_position
-from payflux.stream.deliveries import Delivery, entry_key
+from payflux.redis.entries import (
+    COUNTER_MAX,
+    deliveries_of,
+    delivery_of,
+    id_after,
+    ledger_of,
+    newest_id,
+    parse_position,
+)
+from payflux.stream.deliveries import Delivery, Ledger, entry_key
 from servers import Server
 
 NAMES = st.sampled_from([b"data", b"seq", b"lost_to"]) | st.binary(max_size=8)
@@ -100,3 +108,35 @@ def test_anything_else_is_refused(text: str) -> None:
             parse_position(text, end=True)
     else:
         assert max(entry_key(position)) <= COUNTER_MAX
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *(("last_id", value) for value in (b"", b"x", b"-5", b"5", b"1-2 ", b"99999999999999999999-0", b"\xff")),
+        *(("last_seq", value) for value in (b"", b"-5", b"1.5", b"1e3", b"9" * 16)),
+        *(("left", value) for value in (b"x", b"1-1  2-2", b" 1-1", b"-5")),
+        *((name, value) for name in ("acked", "settled") for value in (b"", b"many", b"-5", b"9" * 16)),
+        ("acked", b"11"),
+    ],
+)
+def test_what_is_odd_in_a_ledger_is_left_out(field: str, value: bytes) -> None:
+    """And told; what is right beside it stays."""
+    right = {
+        b"owner": b"\xff",
+        b"acked": b"3",
+        b"settled": b"2",
+        b"last_id": b"18446744073709551615-7",
+        b"last_seq": b"10",
+        b"left": b"1-1 2-2",
+        b"at": b"1",
+    }
+    flat = [one for pair in right.items() for one in pair]
+    ledger, odd = ledger_of(flat)
+    assert odd == {}
+    assert ledger == Ledger("�", 3, 2, b"18446744073709551615-7", 10, (b"1-1", b"2-2"))
+    spoilt, odd = ledger_of([one for pair in (right | {field.encode(): value}).items() for one in pair])
+    assert odd == {field: value}
+    attribute, new = ("unacked", ()) if field == "left" else (field, getattr(Ledger(), field))
+    assert getattr(spoilt, attribute) == (ledger.settled if value == b"11" else new)
+    assert ledger_of([]) == (Ledger(), {})

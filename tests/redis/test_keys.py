@@ -23,14 +23,14 @@ NAMES = st.text("abcz-_09", min_size=1, max_size=8)
 
 def all_of(keys: Keys, group: str, name: str) -> list[str]:
     """Every key there is."""
-    own = [keys.stream, keys.state, keys.probe, keys.dead_letters(clustered=False), keys.dead_letters(clustered=True)]
+    own = [keys.stream, keys.state, keys.marks, keys.dead_letters(clustered=False), keys.dead_letters(clustered=True)]
     return [*own, keys.lease(group), keys.ledger(group), keys.consumer(group, name)]
 
 
 def test_the_names_people_know_stay() -> None:
     """Dashboards, runbooks and consumers of others hold them."""
     assert all_of(KEYS, GROUP, "one") == [
-        *("events_stream", "{events_stream}:state", "{events_stream}:probe", "events_stream_dlq"),
+        *("events_stream", "{events_stream}:state", "{events_stream}:marks:", "events_stream_dlq"),
         *("{events_stream}:dlq", "{events_stream}:lease", "{events_stream}:ledger", "{events_stream}:consumer:one"),
     ]
     assert all_of(KEYS, "kafka", "one")[5:] == [

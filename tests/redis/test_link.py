@@ -113,6 +113,6 @@ async def test_a_server_that_speaks_something_else_is_refused(junk: bytes) -> No
     asyncio.get_running_loop().set_exception_handler(lambda _, context: defects.append(context))
     async with speaking(junk) as address:
         error = await refused(address)
-    assert error.code == "redis_error"
+    assert error.code == "redis_protocol"
     assert "Redis" in str(error)
     assert defects == []

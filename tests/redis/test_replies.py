@@ -29,18 +29,24 @@ from servers import Server
         ("BUSYGROUP Consumer Group name already exists", "redis_error"),
         ("MISCONF Redis is configured to save RDB snapshots", "redis_misconf"),
         ("@user_script: 1: -MISCONF Errors writing to the AOF file: No space left on device\r\n", "redis_misconf"),
-        ("NOREPLICAS Not enough good replicas to write.", "redis_misconf"),
+        ("NOREPLICAS Not enough good replicas to write.", "redis_replicas"),
         (
             "ERR Error running script (call to f_1): @user_script:9: WRONGTYPE Operation against a key",
             "redis_wrong_type",
         ),
         ("NOAUTH Authentication required.", "redis_auth"),
         ("WRONGPASS invalid username-password pair or user is disabled.", "redis_auth"),
-        ("NOPERM this user has no permissions to run the 'evalsha' command", "redis_auth"),
-        ("ERR ACL failure in script: User bob has no permissions to run the 'xadd' command", "redis_auth"),
-        ("@user_script: 1: The user executing the script can't run this command or subcommand", "redis_auth"),
-        ("MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.", "redis_down"),
-        ("CLUSTERDOWN The cluster is down", "redis_down"),
+        ("NOPERM this user has no permissions to run the 'evalsha' command", "redis_forbidden"),
+        ("ERR ACL failure in script: User bob has no permissions to run the 'xadd' command", "redis_forbidden"),
+        ("@user_script: 1: The user executing the script can't run this command or subcommand", "redis_forbidden"),
+        ("MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.", "redis_readonly"),
+        ("CLUSTERDOWN The cluster is down", "redis_cluster"),
+        ("MOVED 8039 10.0.0.7:6379", "redis_cluster"),
+        ("ERR AUTH <password> called without any password configured for the default user.", "redis_auth"),
+        ("ERR DB index is out of range", "redis_database"),
+        ("DENIED Redis is running in protected mode because protected mode is enabled", "redis_protected"),
+        ("ERR The stream has exhausted the last possible ID, unable to add more items", "redis_exhausted"),
+        ("BADVALUE seq is many (key {events_stream}:state)", "redis_bad_value"),
         ("ERR unknown command", "redis_error"),
         ("ERR no OOMPH here, nothing READONLYish", "redis_error"),
         ("", "redis_error"),
@@ -51,6 +57,7 @@ def test_an_error_reply_has_a_code(text: str, code: str) -> None:
     error = unavailable(hiredis.ReplyError(text))
     assert (error.code, str(error)) == (code, text)
     assert unavailable(error) is error
+    assert error.key == ("{events_stream}:state" if "(key " in text else "")
 
 
 @given(st.text())
@@ -65,7 +72,7 @@ def test_the_codes_are_bounded(text: str) -> None:
         (lambda server: server.client.config_set("maxmemory", 1), "redis_oom"),
         (lambda server: server.client.replicaof("127.0.0.1", "1"), "redis_readonly"),
         (lambda server: server.client.set("s", "x"), "redis_wrong_type"),
-        (lambda server: server.client.acl_setuser("default", enabled=True, commands=["-xadd"]), "redis_auth"),
+        (lambda server: server.client.acl_setuser("default", enabled=True, commands=["-xadd"]), "redis_forbidden"),
     ],
 )
 async def test_a_scripts_error_has_the_code_of_its_cause(

@@ -114,13 +114,20 @@ class Failing(Enricher):
 class Parts(Generic[Stream]):
     """Everything a consumer is made of, the loop excepted, and a consumer made of the like."""
 
-    def __init__(self, stream: Stream, *, token: str = "one", clock: Clock | None = None) -> None:  # noqa: S107 - a name
+    def __init__(
+        self,
+        stream: Stream,
+        *,
+        token: str = "one",  # noqa: S107 - a name
+        clock: Clock | None = None,
+        former_settled: int | None = None,
+    ) -> None:
         self.stream, self.clock, self.token = stream, clock or Clock(), token
         self.metrics = Metrics(create_slab(["consumer"]), "consumer")
         self.exporter = CapturingExporter()
         self.fan_out = FanOut([ExporterQueue("file", self.exporter, self.metrics, 1 << 26)])
         self.enricher = Failing(self.metrics)
-        self.ledger = ConsumerLedger(self.fan_out, self.metrics, token)
+        self.ledger = ConsumerLedger(self.fan_out, self.metrics, token, former_settled)
         self.membership = Membership(stream, self.ledger, self.metrics, now=self.clock)
         self.assembler = Assembler(self.enricher, MAX_DELIVERIES)
         self.settlement = Settlement(stream, self.assembler, self.ledger, self.fan_out, self.metrics, now=self.clock)

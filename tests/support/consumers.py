@@ -53,9 +53,9 @@ async def consuming(server: Server, *names: str) -> AsyncIterator[list[Node]]:
 
 
 def noted(server: Server) -> dict[str, str]:
-    """The ledger as it stands in Redis."""
+    """The ledger as it stands in Redis, but when that was."""
     found: Any = server.client.hgetall(LEDGER)
-    return {name.decode(): value.decode() for name, value in found.items()}
+    return {name.decode(): value.decode() for name, value in found.items() if name != b"at"}
 
 
 def entries(server: Server, stream: str = STREAM) -> list[tuple[bytes, dict[bytes, bytes]]]:

@@ -1,5 +1,6 @@
-"""Lines to export, and an exporter whose file may not grow."""
+"""Lines to export, and exporters whose file may not grow, or whose directory does not let them."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -33,3 +34,39 @@ def limited(path: Path, exporter: str, steps: str) -> tuple[bytes, list[str]]:
     code = [sys.executable, "-c", LIMITED + steps, str(path), exporter]
     ended = subprocess.run(code, capture_output=True, text=True, timeout=30, check=True)
     return path.read_bytes(), ended.stderr.splitlines()
+
+
+UNPRIVILEGED = """
+import os, sys
+from payflux.errors import ExportFailed
+from payflux.exporters.file import DESTINATION, FileExporter
+from payflux.settings import load
+
+path, values = sys.argv[1], load(DESTINATION.settings, {"PAYFLUX_EXPORT_FILE": sys.argv[1]})
+if os.getuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+print(*DESTINATION.refuse(values))
+try:
+    FileExporter(path).write(b"line\\n")
+    print("written")
+except ExportFailed as error:
+    print(error.code)
+"""
+
+
+def unprivileged(logs: Path, mode: int) -> tuple[str, str]:
+    """What a user who is not root is told of `events.jsonl` in a directory with this mode, and what a write says."""
+    if os.getuid() == 0:
+        for path in (logs, *logs.iterdir()):
+            os.chown(path, 65534, 65534)
+        logs.parent.chmod(0o755)
+    logs.chmod(mode)
+    code = [sys.executable, "-c", UNPRIVILEGED, str(logs / "events.jsonl")]
+    try:
+        ended = subprocess.run(code, capture_output=True, text=True, timeout=30, check=True)
+    finally:
+        logs.chmod(0o700)
+    refused, written = ended.stdout.split("\n")[:2]
+    return refused, written

@@ -7,7 +7,9 @@ from typing import Any
 
 import yaml
 
-from payflux.operations.exposition import INFO, REDIS_GAUGES
+from payflux.operations.exposition import HEALTH, INFO, REDIS_GAUGES
+from payflux.operations.health import UNREADY
+from payflux.operations.openapi import UNCONFIRMED
 from payflux.redis.monitor import Durability
 from payflux.telemetry.metrics import METRICS
 
@@ -23,7 +25,8 @@ GROUPING = re.compile(r"\b(?:by|without|on|ignoring|group_left)\s*\(([^)]*)\)")
 
 def exposed() -> dict[str, dict[str, tuple[str, ...]]]:
     """Every series a node exposes: its labels, each with its fixed values or none where they are open."""
-    found: dict[str, dict[str, tuple[str, ...]]] = {f"payflux_{name}": {} for name in REDIS_GAUGES | INFO}
+    found: dict[str, dict[str, tuple[str, ...]]] = {f"payflux_{name}": {} for name in REDIS_GAUGES | HEALTH | INFO}
+    found["payflux_unready"] = {"reason": (*UNREADY, *UNCONFIRMED)}
     found["payflux_redis_durability_info"] = dict.fromkeys(Durability._fields, ())
     found["payflux_build_info"] = {"version": (), "python": ()}
     for metric in METRICS:

@@ -1,9 +1,11 @@
 """Servers and nodes, made for each test and ended with it."""
 
+import shutil
 import socket
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,22 @@ def directory() -> Iterator[Path]:
     """A directory with a name short enough for unix sockets in it."""
     with tempfile.TemporaryDirectory(prefix="pf-") as path:
         yield Path(path)
+
+
+@pytest.fixture
+def full_disk(directory: Path) -> Iterator[Path]:
+    """A directory on a file system of its own, without space for a single byte; new files can be made there."""
+    place = directory / "full"
+    place.mkdir()
+    mount, umount = shutil.which("mount"), shutil.which("umount")
+    command = ["-t", "tmpfs", "-o", "size=64k", "none", str(place)]
+    if not (mount and umount) or subprocess.run([mount, *command], capture_output=True, check=False).returncode:
+        pytest.skip("file systems cannot be mounted here")
+    with suppress(OSError), (place / "filler").open("wb", buffering=0) as filler:
+        while True:
+            filler.write(bytes(4096))
+    yield place
+    subprocess.run([umount, "--lazy", str(place)], check=True)
 
 
 @pytest.fixture(params=["redis-6.2", "redis-7", "valkey-9"])

@@ -6,7 +6,6 @@ from payflux.stream.protocol import GROUP
 KEYS = Keys()
 STREAM = KEYS.stream
 STATE = KEYS.state
-PROBE = KEYS.probe
 DEAD_LETTERS = KEYS.dead_letters(clustered=False)
 LEASE = KEYS.lease(GROUP)
 LEDGER = KEYS.ledger(GROUP)

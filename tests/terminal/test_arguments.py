@@ -1,5 +1,7 @@
 """What commands are told: keys, batches and ranges are judged before anything is done."""
 
+from pathlib import Path
+
 import pytest
 
 from payflux.errors import SettingsError
@@ -55,6 +57,18 @@ def test_the_first_key_of_the_node_is_used(
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
     assert keys_of_environment() == keys
+
+
+def test_keys_may_stand_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As a node reads them; a file that is not there is no key, and names of other files disturb no operator."""
+    for name in ("PAYFLUX_API_KEYS", "PAYFLUX_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    file = tmp_path / "keys"
+    monkeypatch.setenv("PAYFLUX_API_KEYS_FILE", str(file))
+    assert keys_of_environment() == []
+    redis_settings()
+    file.write_text("first\nsecond\n")
+    assert keys_of_environment() == ["first"]
 
 
 def test_an_operator_needs_redis_alone(monkeypatch: pytest.MonkeyPatch) -> None:

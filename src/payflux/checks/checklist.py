@@ -15,7 +15,8 @@ from payflux.event.outcome import OUTCOMES
 from payflux.exporters.file import EXPORT_FILE
 from payflux.exporters.registry import EXPORT_MODE
 from payflux.finding import Finding
-from payflux.http.listeners import HTTP_ADDR
+from payflux.http.listeners import ADMIN_ADDR, HTTP_ADDR
+from payflux.ingest.gatekeeper import METRICS_TOKEN
 from payflux.redis.address import address_of
 from payflux.redis.keys import Keys
 from payflux.settings import Values
@@ -23,10 +24,14 @@ from payflux.settings import Values
 
 @dataclass(frozen=True)
 class Deployment:
-    """Where the parts of a deployment are asked; `prometheus` is None when it was not named."""
+    """Where the parts of a deployment are asked; `prometheus` is None when it was not named.
+
+    `admin` is the node's address for operators, None where it has none of its own.
+    """
 
     node: str
     prometheus: str | None
+    admin: str | None = None
 
 
 def deployment_of(values: Values, node: str | None, prometheus: str | None) -> Deployment:
@@ -40,9 +45,7 @@ def deployment_of(values: Values, node: str | None, prometheus: str | None) -> D
     Raises:
         SettingsError: one line for each that is none.
     """
-    host, port = values[HTTP_ADDR]
-    local = "127.0.0.1" if host in ("", "0.0.0.0", "::") else f"[{host}]" if ":" in host else host
-    given = {"--node": node or f"http://{local}:{port}"} | ({"--prometheus": prometheus} if prometheus else {})
+    given = {"--node": node or _local(*values[HTTP_ADDR])} | ({"--prometheus": prometheus} if prometheus else {})
     bases, problems = {}, []
     for option, text in given.items():
         try:
@@ -51,13 +54,20 @@ def deployment_of(values: Values, node: str | None, prometheus: str | None) -> D
             problems.append(f"{option} {text}: expected {error}")
     if problems:
         raise SettingsError(problems)
-    return Deployment(bases["--node"], bases.get("--prometheus"))
+    admin = values[ADMIN_ADDR]
+    return Deployment(bases["--node"], bases.get("--prometheus"), None if admin is None else _local(*admin))
+
+
+def _local(host: str, port: int) -> str:
+    """Where what listens there is asked from this machine."""
+    host = "127.0.0.1" if host in ("", "0.0.0.0", "::") else f"[{host}]" if ":" in host else host
+    return f"http://{host}:{port}"
 
 
 async def judge_deployment(values: Values, deployment: Deployment) -> list[Finding]:
     """Keys, rate, node, alerting, disk, rotation, and what the newest events say."""
     file = values[EXPORT_FILE] if "file" in values[EXPORT_MODE] else None
-    node = await asyncio.to_thread(judge_node, deployment.node)
+    node = await asyncio.to_thread(judge_node, deployment.node, deployment.admin, values[METRICS_TOKEN])
     alerting = await asyncio.to_thread(judge_alerting, deployment.prometheus)
     rotation = judge_rotation(file) if file is not None else judge_stdout_rotation()
     newest = await judge_newest(address_of(values), Keys(), values[OUTCOMES])

@@ -3,9 +3,10 @@
 import re
 
 from payflux.checks.durability import judge_durability
+from payflux.errors import REMEDIES, StreamUnavailable
 from payflux.finding import Finding
 from payflux.redis.inspection import Facts
-from payflux.redis.monitor import Durability
+from payflux.redis.monitor import Durability, Progress
 from payflux.stream.deliveries import Backlog
 
 OLDEST = {"Redis": (6, 2), "Valkey": (7, 2)}
@@ -15,13 +16,16 @@ UNBOUNDED_FULL = (0.6, 0.85)  # without maxmemory, of the machine's: a fork to r
 UNREAD = (0.5, 0.9)  # shares of the stream's length
 
 
-def judge(facts: Facts, durability: Durability, backlog: Backlog, maxlen: int, claim_idle_sec: int) -> list[Finding]:
+def judge(  # noqa: PLR0917 - everything that was asked
+    facts: Facts, durability: Durability, backlog: Backlog, progress: Progress | None, maxlen: int, claim_idle_sec: int
+) -> list[Finding]:
     """Everything about Redis.
 
     Args:
         facts: what it said.
         durability: what it does with what it has acknowledged.
         backlog: what waits in the stream.
+        progress: whether that comes out; None when that was not to be had.
         maxlen: approximate length the stream is trimmed to; 0 = never.
         claim_idle_sec: after which pending entries are taken over.
     """
@@ -33,9 +37,11 @@ def judge(facts: Facts, durability: Durability, backlog: Backlog, maxlen: int, c
         _memory(facts, backlog, maxlen),
         _clock(facts),
         _keys(facts),
+        _values(facts),
         _stream(facts, backlog, maxlen),
         _group(facts, backlog, claim_idle_sec),
-        _dead_letters(facts, backlog),
+        *([_progress(progress)] if progress else []),
+        _dead_letters(facts, backlog, progress.unburied if progress else None),
     ]
 
 
@@ -62,8 +68,9 @@ def _role(facts: Facts, durability: Durability) -> Finding:
         fix = f"point REDIS_ADDR or REDIS_URL at the primary ({primary})"
         return Finding("role", "fail", "it is a replica, which takes no writes", fix)
     if facts.info.get("cluster_enabled") == "1":
-        reason = "it is a node of a Redis Cluster, and the keys of PayFlux lie in different slots"
-        return Finding("role", "fail", reason, "use a single primary, with or without replicas")
+        if facts.refusal is not None and facts.refusal.code == "redis_cluster":
+            return Finding("role", "fail", str(facts.refusal), REMEDIES["redis_cluster"])
+        return Finding("role", "pass", "a node of a Redis Cluster, which serves the slot of the stream")
     if durability.role != "master":
         return Finding("role", "warn", "it does not tell its role", "make sure that it is a primary")
     replicas = int(facts.info.get("connected_slaves", "0"))
@@ -72,19 +79,42 @@ def _role(facts: Facts, durability: Durability) -> Finding:
 
 def _writes(facts: Facts) -> Finding:
     if facts.refusal is not None:
-        return Finding("writes", "fail", f"it refuses writes: {facts.refusal}", WRITE_FIXES.get(facts.refusal.code, ""))
+        reason = f"it takes no events: {facts.refusal}"
+        return Finding("writes", "fail", reason, REMEDIES.get(facts.refusal.code, "look at the log of Redis"))
     if not facts.scripts:
         return Finding("writes", "fail", "it refuses scripts (EVAL)", "give the user the rights +eval +evalsha")
-    return Finding("writes", "pass", "it takes writes and runs scripts")
+    return Finding("writes", "pass", "it takes events and runs scripts")
 
 
-WRITE_FIXES = {
-    "redis_readonly": "point REDIS_ADDR or REDIS_URL at the primary",
-    "redis_oom": "raise maxmemory, or let the consumer catch up",
-    "redis_misconf": "free space on Redis's disk; its log says more",
-    "redis_auth": "give the user rights on the keys events_stream* and {events_stream}:*",
-}
-"""What to do about refused writes, by the code of the refusal."""
+def _values(facts: Facts) -> Finding:
+    """What somebody else has written into keys of ours."""
+    if not facts.odd:
+        return Finding("values", "pass", "state and ledger hold what PayFlux has written")
+    told = [f"{one.field} of {one.key} is {_shown(one.value)} and should be {_shown(one.wanted)}" for one in facts.odd]
+    return Finding("values", "fail", "; ".join(told), "payflux check --repair, then --repair --yes")
+
+
+def _shown(value: bytes | None) -> str:
+    return repr(value.decode(errors="replace")[:60]) if value else "empty" if value == b"" else "missing"
+
+
+def _progress(progress: Progress) -> Finding:
+    """Whether what is in the stream comes out of it."""
+    why = progress.unusable
+    if why is not None:
+        return Finding("progress", "fail", f"nothing can come out: {why}", REMEDIES.get(why.code, "see Redis's log"))
+    if progress.waiting is None:
+        return Finding("progress", "pass", "nothing waits to be read")
+    committed = "nobody has ever committed" if progress.since is None else f"the last commit {progress.since} s ago"
+    reason = f"the oldest unread entry has waited {progress.waiting} s, {committed}"
+    if progress.stalled and progress.led:
+        return Finding("progress", "fail", reason, "see the log of the node that holds the lease, and restart it")
+    return Finding(
+        "progress", "pass" if not progress.stalled else "warn", reason, "" if not progress.stalled else STARTED
+    )
+
+
+STARTED = "start payflux serve"
 
 
 def _memory(facts: Facts, backlog: Backlog, maxlen: int) -> Finding:
@@ -107,6 +137,8 @@ def _memory(facts: Facts, backlog: Backlog, maxlen: int) -> Finding:
 
 
 def _clock(facts: Facts) -> Finding:
+    if facts.skew_ms is None:
+        return Finding("clock", "warn", "it does not tell the time", "give the user the right +time")
     skew, doubt = facts.skew_ms, facts.round_trip_ms / 2
     apart = max(0.0, abs(skew) - doubt)
     reason = f"Redis's clock is {abs(skew):,.0f} ms {'ahead' if skew > 0 else 'behind'} (give or take {doubt:,.1f} ms)"
@@ -121,6 +153,9 @@ def _keys(facts: Facts) -> Finding:
     if wrong:
         fix = "another program uses these names: RENAME its keys, or give PayFlux a database of its own in REDIS_URL"
         return Finding("keys", "fail", "; ".join(wrong), fix)
+    if facts.forbidden:
+        reason = f"the user may not look at {', '.join(facts.forbidden)}"
+        return Finding("keys", "fail", reason, REMEDIES["redis_forbidden"])
     return Finding("keys", "pass", f"{len(facts.kinds)} of PayFlux's keys are there, each of the right type")
 
 
@@ -163,7 +198,10 @@ def _group(facts: Facts, backlog: Backlog, claim_idle_sec: int) -> Finding:
     return Finding("group", "pass", f"{waiting}; {at_work}{others}")
 
 
-def _dead_letters(facts: Facts, backlog: Backlog) -> Finding:
+def _dead_letters(facts: Facts, backlog: Backlog, refused: StreamUnavailable | None) -> Finding:
+    if refused is not None:
+        reason = f"what is invalid cannot be set aside and stays pending: {refused}"
+        return Finding("dead_letters", "fail", reason, REMEDIES.get(refused.code, "see Redis's log"))
     if not backlog.dead:
         return Finding("dead_letters", "pass", "there are none")
     reasons = ", ".join(f"{count:,} {reason}" for reason, count in facts.dead_reasons.most_common(5))

@@ -11,16 +11,19 @@ from payflux.event.intake import EVENT_PATH
 from payflux.finding import Finding
 
 
-def judge_node(base: str) -> list[Finding]:
+def judge_node(base: str, admin: str | None = None, token: str | None = None) -> list[Finding]:
     """The node that runs: is it healthy, does it refuse strangers, what has it refused and lost so far?
 
     Args:
         base: its address; an event without a valid key is sent there, which it must refuse.
+        admin: that for operators, where it is another one.
+        token: what `/metrics` asks for.
     """
     try:
         health = ask(f"{base}/health")
         denials = [ask(base + EVENT_PATH, key, b"{}").status for key in (None, secrets.token_hex(24))]
-        metrics, export = ask(f"{base}/metrics"), ask(f"{base}/export/health")
+        admin = admin or base
+        metrics, export = ask(f"{admin}/metrics", token), ask(f"{admin}/export/health")
     except OSError as error:
         fix = "start it, or name its address: --node http://host:8080"
         return [Finding("node", "fail", f"{base}: {reason_of(error)}", fix)]

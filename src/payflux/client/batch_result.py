@@ -9,6 +9,12 @@ from payflux.client.connection import Answer
 UNSUITABLE = (400, 413, 415, 422)
 """Answers to a batch as a whole that sending the same batch again would only repeat."""
 
+PASSING = (408, 429, 504)
+"""Answers that are about the moment and never about what was sent, whoever gives them."""
+
+LASTING = 5
+"""How often an answer that may be of the moment has to come before what was sent is suspected."""
+
 UNCONFIRMED_CODES = ("unavailable", "overloaded", "redis_")
 """How the code of an item begins that was not refused for what it is: the buffer did not confirm it."""
 
@@ -32,6 +38,9 @@ class BatchResult(NamedTuple):
         why: why so; empty when none must.
         wait: seconds the node asks us to wait before that.
         split: the batch as a whole does not suit: send smaller ones.
+        suspect_after: how often this has to be the answer, while others pass, before something in the batch is the
+            reason for it; 0: it never is.
+        code: the reason an event gets that is refused so.
     """
 
     accepted: int = 0
@@ -41,6 +50,8 @@ class BatchResult(NamedTuple):
     why: str = ""
     wait: float = 0.0
     split: bool = False
+    suspect_after: int = 0
+    code: str = ""
 
 
 class _Field(msgspec.Struct):
@@ -82,27 +93,53 @@ def read_answer(answer: Answer, events: int) -> BatchResult:
     problem = _problem_of(answer)
     code = problem.code or ("http_413" if answer.status == 413 else "")  # a proxy's limit has no code
     if answer.status in UNSUITABLE and code:
-        if events == 1:
-            return BatchResult(refused=(Refusal(0, code, (problem.detail,)),))
-        return BatchResult(unsettled=tuple(range(events)), why=code, split=True)
-    return unsettled(events, f"HTTP {answer.status} {code}".rstrip(), answer.retry_after)
+        return blamed(events, code, problem.detail)
+    return unsettled(
+        events,
+        f"HTTP {answer.status} {code}".rstrip(),
+        answer.retry_after,
+        suspect_after=_suspect_after(answer.status, code),
+        code=code or f"http_{answer.status}",
+    )
 
 
-def unsettled(events: int, why: str, wait: float = 0.0) -> BatchResult:
+def unsettled(events: int, why: str, wait: float = 0.0, *, suspect_after: int = 0, code: str = "") -> BatchResult:
     """Nothing is known of a batch: all of it must be sent again."""
-    return BatchResult(unsettled=tuple(range(events)), why=why, wait=wait)
+    return BatchResult(unsettled=tuple(range(events)), why=why, wait=wait, suspect_after=suspect_after, code=code)
+
+
+def blamed(events: int, code: str, detail: str) -> BatchResult:
+    """A batch can never be stored as it is: one event is refused for good, of several each may be the reason."""
+    if events == 1:
+        return BatchResult(refused=(Refusal(0, code, (detail,)),))
+    return BatchResult(unsettled=tuple(range(events)), why=code, split=True)
+
+
+def takes_events(answer: Answer) -> bool:
+    """Whether an answer to a batch without events shows that a node is there, and takes events under our key.
+
+    A node judges the key before it looks at the batch, and refuses this one by a code that nobody else has.
+    """
+    return answer.status == 400 and _problem_of(answer).code == "invalid_batch"
+
+
+def _suspect_after(status: int, code: str) -> int:
+    """A node says 503 and 401 with a code, and means what it says; what comes from elsewhere may mean anything."""
+    if status in PASSING or (code and status in (401, 503)):
+        return 0
+    return 1 if 300 <= status < 500 else LASTING
 
 
 def _read_report(answer: Answer, events: int) -> BatchResult:
     try:
         report = _report(answer.body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return unsettled(events, "not a node's answer")
+        return unsettled(events, "not a node's answer", suspect_after=LASTING, code="http_200")
     rejected = [result for result in report.results if result.status == "rejected"]
     places = {result.index for result in rejected if 0 <= result.index < events}
     counts = (report.accepted, report.duplicates, report.rejected)
     if min(counts) < 0 or sum(counts) != events or not len(places) == len(rejected) == report.rejected:
-        return unsettled(events, "an answer that contradicts itself")
+        return unsettled(events, "an answer that contradicts itself", suspect_after=LASTING, code="http_200")
     refused = tuple(
         Refusal(result.index, result.code, tuple(field.message for field in result.errors))
         for result in rejected

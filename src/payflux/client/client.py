@@ -28,7 +28,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from payflux.client.connection import BODY_BYTES, Address, Connection, address
-from payflux.client.event import encode
+from payflux.client.event import CardNumber, encode
 from payflux.client.queue import Counts, Queue
 from payflux.client.spool import Spool
 from payflux.client.worker import OnRejected, Worker
@@ -125,11 +125,15 @@ class Client:
                 is encoded at once, so changing it afterwards changes nothing.
 
         Returns:
-            Whether it was queued; if not, it is counted in `counts().dropped`.
+            Whether it was queued; if not, it is counted in `counts().dropped`: as `pan_detected` when a card number
+            stands anywhere in it, which is kept nowhere.
         """
         core = self._core
         try:
             body = encode(event)
+        except CardNumber:
+            core.queue.refuse("pan_detected")
+            return False
         except Exception:  # noqa: BLE001 - a payment must not fail for what is only observed
             core.queue.refuse("unencodable")
             return False

@@ -11,6 +11,12 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
+from payflux.client.firewall import holds_card_number
+
+
+class CardNumber(ValueError):
+    """An event holds a card number: it is neither kept nor sent."""
+
 
 class _Named(msgspec.Struct):
     event_id: Raw | UnsetType = UNSET
@@ -33,17 +39,24 @@ def encode(event: Mapping[str, Any] | bytes) -> bytes:
     not wait for that.
 
     Raises:
+        CardNumber: a card number or track data stands anywhere in it.
         Exception: it cannot be encoded, or is no JSON object; of any type, as values may encode themselves.
     """
     if isinstance(event, bytes):
-        return _complete(event)
+        return _safe(_complete(event))
     if type(event) is not dict:
         event = dict(event)
     if "event_id" in event:
-        return _encode(event if "event_timestamp" in event else {**event, **_missing(False, True)})
+        return _safe(_encode(event if "event_timestamp" in event else {**event, **_missing(False, True)}))
     if "event_timestamp" in event or not event:
-        return _encode({**event, **_missing(True, "event_timestamp" not in event)})
-    return _room(time.time()) + _encode(event)[1:]
+        return _safe(_encode({**event, **_missing(True, "event_timestamp" not in event)}))
+    return _room(time.time()) + _safe(_encode(event))[1:]
+
+
+def _safe(body: bytes) -> bytes:
+    if holds_card_number(body):
+        raise CardNumber
+    return body
 
 
 def finished(event: bytes) -> bytes:

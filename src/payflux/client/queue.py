@@ -15,9 +15,9 @@ from payflux.client.event import finished
 
 NEVER = sys.maxsize
 CODES = 50
-Reason = Literal["queue_full", "closed", "unencodable", "too_large", "unsent", "spool_damaged"]
-"""Why an event is dropped: no room; given after `close`; no JSON object; larger than a node takes; still in memory when
-`close` ran out of time and no spool could take it; its line in the spool was damaged or deleted."""
+Reason = Literal["queue_full", "closed", "unencodable", "pan_detected", "too_large", "unsent", "spool_damaged"]
+"""Why an event is dropped: no room; given after `close`; no JSON object; a card number in it; larger than a node takes;
+in memory still when `close` ran out of time and no spool could take it; its line in the spool damaged or deleted."""
 
 _CODE = re.compile(r"[a-z][a-z0-9_]{0,39}")
 

@@ -7,8 +7,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from payflux.client.batch_result import BatchResult, read_answer, unsettled
+from payflux.client.batch_result import BatchResult
 from payflux.client.connection import BODY_BYTES, Connection
+from payflux.client.culprits import Culprits
 from payflux.client.queue import Queue
 from payflux.client.spool import Spool
 
@@ -18,6 +19,7 @@ IDLE_SECONDS = 60.0
 BACKOFF_SECONDS = (0.05, 5.0)
 LONGEST_WAIT_SECONDS = 300.0  # whatever Retry-After says
 SPOOL_AGAIN_SECONDS = 1.0
+SAY_SECONDS = 60.0  # how often it is said that a node takes no events
 LAST_WRITE_SECONDS = 1.0
 ABORT_SECONDS = 0.5
 
@@ -56,12 +58,14 @@ class Worker:
         self, queue: Queue, connection: Connection, spool: Spool | None, on_rejected: OnRejected | None, name: str
     ) -> None:
         self._queue, self._connection, self._spool = queue, connection, spool
+        self._culprits = Culprits(connection, lambda: queue.stopping)
         self._on_rejected, self._name = on_rejected, name
         self._stop = threading.Event()
         self._drain = threading.Event()
         self._in_hand: list[bytes] = []  # of the spool, read and not settled
         self._most = BATCH_EVENTS
         self._failures = 0
+        self._say_at = 0.0
         self._failing: set[str] = set()  # what cannot be done with the spool
         self._courier = threading.Thread(target=self._carry, name="payflux-courier", daemon=True)
         self._keeper = threading.Thread(target=self._keep, name="payflux-keeper", daemon=True)
@@ -104,7 +108,7 @@ class Worker:
         batch = self._next()
         if not batch:
             return
-        result = self._post(batch)
+        result = self._culprits.post(batch)
         again = [batch[place] for place in result.unsettled]
         codes = [refusal.code for refusal in result.refused]
         if not self._queue.record(batch, result.accepted, result.duplicate, codes, again):
@@ -148,13 +152,6 @@ class Worker:
         if not chunk.events:
             spool.forget()
 
-    def _post(self, batch: Sequence[bytes]) -> BatchResult:
-        try:
-            answer = self._connection.post(b"\n".join(batch) + b"\n")
-        except OSError as error:
-            return unsettled(len(batch), f"{type(error).__name__}: {error}")
-        return read_answer(answer, len(batch))
-
     def _tell(self, batch: Sequence[bytes], result: BatchResult) -> None:
         for refusal in result.refused:
             if self._on_rejected is not None:
@@ -174,7 +171,8 @@ class Worker:
             self._failures = 0
             self._queue.set_away(False)
         else:
-            if not self._failures:
+            if not self._failures or time.monotonic() >= self._say_at:
+                self._say_at = time.monotonic() + SAY_SECONDS
                 _log.warning("payflux client: %s takes no events: %s", self._name, result.why)
             self._failures += 1
             self._queue.set_away(True)

@@ -16,17 +16,21 @@ from payflux.checks.durability import judge_for_production, would_lose
 from payflux.checks.export import judge_export
 from payflux.checks.redis_server import judge
 from payflux.consume.consumer import CLAIM_IDLE_SEC
-from payflux.errors import SettingsError, StreamUnavailable
+from payflux.errors import REMEDIES, SettingsError, StreamUnavailable
 from payflux.finding import Finding
-from payflux.node.settings import SETTINGS, load_settings
+from payflux.node.settings import SETTINGS, load_settings, quoted_secrets
 from payflux.redis.address import REDIS_ADDR, REDIS_URL, RedisAddress, address_of
 from payflux.redis.append import STREAM_MAXLEN
+from payflux.redis.dial import connect
 from payflux.redis.inspection import inspect
 from payflux.redis.keys import Keys
-from payflux.redis.monitor import RedisMonitor
-from payflux.settings import Values, environment, load
+from payflux.redis.monitor import Durability, RedisMonitor
+from payflux.redis.repair import mend, oddities
+from payflux.redis.replies import text
+from payflux.settings import Values, environment, load, variables
+from payflux.stream.deliveries import Backlog
 from payflux.stream.protocol import GROUP
-from payflux.terminal.ending import EXIT_FAILED, EXIT_USAGE, HINTS, complain, operate
+from payflux.terminal.ending import EXIT_FAILED, EXIT_USAGE, complain, operate
 from payflux.terminal.output import emit, emit_json, printable
 
 OF_REDIS = (REDIS_ADDR, REDIS_URL, STREAM_MAXLEN, CLAIM_IDLE_SEC)
@@ -40,19 +44,25 @@ def check(
     production: Annotated[bool, Parameter(help="The production checklist too.", negative="")] = False,
     node: Annotated[str | None, Parameter(help="The running node; unset: HTTP_ADDR on this machine.")] = None,
     prometheus: Annotated[str | None, Parameter(help="The Prometheus that scrapes it.")] = None,
+    repair: Annotated[bool, Parameter(help="Show how strange values would be put right.", negative="")] = False,
+    yes: Annotated[bool, Parameter(help="With --repair: do it.", negative="")] = False,
 ) -> int:
     """Check configuration, Redis, durability, stream and export, and say what a crash of Redis would lose.
 
     Run it with the environment of the node, as the node's user and on its machine. Each finding is pass, warn or fail,
-    with its reason and the fix. It changes nothing (it writes the key of the health check, which expires).
+    with its reason and the fix. It changes nothing; on a new Redis the number 0 is noted, as by every health check.
 
     With --production it walks the checklist for going live against the node that runs: keys, rate limit, durability,
     persistence, the node's answers, alerting, disk, rotation, and whether the newest events can be understood. It sends
     the node two events without a valid key, which must be refused.
 
+    With --repair it says what stands in the keys of PayFlux and cannot be its own, and what the stream says in its
+    place; with --repair --yes it puts that there. A field that has changed meanwhile is left alone.
+
     For example:
 
         payflux check
+        payflux check --repair
         payflux check --strict && payflux serve
         payflux check --json | jq -r .would_lose
         payflux check --production --prometheus http://prometheus:9090
@@ -67,6 +77,12 @@ def check(
         return operate(lambda: _refused(problems, production=production, as_json=json))
     if not production and (node or prometheus):
         return complain("--node and --prometheus belong to --production", EXIT_USAGE)
+    if yes and not repair:
+        return complain("--yes belongs to --repair", EXIT_USAGE)
+    if repair and (production or json or strict):
+        return complain("--repair goes without --production, --json and --strict", EXIT_USAGE)
+    if repair:
+        return operate(lambda: _repair(address_of(values), write=yes))
     return operate(lambda: _check(values, deployment, strict=strict, as_json=json))
 
 
@@ -82,6 +98,23 @@ async def _check(values: Values, deployment: Deployment | None, *, strict: bool,
     return EXIT_FAILED if "fail" in verdicts or (strict and "warn" in verdicts) else 0
 
 
+async def _repair(address: RedisAddress, *, write: bool) -> int:
+    """Put what cannot be ours right, or say what would be done."""
+    link = await connect(address, "payflux-repair")
+    try:
+        found = await oddities(link, Keys(), GROUP)
+        for odd in found:
+            done = await mend(link, odd) if write else None
+            how = {None: "would become", True: "is now", False: "has changed meanwhile; it was to become"}[done]
+            shown = "nothing" if odd.wanted is None else repr(text(odd.wanted))
+            emit(f"{printable(f'{odd.key} {odd.field}: {text(odd.value)[:200]!r} {how} {shown}')}\n".encode())
+    finally:
+        link.close()
+    ending = "nothing to repair" if not found else "" if write else "nothing was changed; --repair --yes does it"
+    emit(f"{ending}\n".encode() if ending else b"")
+    return 0
+
+
 async def _refused(problems: Sequence[str], *, production: bool, as_json: bool) -> int:
     """What is wrong with the configuration, and how Redis does where that can be told all the same."""
     hint = "docs/configuration.md describes every variable; what is not here is looked at once this is right"
@@ -91,7 +124,8 @@ async def _refused(problems: Sequence[str], *, production: bool, as_json: bool) 
     loss = ""
     if not wrong & {REDIS_ADDR.name, REDIS_URL.name}:
         environ = environment()
-        right = {setting.name: environ.get(setting.name, "") for setting in OF_REDIS if setting.name not in wrong}
+        names = variables(setting for setting in OF_REDIS if setting.name not in wrong)
+        right = {name: environ.get(name, "") for name in names}
         redis, loss = await _redis(load(OF_REDIS, right), production=production)
         findings += redis
     _show(findings, loss, as_json=as_json)
@@ -110,25 +144,34 @@ def _other_redis(findings: Sequence[Finding], address: RedisAddress) -> list[Fin
 def _configuration(values: Values) -> list[Finding]:
     given = sum(values.is_set(setting) for setting in SETTINGS)
     found = [Finding("configuration", "pass", f"{given} variables are set, all of them right")]
-    return found + [Finding("configuration", "warn", text, "unset it, or correct it") for text in values.warnings]
+    doubtful = [*values.warnings, *quoted_secrets(values)]
+    return found + [Finding("configuration", "warn", text, "unset it, or correct it") for text in doubtful]
 
 
 async def _redis(values: Values, *, production: bool) -> tuple[list[Finding], str]:
     """Findings about Redis, and what it would lose."""
     address, keys = address_of(values), Keys()
-    admin = RedisMonitor(address, keys, GROUP)
     try:
         facts = await inspect(address, keys, GROUP)
-        durability, backlog = await admin.durability(), await admin.backlog()
     except StreamUnavailable as error:
-        fix = HINTS.get(error.code, "look at the log of Redis")
-        return [Finding("redis", "fail", f"{address}: {error}", fix)], "nobody knows: it cannot be asked"
-    finally:
-        admin.close()
-    reached = Finding("redis", "pass", f"{address} answers in {facts.round_trip_ms:.1f} ms")
-    judged = judge(facts, durability, backlog, values[STREAM_MAXLEN], values[CLAIM_IDLE_SEC])
-    stricter = judge_for_production(facts, durability) if production else []
-    return [reached, *judged, *stricter], would_lose(facts, durability, time.time())
+        return [Finding("redis", "fail", f"{address}: {error}", _fix(error))], "nobody knows: it cannot be asked"
+    findings = [Finding("redis", "pass", f"{address} answers in {facts.round_trip_ms:.1f} ms")]
+    admin = RedisMonitor(address, keys, GROUP)
+    durability, backlog, progress = Durability(), Backlog(0, 0, 0, 0), None
+    try:
+        durability = await admin.durability()
+        backlog = await admin.backlog()
+        progress = await admin.progress()
+    except StreamUnavailable as error:
+        findings.append(Finding("progress", "fail", f"Redis does not tell how much waits: {error}", _fix(error)))
+    admin.close()
+    findings += judge(facts, durability, backlog, progress, values[STREAM_MAXLEN], values[CLAIM_IDLE_SEC])
+    findings += judge_for_production(facts, durability) if production else []
+    return findings, would_lose(facts, durability, time.time())
+
+
+def _fix(error: StreamUnavailable) -> str:
+    return REMEDIES.get(error.code, "look at the log of Redis")
 
 
 def _show(findings: Sequence[Finding], loss: str, *, as_json: bool) -> None:

@@ -31,7 +31,7 @@ def config(*, json: Annotated[bool, Parameter(help="One JSON object instead of a
         values = load_settings(serves=False)
     except SettingsError as error:
         return refuse(error)
-    rows = [(s.name, values.text(s), "environment" if values.is_set(s) else "default", s.help) for s in SETTINGS]
+    rows = [(s.name, values.text(s), values.source(s), s.help) for s in SETTINGS]
     console = Console()
     if json:
         shown = {name: {"value": value, "source": source, "help": text} for name, value, source, text in rows}

@@ -4,78 +4,84 @@ import asyncio
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
-import msgspec
 from cyclopts import Parameter
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from payflux.errors import InvalidEvent
 from payflux.event.decode import decode_event
-from payflux.event.items import items_of_array
-from payflux.event.rules import BOM
 from payflux.http.limits import BODY_BYTES
-from payflux.load.attempts import Item
+from payflux.load.attempts import Attempt, Item
+from payflux.load.culprits import Culprits
 from payflux.load.node_connection import AnswerError, UrlError
 from payflux.load.sender import Sender
 from payflux.terminal.arguments import Key, batch_problems, key_problems, keys_of_environment
+from payflux.terminal.event_files import LINE_BYTES, EventFile, FileLine
+from payflux.terminal.event_items import Place, events_of
 
 PATIENCE_SECONDS = 60.0
+ASK_SECONDS = 3.0
+"""How long a batch is sent again before it is asked whether something in it is the reason."""
+TOO_LONG = f"body_too_large: an event may have {LINE_BYTES:,} bytes at most"
 
-_item = msgspec.json.Decoder(msgspec.Raw).decode
 
-
-class Line(NamedTuple):
-    """One event of the file: its place, counted from 1, and its JSON in one line."""
-
-    number: int
-    body: bytes
+def _say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
 
 
 @dataclass
 class Tally:
     """What became of the events.
 
-    `problems` names those that are not stored, `refusal` is why it ended early, `trouble` why it last had to try again.
+    Attributes:
+        name: of the file.
+        place: what the number of an event counts.
+        say: writes a line about an event that is not stored, at once: there may be any number of them.
+        counts: events by their fate.
+        last: the number of the last event that was sent and has a fate.
+        refusal: why it ended early.
+        trouble: why it last had to try again.
     """
 
-    place: str
-    total: int
+    name: str
+    place: Place
+    say: Callable[[str], None] = _say
     counts: Counter[str] = field(default_factory=Counter)
-    problems: list[tuple[int, str]] = field(default_factory=list)
+    last: int = 0
     refusal: str = ""
     trouble: str = ""
 
-    @property
-    def done(self) -> int:
-        """How many have a fate."""
-        return self.counts.total()
-
-    def refuse(self, line: Line, verdict: str, reason: str) -> None:
+    def refuse(self, number: int, verdict: str, reason: str) -> None:
         """One event is not stored."""
         self.counts[verdict] += 1
-        self.problems.append((line.number, reason))
+        self.say(f"{self.name}: {self.place} {number}: {reason}")
 
     def report(self) -> int:
-        """Say what happened on stderr; returns the exit code."""
-        for number, reason in sorted(self.problems):
-            sys.stderr.write(f"{self.place} {number}: {reason}\n")
+        """Say on stderr what happened in all; returns the exit code."""
         if self.refusal:
-            sys.stderr.write(f"payflux: gave up: {self.refusal}\n")
+            rest = f"nothing after {self.place} {self.last} was sent" if self.last else "nothing was stored"
+            _say(f"payflux: gave up: {self.refusal}; {rest}")
         table = Table("result", "events")
         for verdict, count in self.counts.items():
             table.add_row(verdict, f"{count:,}")
         Console(stderr=True, highlight=False).print(table)
-        return 1 if self.problems or self.refusal else 0
+        lost = any(self.counts[verdict] for verdict in ("rejected", "invalid", "given up"))
+        return 1 if lost or self.refusal else 0
 
 
 def send(
     file: Annotated[
-        str, Parameter(help="JSON lines, one JSON array or one event; `-` is stdin.", allow_leading_hyphen=True)
+        str,
+        Parameter(
+            help="JSON lines, one JSON array or one event, plain, gzip or zstd; `-` is stdin.",
+            allow_leading_hyphen=True,
+        ),
     ],
     /,
     *,
@@ -86,81 +92,43 @@ def send(
 ) -> int:
     """Send the events of a file to a node.
 
-    Batches that are limited, not confirmed or not answered are sent again for up to a minute; that is safe, as the node
-    stores an `event_id` once. Events that are not stored are named on stderr by line (in an array: by item) with the
-    reason, a table of the results follows. On a terminal it shows its progress.
+    Lines are read as they are sent, so a file may be of any length; an array may have 64 MiB. Batches that are limited,
+    not confirmed or not answered are sent again for up to a minute; that is safe, as the node stores an `event_id`
+    once. A batch that a proxy refuses is halved until the event that it refuses is alone. Events that are not stored
+    are named on stderr by file and line (in an array: by item) with the reason, a table of the results follows. On a
+    terminal it shows its progress.
 
     For example:
 
         payflux send events.jsonl --key KEY
-        payflux send events.json --dry-run
+        payflux send events.json.gz --dry-run
         zcat events.jsonl.gz | payflux send -
 
     Exit codes: 0 all are stored (with --dry-run: valid), 1 some are not, 2 wrong usage.
     """
     keys = [key] if key is not None else keys_of_environment()
     problems = list(_problems(keys, batch, dry_run=dry_run))
-    lines: list[Line] = []
-    place = "line"
-    try:
-        sender = Sender(url, keys, connections=1, patience_seconds=PATIENCE_SECONDS)
-        place, lines = read(file)
-    except UrlError as error:
-        problems.append(f"--url: {error}")
-    except FileNotFoundError:
-        problems.append(f"{file}: no such file")
-    except (OSError, ValueError) as error:
-        problems.append(f"{file}: {getattr(error, 'strerror', None) or error}")
-    if problems:
-        sys.stderr.write("".join(f"payflux: {problem}\n" for problem in problems))
-        return 2
-    tally = Tally(place, len(lines))
-    if dry_run:
-        _validate(lines, tally)
-    else:
-        _run(lines, tally, sender, batch)
-    return tally.report()
-
-
-def read(file: str) -> tuple[str, list[Line]]:
-    """The events of a file.
-
-    Args:
-        file: its path; `-` is stdin.
-
-    Returns:
-        What an event's number counts, `line` or `item`; and the events.
-
-    Raises:
-        OSError: it cannot be read.
-        ValueError: it is an array that is no JSON, or holds no event at all.
-    """
-    text = (sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()).removeprefix(BOM)
-    if text.lstrip().startswith(b"["):
+    place: Place = "line"
+    lines: Iterator[FileLine] = iter(())
+    with ExitStack() as stack:
         try:
-            # Line feeds stand between members, never in a string.
-            bodies = [item.replace(b"\n", b" ") for item in items_of_array(text, sys.maxsize)]
-        except ValueError as error:
-            raise ValueError(f"expected a JSON array ({error})") from None
-        place, lines = "item", [Line(number, body) for number, body in enumerate(bodies, 1)]
-    elif body := _alone(text):
-        place, lines = "item", [Line(1, body)]
-    else:
-        numbered = enumerate(text.split(b"\n"), 1)
-        place, lines = "line", [Line(number, line.strip()) for number, line in numbered if line.strip()]
-    if not lines:
-        raise ValueError("expected at least one event")
-    return place, lines
-
-
-def _alone(text: bytes) -> bytes:
-    """The one event of a text that spreads it over several lines; empty for any other text."""
-    if b"\n" not in text.strip():
-        return b""
-    try:
-        return msgspec.json.format(bytes(_item(text)), indent=-1)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return b""
+            sender = Sender(url, keys, connections=1, patience_seconds=ASK_SECONDS)
+            place, lines = events_of(stack.enter_context(EventFile(file)))
+        except UrlError as error:
+            problems.append(f"--url: {error}")
+        except FileNotFoundError:
+            problems.append(f"{file}: no such file")
+        except (OSError, ValueError) as error:
+            problems.append(f"{file}: {getattr(error, 'strerror', None) or error}")
+        if problems:
+            sys.stderr.write("".join(f"payflux: {problem}\n" for problem in problems))
+            return 2
+        tally = Tally("stdin" if file == "-" else file, place)
+        if dry_run:
+            _validate(lines, tally)
+        else:
+            _run(lines, tally, sender, batch)
+    return tally.report()
 
 
 def _problems(keys: Sequence[str], batch: int, *, dry_run: bool) -> Iterator[str]:
@@ -170,53 +138,69 @@ def _problems(keys: Sequence[str], batch: int, *, dry_run: bool) -> Iterator[str
     yield from batch_problems(batch)
 
 
-def _validate(lines: Sequence[Line], tally: Tally) -> None:
-    for line in lines:
+def _readable(lines: Iterator[FileLine], tally: Tally, verdict: str) -> Iterator[tuple[int, bytes]]:
+    """Number and text of each event that is short enough, up to where the file breaks off."""
+    try:
+        for number, data in lines:
+            if data is None:
+                tally.refuse(number, verdict, TOO_LONG)
+            else:
+                yield number, data
+    except (OSError, ValueError) as error:
+        tally.refusal = f"cannot read on: {getattr(error, 'strerror', None) or error}"
+
+
+def _validate(lines: Iterator[FileLine], tally: Tally) -> None:
+    for number, body in _readable(lines, tally, "invalid"):
         try:
-            decode_event(line.body)
+            decode_event(body)
         except InvalidEvent as error:
-            tally.refuse(line, "invalid", f"{error.code}: {error}")
+            tally.refuse(number, "invalid", f"{error.code}: {error}")
         else:
             tally.counts["valid"] += 1
 
 
-def batches(lines: Sequence[Line], events: int) -> Iterator[list[Line]]:
+def batches(events: Iterator[tuple[int, bytes]], most: int) -> Iterator[list[tuple[int, bytes]]]:
     """The events in order, at most so many at once, and never more than a node takes in one request."""
-    batch: list[Line] = []
+    batch: list[tuple[int, bytes]] = []
     size = 0
-    for line in lines:
-        if batch and (len(batch) == events or size + len(line.body) + 1 > BODY_BYTES):
+    for number, body in events:
+        if batch and (len(batch) == most or size + len(body) + 1 > BODY_BYTES):
             yield batch
             batch, size = [], 0
-        batch.append(line)
-        size += len(line.body) + 1
-    yield batch
+        batch.append((number, body))
+        size += len(body) + 1
+    if batch:
+        yield batch
 
 
-def _run(lines: Sequence[Line], tally: Tally, sender: Sender, batch: int) -> None:
-    columns = (TextColumn("sending"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+def _run(lines: Iterator[FileLine], tally: Tally, sender: Sender, batch: int) -> None:
+    columns = (TextColumn("sending"), BarColumn(), TextColumn("{task.completed:,} events"), TimeElapsedColumn())
     console = Console(stderr=True)
     tally.counts.update({"accepted": 0, "duplicate": 0, "rejected": 0, "given up": 0})
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
 
+        def say(text: str) -> None:
+            progress.console.print(Text(text), soft_wrap=True)
+
         def noticed(reason: str) -> None:
             if not tally.trouble:
-                text = f"payflux: {reason}; trying again for up to {PATIENCE_SECONDS:.0f} s"
-                progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
+                say(f"payflux: {reason}; trying again for up to {PATIENCE_SECONDS:.0f} s")
             tally.trouble = reason
 
+        tally.say = say
         sender.noticed = noticed
-        task = progress.add_task("", total=tally.total)
+        task = progress.add_task("", total=None)
+        todo = batches(_readable(lines, tally, "rejected"), batch)
         try:
-            asyncio.run(
-                _send(batches(lines, batch), tally, sender, lambda: progress.update(task, completed=tally.done))
-            )
+            asyncio.run(_send(todo, tally, sender, lambda events: progress.advance(task, events)))
         except KeyboardInterrupt:
             tally.refusal = "interrupted"
-    tally.counts["given up"] += tally.total - tally.done
 
 
-async def _send(todo: Iterator[Sequence[Line]], tally: Tally, sender: Sender, progressed: Callable[[], None]) -> None:
+async def _send(
+    todo: Iterator[Sequence[tuple[int, bytes]]], tally: Tally, sender: Sender, progressed: Callable[[int], None]
+) -> None:
     async with sender:
         for batch in todo:
             try:
@@ -224,40 +208,45 @@ async def _send(todo: Iterator[Sequence[Line]], tally: Tally, sender: Sender, pr
             except AnswerError as error:
                 tally.refusal = str(error)
                 return
-            progressed()
+            progressed(len(batch))
             if not goes_on:
                 why = f": {tally.trouble}" if tally.trouble else ""
                 tally.refusal = f"no settled answer within {PATIENCE_SECONDS:.0f} s{why}"
                 return
 
 
-async def send_batch(sender: Sender, batch: Sequence[Line], tally: Tally) -> bool:
+async def send_batch(sender: Sender, batch: Sequence[tuple[int, bytes]], tally: Tally) -> bool:
     """Send one batch until its fate is known or patience ends; False when it ended.
 
     Raises:
         AnswerError: the node refuses the key, or is none.
     """
-    attempts = await sender.send([Item(str(line.number), line.body) for line in batch], "ndjson")
-    last = {attempt.event_id: attempt for attempt in attempts}
-    for line in batch:
-        attempt = last[str(line.number)]
+    bodies = dict(batch)
+
+    def record(attempt: Attempt) -> None:
+        number = int(attempt.event_id)
+        tally.last = max(tally.last, number)
         if not attempt.settled:
-            tally.refuse(line, "given up", f"not confirmed ({_answered(attempt.status)}); it may be stored")
+            tally.refuse(number, "given up", f"not confirmed ({_answered(attempt.status)}); it may be stored")
         elif attempt.verdict == "rejected":
-            tally.refuse(line, "rejected", _reason(line, attempt.code))
+            tally.refuse(number, "rejected", _reason(bodies[number], attempt))
         else:
             tally.counts[attempt.verdict] += 1
-    return all(attempt.settled for attempt in last.values())
+
+    items = [Item(str(number), body) for number, body in batch]
+    return await Culprits(sender, PATIENCE_SECONDS, record).send(items)
 
 
 def _answered(status: int) -> str:
     return f"HTTP {status}" if status else "no answer"
 
 
-def _reason(line: Line, code: str) -> str:
+def _reason(body: bytes, attempt: Attempt) -> str:
     """The node's code, with the words it has for it: its rules are ours."""
+    if attempt.code in (f"http_{attempt.status}", "no_answer"):
+        return f"{attempt.code}: refused on its way to the node ({_answered(attempt.status)})"
     try:
-        decode_event(line.body)
+        decode_event(body)
     except InvalidEvent as error:
-        return f"{code}: {error}"
-    return code
+        return f"{attempt.code}: {error}"
+    return attempt.code

@@ -19,8 +19,9 @@ from payflux.consume.follow import BATCH, MOST, CarefulReader, ReadAhead
 from payflux.consume.ledger import ConsumerLedger
 from payflux.consume.line import Enricher
 from payflux.consume.membership import STANDBY_SECONDS, Membership
+from payflux.consume.parting import Parting
 from payflux.consume.reclaim import Reclaim
-from payflux.consume.settle import Settlement, Stopped
+from payflux.consume.settle import Outdated, Settlement, Stopped
 from payflux.consume.states import TRANSITIONS, News, State
 from payflux.errors import StreamUnavailable
 from payflux.exporters.fanout import FanOut
@@ -77,8 +78,9 @@ class Consumer:
         self._notes = metrics.notes
         self._alone = max_deliveries == 1  # what is read with care is read one by one, so it must not be much
         self._assembler = Assembler(enricher, max_deliveries)
-        self._ledger = ConsumerLedger(fan_out, metrics, token)
-        self._membership = Membership(stream, self._ledger, metrics, former_settled=former_settled, now=now)
+        self._ledger = ConsumerLedger(fan_out, metrics, token, former_settled)
+        self._membership = Membership(stream, self._ledger, metrics, now=now)
+        self._parting = Parting(stream, self._ledger)
         self._ahead = ReadAhead(stream, BATCH if self._alone else MOST)
         self._careful = CarefulReader(stream, self._ledger, alone=self._alone)
         self._settlement = Settlement(
@@ -120,13 +122,15 @@ class Consumer:
             try:
                 await self._turn()
                 delay = BACKOFF_SECONDS[0]
+                self._notes.meet("")
             except StreamUnavailable as error:
+                self._notes.meet(error.code)
                 if delay == BACKOFF_SECONDS[0]:
                     log("warning", "consumer_stream_unavailable", code=error.code, detail=str(error))
                 self._hear(News.NO_REPLY)
                 await self._pause(delay * random.uniform(0.5, 1))
                 delay = min(BACKOFF_SECONDS[1], delay * 2)
-            except GroupMissing:
+            except (GroupMissing, Outdated):
                 self._hear(News.NO_REPLY)
             except LeaseLost:
                 self._membership.lost()
@@ -140,11 +144,14 @@ class Consumer:
         await self._membership.leave()
 
     async def _turn(self) -> None:
-        await self._stream.connect()
+        await self._membership.connect()
         if news := await self._membership.renew():
             self._hear(news)
-        if self._state is not State.STANDBY and await self._membership.ensure_group():
-            self._hear(News.GROUP_MADE)
+        if self._state is not State.STANDBY and not self._membership.sure:
+            if await self._parting.find():
+                self._hear(News.ROLLED_BACK)
+            if await self._membership.ensure_group():
+                self._hear(News.GROUP_MADE)
         await self._turns[self._state]()
 
     def _hear(self, news: News) -> None:
@@ -159,6 +166,10 @@ class Consumer:
             case News.NO_REPLY:
                 self._ahead.forget()
                 self._membership.doubt()
+            case News.ROLLED_BACK:
+                self._ahead.forget()
+                self._settlement.rolled_back()
+                self._careful.owe(self._ahead.in_hand)
             case News.GROUP_MADE:
                 self._settlement.group_made()
                 self._reclaim.trust()
@@ -211,6 +222,7 @@ class Consumer:
         if self._ledger.is_behind(position):
             await self._reclaim.take_up_all()
             self._ledger.passed(position)
+            await self._settlement.note()
 
     async def _end_turn(self, entries: int, *, pace: bool = True) -> None:
         """After reading so many entries."""
@@ -231,8 +243,15 @@ class Consumer:
         if self._ledger.begun and not self._ledger.unacked and self._now() >= self._tail_at:
             self._tail_at = self._now() + SHOW_SECONDS
             newest = await self._stream.unread_tail(self._ledger.noted())
-            if newest is not None:
-                self._ledger.ended(newest)
+            if newest is not None and self._ledger.lacks(newest):
+                await self._miss(newest)
+
+    async def _miss(self, newest: int) -> None:
+        """Nothing follows, and more was numbered: it was deleted, unless Redis has an older state."""
+        if await self._parting.find():
+            self._hear(News.ROLLED_BACK)
+        else:
+            self._ledger.ended(newest, await self._stream.numbers(self._ledger.last_id))
 
     async def _stay(self) -> None:
         """During long work."""

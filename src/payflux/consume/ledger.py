@@ -1,83 +1,17 @@
-"""How far a consumer got: its place in the stream, what it has not acked behind it, and what was lost on the way.
-
-Entries are numbered without gaps, so a missing number is a lost event.
-"""
+"""How far a consumer got: its place in the stream, what it has not acked behind it, and what was lost on the way."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from dataclasses import replace
 
+from payflux.consume.audit import Losses, SeqAudit
 from payflux.consume.decide import Batch
 from payflux.consume.line import Line
 from payflux.exporters.fanout import FanOut
 from payflux.log import log
-from payflux.stream.deliveries import Delivery, Ledger, entry_key
+from payflux.stream.deliveries import Delivery, Ledger, Numbers, entry_key
+from payflux.telemetry.handled import Handled
 from payflux.telemetry.metrics import PROCESSED, STREAM_LOST, Metrics
-
-
-class Losses(NamedTuple):
-    """Events that were accepted and will never be read.
-
-    Attributes:
-        trimmed: deleted from the stream.
-        reset: gone because Redis lost its data, wholly or the newest part.
-    """
-
-    trimmed: int
-    reset: int
-
-
-@dataclass
-class SeqAudit:
-    """Follows the numbers of the entries in stream order.
-
-    Attributes:
-        last_seq: the last number seen; None while it is unknown where to begin.
-        last_id: the newest entry seen.
-        reported: up to which number a loss of Redis's data has been counted already.
-    """
-
-    last_seq: int | None = 0
-    last_id: bytes = b"0-0"
-    reported: int = 0
-    trimmed: int = 0
-    reset: int = 0
-
-    def see_all(self, deliveries: Sequence[Delivery]) -> None:
-        """Take the next entries, all newer than those before; nearly always they go on where those ended."""
-        last, size = self.last_seq or 0, len(deliveries)
-        seqs = [delivery.seq for delivery in deliveries if not delivery.lost_to]
-        if self.last_seq is not None and seqs == [*range(last + 1, last + 1 + size)]:
-            self.last_seq, self.last_id = last + size, deliveries[-1].id
-            return
-        for delivery in deliveries:
-            self.see(delivery)
-
-    def see(self, delivery: Delivery) -> None:
-        """Take the next entry, newer than all before."""
-        self.last_id = delivery.id
-        seq = delivery.seq
-        if not seq:
-            return
-        last = seq - 1 if self.last_seq is None else self.last_seq
-        if seq <= last:
-            self.reported = 0  # the numbers began anew: what was reported before is of another life
-        elif seq > last + 1:
-            self.trimmed += seq - last - 1
-        if delivery.lost_to:
-            known = max(seq - 1, last, self.reported)
-            self.reset += max(0, delivery.lost_to - known)
-            self.reported = max(self.reported, delivery.lost_to)
-        self.last_seq = seq
-
-    def losses(self) -> Losses:
-        """What was lost since the last `counted`."""
-        return Losses(self.trimmed, self.reset)
-
-    def counted(self) -> "SeqAudit":
-        """The same position; the losses so far have been counted."""
-        return replace(self, trimmed=0, reset=0)
 
 
 class ConsumerLedger:
@@ -87,14 +21,23 @@ class ConsumerLedger:
         fan_out: tells how many lines are published and settled.
         metrics: of this consumer.
         token: what tells this node from every other one.
+        former_settled: lines of its ledger a former process of this node was done with; None when there was none.
+
+    Attributes:
+        handled: what the consumers of this node were done with lately.
     """
 
-    def __init__(self, fan_out: FanOut, metrics: Metrics, token: str) -> None:
+    def __init__(self, fan_out: FanOut, metrics: Metrics, token: str, former_settled: int | None = None) -> None:
         self._fan_out, self._metrics, self._token = fan_out, metrics, token
         self._values, self._processed = metrics.values, metrics.slot(PROCESSED)
+        self._former_settled = former_settled
         self._audit = SeqAudit()
-        self._unacked: dict[bytes, None] = {}
         self._base = 0  # lines published before the ledger began, less those acked without one
+        self.handled = Handled(metrics.slab)
+        if former_settled is not None:
+            self.handled.restart(former_settled + int(metrics.notes.base))
+            self._base = -former_settled  # should we die before the lease is ours, our successor has to know it too
+        self._unacked: dict[bytes, None] = {}
         self._note_base()
 
     @property
@@ -128,11 +71,48 @@ class ConsumerLedger:
         last = self._audit.last_seq
         return not self.is_behind(delivery.id) or last is None or delivery.seq <= last + 1
 
-    def after(self, deliveries: Sequence[Delivery]) -> SeqAudit:
-        """The numbers of the entries as they will be known when these, all of them newer, are acked."""
+    def behind(self, noted: Ledger) -> bool:
+        """Whether the ledger in Redis is of an older state than we have seen: entries we handled may be gone."""
+        newest = max(self.last_id, self.handled.newest or self.last_id, key=entry_key)
+        return entry_key(noted.last_id) < entry_key(newest)
+
+    def horizon(self, remembered: Mapping[bytes, int]) -> tuple[tuple[tuple[int, int], int], tuple[int, int]]:
+        """How far back entries are remembered one by one, and how far anything was handled.
+
+        Args:
+            remembered: the entries, the oldest first, with their numbers.
+
+        Returns:
+            Id and number such that every entry below both was handled before those; and the id of the newest handled.
+        """
+        milliseconds, counter = entry_key(self.last_id)
+        first = (milliseconds, counter + 1), (self._audit.last_seq or 0) + 1
+        for entry_id, seq in remembered.items():
+            first = entry_key(entry_id), seq
+            break
+        known = (self.last_id, self.handled.newest or self.last_id, *self.handled.safe)
+        return first, max(map(entry_key, known))
+
+    def lacks(self, newest: int) -> bool:
+        """Whether numbers up to here were given that we have not seen."""
+        last = self._audit.last_seq
+        return last is not None and newest > last
+
+    def after(self, deliveries: Sequence[Delivery]) -> SeqAudit | None:
+        """The numbers of the entries as they will be known when these, all of them newer, are acked.
+
+        Returns:
+            None when they do not simply go on: then it takes `after_gap`.
+        """
         audit = self._audit.counted()
-        if deliveries:
-            audit.see_all(deliveries)
+        seqs = [delivery.seq for delivery in deliveries if not delivery.lost_to]
+        whole = len(seqs) == len(deliveries) and (not seqs or audit.goes_on(seqs, deliveries[-1].id))
+        return audit if whole else None
+
+    def after_gap(self, deliveries: Sequence[Delivery], numbers: Numbers) -> SeqAudit:
+        """The same, when the stream was asked what can be ours of their numbers."""
+        audit = self._audit.counted()
+        audit.see_all(deliveries, numbers)
         return audit
 
     def noted(self) -> Ledger:
@@ -160,25 +140,40 @@ class ConsumerLedger:
 
     # changes
 
-    def begin(self, before: Ledger, *, fresh: bool, former_settled: int | None) -> None:
+    def begin(self, before: Ledger, *, fresh: bool, former: Ledger | None = None) -> None:
         """Go on from another's ledger: count what its holder acked and did not export.
 
         Args:
             before: the ledger.
             fresh: this process has not held the lease before.
-            former_settled: lines of its ledger a former process of this node was done with; None when there was none.
+            former: the ledger as it was seen while another held the lease, when it is of an older state now.
         """
-        settled = before.settled
-        if fresh and before.owner == self._token and former_settled is not None:
-            settled = max(settled, former_settled)
-        self._count_lost("crash", before.acked - settled, former=before.owner)
-        if before.owner:
-            self._audit = SeqAudit(before.last_seq, before.last_id)
+        ours = fresh and before.owner == self._token and self._former_settled is not None
+        if ours or (former is None and not self.behind(before)):
+            settled = max(before.settled, self._former_settled or 0) if ours else before.settled
+            self._count_lost("crash", before.acked - settled, former=before.owner)
+        last = former or before
+        if last.owner != self._token and entry_key(last.last_id) > entry_key(self.handled.newest or b"0-0"):
+            self.handled.keep({}, {})  # another went on from there
+        if last.owner:
+            self._audit = SeqAudit(
+                last.last_seq, last.last_id, reported=self.handled.reported, parted=self.handled.parted
+            )
             self._unacked = dict.fromkeys(before.unacked)
         elif fresh:
             self._audit = SeqAudit(last_seq=None)  # nobody noted how far the group is
         self._base = self._fan_out.published
         self._note_base()
+
+    def rolled_back(self, place: Ledger) -> None:
+        """Redis has an older state: its ledger, but with the newest entry that it and we know as the place."""
+        handled_to = max(self._audit.last_seq or 0, self.handled.highest)
+        self._audit = self._audit.rolled_back(place.last_seq, place.last_id, handled_to)
+        self._unacked = dict.fromkeys(place.unacked)
+        self._base = self._fan_out.published - place.acked
+        self._note_base()
+        self._remember_reported()
+        log("warning", "redis_rolled_back", last_id=place.last_id.decode(), last_seq=place.last_seq, seen=handled_to)
 
     def place(self, last_id: bytes, *, anew: bool) -> None:
         """Where the stream says the group is, or was made anew: perhaps in another stream, or an older state of it."""
@@ -207,6 +202,7 @@ class ConsumerLedger:
         gone = sum(delivery.gone and entry_key(delivery.id) <= entry_key(self.last_id) for delivery in silent)
         self._count_losses(audit.losses(), gone)
         self._audit, self._unacked = audit.counted(), self._unacked_after(batch)
+        self._remember_reported()
         self._base -= len(silent)
         self._note_base()
         self._count(lines)
@@ -216,20 +212,21 @@ class ConsumerLedger:
         """It was dead-lettered, and acked with that."""
         self._unacked.pop(entry_id, None)
 
-    def keep_pending(self, ids: Collection[bytes]) -> None:
-        """These and no others are pending in the group: what else is not acked has vanished with its entry."""
-        self._unacked = {entry_id: None for entry_id in self._unacked if entry_id in ids}
+    def keep_pending(self, ids: Collection[bytes], position: bytes) -> None:
+        """These alone are pending up to the group's place: what else is not acked has vanished with its entry."""
+        end = entry_key(position)
+        self._unacked = {one: None for one in self._unacked if one in ids or entry_key(one) > end}
 
     def passed(self, position: bytes) -> None:
         """The group was given everything up to here, and what is not pending of it is done."""
         self._audit = replace(self._audit, last_id=max(self.last_id, position, key=entry_key))
 
-    def ended(self, newest: int) -> None:
+    def ended(self, newest: int, numbers: Numbers) -> None:
         """No entry follows the newest one seen: what was numbered up to here was deleted unread."""
-        last = self._audit.last_seq
-        if last is not None and newest > last:
-            self._count_losses(Losses(newest - last, 0))
-            self._audit = replace(self._audit, last_seq=newest)
+        audit = self._audit.counted()
+        audit.ended(newest, numbers)
+        self._count_losses(audit.losses())
+        self._audit = audit.counted()
 
     # counts
 
@@ -249,6 +246,9 @@ class ConsumerLedger:
         if events > 0:
             self._metrics.add(STREAM_LOST, reason, n=events)
             log("error", "events_lost", reason=reason, events=events, **more)
+
+    def _remember_reported(self) -> None:
+        self.handled.report(self._audit.reported, self._audit.parted)
 
     def _note_base(self) -> None:
         """For a successor in this node: what it needs to tell our lines of this ledger from earlier ones."""

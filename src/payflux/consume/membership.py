@@ -7,13 +7,39 @@ from payflux.consume.ledger import ConsumerLedger
 from payflux.consume.states import News
 from payflux.errors import ConsumerNameTaken, StreamUnavailable
 from payflux.log import log
-from payflux.stream.deliveries import Ledger
+from payflux.stream.deliveries import Ledger, entry_key
 from payflux.stream.protocol import GroupMissing, LeaseLost, ReadStream
 from payflux.telemetry.metrics import CONSUMER_ACTIVE, GROUP_RECREATED, Metrics
 
 RENEW_SECONDS = 1.5
 STANDBY_SECONDS = 0.5
 NAME_PATIENCE_SECONDS = 12.0  # longer than a dead node keeps its name
+HOLDER_PATIENCE_SECONDS = 3.0  # longer than a living holder takes to ask for the lease anew
+
+
+class _Seen:
+    """The ledger as a consumer on standby sees it: when Redis loses it, the holder knows best where it was.
+
+    Attributes:
+        former: the ledger as it was last while another held the lease; None unless it is of an older state now.
+    """
+
+    def __init__(self) -> None:
+        self.former: Ledger | None = None
+        self._ledger: Ledger | None = None
+        self._since = 0.0
+
+    def holds(self, ledger: Ledger) -> None:
+        """Another holds the lease, and this was the ledger just before."""
+        self._ledger, self.former = ledger, None
+
+    def waits_for_holder(self, ledger: Ledger, now: float) -> bool:
+        """Whether the lease, should it be free, is better left to its former holder, who lost it with the state."""
+        if self._ledger is None or entry_key(ledger.last_id) >= entry_key(self._ledger.last_id):
+            self.former = None
+        elif self.former is None:
+            self.former, self._since = self._ledger, now
+        return self.former is not None and now - self._since < HOLDER_PATIENCE_SECONDS
 
 
 class Membership:
@@ -23,7 +49,6 @@ class Membership:
         stream: the consumer's side of the stream.
         ledger: of this consumer; goes on from its former holder's when the lease is taken.
         metrics: of this consumer.
-        former_settled: lines of its ledger a former process of this node was done with; None when there was none.
         now: a monotonic clock.
     """
 
@@ -33,17 +58,26 @@ class Membership:
         ledger: ConsumerLedger,
         metrics: Metrics,
         *,
-        former_settled: int | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._stream, self._ledger, self._metrics, self._now = stream, ledger, metrics, now
-        self._former_settled = former_settled
         self._fresh = True  # this process has not held the lease before
         self._holding = False
         self._untold = False  # the lease was taken while the consumer was busy
         self._group_sure = False
         self._renew_at = 0.0
         self._name_since: float | None = None
+        self._seen = _Seen()
+
+    async def connect(self) -> None:
+        """Connect what is not connected; another server may answer then, or the same in another state."""
+        if await self._stream.connect():
+            self.doubt()
+
+    @property
+    def sure(self) -> bool:
+        """Whether nothing is in doubt: the group is there, and where we left it."""
+        return self._group_sure
 
     async def renew(self) -> News | None:
         """Take or keep name and lease, if it is time to.
@@ -61,9 +95,13 @@ class Membership:
             self._wait_for_name()
             return News.LEASE_LOST
         self._name_since = None
+        seen = None if self._holding else await self._stream.noted()
         noted = self._ledger.noted()
-        before = await self._stream.take_lease(noted, fresh=self._fresh)
+        waits = seen is not None and self._seen.waits_for_holder(seen, self._now())
+        before = None if waits else await self._stream.take_lease(noted, fresh=self._fresh)
         if before is None:
+            if seen is not None and not waits:
+                self._seen.holds(seen)
             self.lost()
             self._renew_at = self._now() + STANDBY_SECONDS
             return News.LEASE_LOST
@@ -83,7 +121,7 @@ class Membership:
         """
         try:
             if self._now() >= self._renew_at:
-                await self._stream.connect()
+                await self.connect()
             news = await self.renew()
         except StreamUnavailable:  # no reason to give up what may be done any moment
             self._renew_at = self._now() + STANDBY_SECONDS
@@ -117,6 +155,7 @@ class Membership:
         """The lease is another's, or nobody's: ask for it anew."""
         if self._holding:
             log("warning", "lease_lost")
+            self._seen = _Seen()
         self._holding = False
         self._metrics.set(CONSUMER_ACTIVE, to=0)
         self.doubt()
@@ -141,6 +180,6 @@ class Membership:
 
     def _take_over(self, before: Ledger) -> None:
         """The lease is new to us: go on from where its former holder got."""
-        self._ledger.begin(before, fresh=self._fresh, former_settled=self._former_settled)
-        self._fresh = False
+        self._ledger.begin(before, fresh=self._fresh, former=self._seen.former)
+        self._fresh, self._seen = False, _Seen()
         log("info", "lease_taken", former=before.owner, last_id=self._ledger.last_id.decode())

@@ -62,7 +62,7 @@ class Reclaim:
     async def take_up_all(self, *, count_attempt: bool = False) -> None:
         """Process all that is pending; what is neither acked nor pending has vanished."""
         pending = await self._take_up(0, count_attempt=count_attempt)
-        self._ledger.keep_pending(pending)
+        self._ledger.keep_pending(pending, await self._stream.position())
         self._settlement.buried_but(pending)
 
     async def sweep(self, *, count_attempt: bool) -> None:

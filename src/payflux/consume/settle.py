@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+from payflux.consume.audit import SeqAudit
 from payflux.consume.decide import Assembler, Batch
-from payflux.consume.ledger import ConsumerLedger, SeqAudit
+from payflux.consume.ledger import ConsumerLedger
 from payflux.errors import StreamUnavailable
 from payflux.exporters.fanout import FanOut
 from payflux.log import log
@@ -25,15 +26,21 @@ class Stopped(Exception):
     """The consumer ends before a batch could be made safe; it is not acked."""
 
 
+class Outdated(Exception):
+    """Redis has an older state than we have seen: what was read of it has to be read again; nothing was changed."""
+
+
 class _Ack(NamedTuple):
     """An ack that is to happen: all of it or nothing.
 
     Attributes:
-        batch: what is acked.
+        deliveries: what was read.
+        batch: what is acked of it.
         audit: the numbers of the entries after it.
         followed: it moves the group over a range; else single entries are acked.
     """
 
+    deliveries: Sequence[Delivery]
     batch: Batch
     audit: SeqAudit
     followed: bool
@@ -69,7 +76,6 @@ class Settlement:
         self._unanswered: _Ack | None = None  # it had no reply
         self._halted_until = 0.0
         self._exported = b"", 0.0
-        self._safe: set[bytes] = set()  # exported, and perhaps not acked
         self._dying: dict[bytes, str] = {}  # being dead-lettered, and why
         self._refused: dict[bytes, tuple[Delivery, str]] = {}  # the dead-letter stream did not take them
         self._bury_at = 0.0
@@ -97,9 +103,11 @@ class Settlement:
         ledger = self._ledger
         known = ledger.known(deliveries)
         batch = self._assembler.batch(deliveries, known, ledger.unacked, redelivered=redelivered)
-        ack = _Ack(batch, ledger.after(deliveries[known:]), followed)
+        new = deliveries[known:]
+        audit = ledger.after(new) or await self._look_into_gap(new)
+        ack = _Ack(deliveries, batch, audit, followed)
         if self._wait is not None:
-            await self._make_safe(batch, self._wait)
+            await self._make_safe(ack, self._wait)
         try:
             ack, flags = await self._send(ack)
         except (StreamUnavailable, LeaseLost, GroupMissing) as error:
@@ -110,34 +118,52 @@ class Settlement:
         self._acked(ack, flags)
         await self._bury(ack.batch)
 
+    async def _look_into_gap(self, deliveries: Sequence[Delivery]) -> SeqAudit:
+        numbers, noted = await self._stream.numbers(deliveries[-1].id), await self._stream.noted()
+        if self._ledger.behind(noted):
+            raise Outdated
+        return self._ledger.after_gap(deliveries, numbers)
+
     async def _send(self, ack: _Ack) -> tuple[_Ack, bytes]:
         """Ack; returns what was acked in the end, and for each of its ids `1` or `0`."""
-        batch, audit, followed = ack
+        _, batch, audit, followed = ack
         ids, undone, after = batch.ids, batch.undone, self._ledger.noted_after(batch, audit)
         if not followed:
             return ack, await self._stream.ack(ids, after, len(ids) + len(after.unacked))
         entries = len(ids) + len(undone)
         gone = await self._stream.commit(after, self._ledger.last_id, entries, audit.trimmed, undone)
         if gone:  # trimmed while we held them: there is nothing left to take up
-            ack = _Ack(batch.without(gone), replace(audit, trimmed=audit.trimmed + len(gone)), followed)
+            audit = replace(audit, trimmed=audit.trimmed + len(gone))
+            ack = ack._replace(batch=batch.without(gone), audit=audit)
         return ack, b"1" * len(ids)
 
     def _acked(self, ack: _Ack, flags: bytes) -> None:
         """The ack has happened: count it, and hand the lines of what was ours to the exporters."""
         lines = self._ledger.acked(ack.batch, ack.audit, flags)
         if lines and self._wait is None:
+            self._remember(ack)  # before they are published: of what is remembered too much, the newest is dropped
             self._fan_out.publish([line.data for line in lines])
         if lines:
             self._exported = self._ledger.last_id, self._now()
-        if self._safe:
-            self._safe.difference_update(ack.batch.lines)
+        if self._wait is not None:
+            self._ledger.handled.ack_safe(ack.batch.lines)
 
-    async def _make_safe(self, batch: Batch, wait: Callable[[], Awaitable[None]]) -> None:
+    def _remember(self, ack: _Ack) -> None:
+        handled, deliveries, lines = self._ledger.handled, ack.deliveries, ack.batch.lines
+        first, last = deliveries[0], deliveries[-1]
+        if len(lines) == len(deliveries) == last.seq - first.seq + 1:
+            handled.note(first.seq, [*lines], last.id)
+        else:
+            handled.note_all([(one.id, one.seq) for one in deliveries if one.id in lines])
+        handled.acked()
+
+    async def _make_safe(self, ack: _Ack, wait: Callable[[], Awaitable[None]]) -> None:
         """Export a batch before it is acked: until that is done nothing more is read, and no delivery is counted."""
-        lines = [line.data for entry_id, line in batch.lines.items() if entry_id not in self._safe]
+        batch, safe = ack.batch, self._ledger.handled.safe
+        lines = {entry_id: line.data for entry_id, line in batch.lines.items() if entry_id not in safe}
         if not lines:
             return
-        confirmed = asyncio.wrap_future(self._fan_out.confirm(lines))
+        confirmed = asyncio.wrap_future(self._fan_out.confirm([*lines.values()]))
         try:
             while not confirmed.done():
                 await asyncio.wait({confirmed}, timeout=WAIT_SECONDS)
@@ -148,7 +174,7 @@ class Settlement:
             raise
         finally:
             confirmed.cancel()
-        self._safe.update(batch.lines)
+        self._ledger.handled.make_safe([(one.id, one.seq) for one in ack.deliveries if one.id in lines])
 
     async def _bury(self, batch: Batch) -> None:
         """Dead-letter what can never be processed, unless that is nearly everything."""
@@ -197,6 +223,10 @@ class Settlement:
 
     # after something was uncertain
 
+    async def note(self) -> None:
+        """Note the ledger as it is: the place was moved without an ack."""
+        await self._stream.ack([], self._ledger.noted(), 0)
+
     async def learn(self) -> None:
         """Ask what became of an ack that had no reply, before anything else is acked.
 
@@ -236,5 +266,9 @@ class Settlement:
         """Another consumer had the stream meanwhile."""
         self._unanswered = None
         self._refused.clear()
-        self._safe.clear()
         self._assembler.forget_all()
+
+    def rolled_back(self) -> None:
+        """Redis has an older state: what was begun belongs to one that is gone."""
+        self.forget()
+        self._dying.clear()

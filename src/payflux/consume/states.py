@@ -29,6 +29,8 @@ class News(Enum):
     """A command had none, or the group has vanished."""
     GROUP_MADE = "group made anew"
     """Nothing is pending in it; what we had not acked comes once more."""
+    ROLLED_BACK = "rolled back"
+    """Redis came back with an older state than we have seen."""
     RECOVERED = "recovered"
     CAUGHT_UP = "caught up"
     """Nothing is left that has to be read with care."""
@@ -45,16 +47,19 @@ TRANSITIONS = {
     (State.RECOVER, News.ALL_INVALID): State.HALTED,
     (State.CAREFUL, News.CAUGHT_UP): State.FOLLOW,
     (State.CAREFUL, News.NO_REPLY): State.RECOVER,
+    (State.CAREFUL, News.ROLLED_BACK): State.RECOVER,
     (State.CAREFUL, News.LEASE_TAKEN): State.RECOVER,
     (State.CAREFUL, News.LEASE_LOST): State.STANDBY,
     (State.CAREFUL, News.ALL_INVALID): State.HALTED,
     (State.FOLLOW, News.GROUP_MADE): State.CAREFUL,
     (State.FOLLOW, News.NO_REPLY): State.RECOVER,
+    (State.FOLLOW, News.ROLLED_BACK): State.RECOVER,
     (State.FOLLOW, News.LEASE_TAKEN): State.RECOVER,
     (State.FOLLOW, News.LEASE_LOST): State.STANDBY,
     (State.FOLLOW, News.ALL_INVALID): State.HALTED,
     (State.HALTED, News.TIME_IS_UP): State.CAREFUL,
     (State.HALTED, News.NO_REPLY): State.RECOVER,
+    (State.HALTED, News.ROLLED_BACK): State.RECOVER,
     (State.HALTED, News.LEASE_TAKEN): State.RECOVER,
     (State.HALTED, News.LEASE_LOST): State.STANDBY,
 }

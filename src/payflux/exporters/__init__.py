@@ -7,7 +7,9 @@ follows from the two: `payflux.exporters.fanout` gives it a queue, a thread, met
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol, runtime_checkable
+
+import msgspec
 
 from payflux.finding import Finding
 from payflux.settings import Setting, Values
@@ -33,6 +35,32 @@ class Exporter(Protocol):
 
     def close(self) -> None:
         """The node ends."""
+
+
+class Exported(msgspec.Struct, frozen=True, gc=False):
+    """A line that stands at its destination.
+
+    Attributes:
+        stream_message_id: the id of its entry in the stream.
+        seq: its number.
+    """
+
+    stream_message_id: Annotated[str, msgspec.Meta(pattern="^[0-9]{1,20}-[0-9]{1,20}$")]
+    seq: int
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """Its entry's id as it is ordered."""
+        milliseconds, _, counter = self.stream_message_id.partition("-")
+        return int(milliseconds), int(counter)
+
+
+@runtime_checkable
+class Recalling(Protocol):
+    """An exporter whose destination can be read, so that after a kill only what is truly missing counts as lost."""
+
+    def recall(self, lines: int) -> Iterable[Exported]:
+        """The newest lines at the destination, newest first, so many at most; to be asked before the first write."""
 
 
 @dataclass(frozen=True)

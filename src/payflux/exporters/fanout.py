@@ -141,29 +141,39 @@ class ExporterQueue:
         self._finish(batch)
 
     def _make_safe(self, batch: _Batch, confirmed: Future[None]) -> None:
-        """Try until it succeeds, going on behind the last whole line that is safe already."""
-        rest, delay = batch.data, RETRY_SECONDS[0]
-        while not confirmed.cancelled():
-            error = self._try(rest, durably=True)
-            if error is None:
-                self._wrote(rest.count(b"\n"))
-                with suppress(InvalidStateError):
-                    confirmed.set_result(None)
-                break
-            if error.written and self._try(b"", durably=True) is None:
-                self._wrote(rest.count(b"\n", 0, error.written))
-                rest = rest[error.written :]
-            self._failed(error, 1)
-            self._hung_up.wait(delay)
-            delay = min(RETRY_SECONDS[1], delay * 2)
-            self._reopen()
+        """Try until it succeeds. A line counts as soon as it stands at the destination, and is written once.
+
+        What was written and may not be safe is only made safe, over and over; what comes behind it waits for that.
+        """
+        rest, written, delay = batch.data, 0, RETRY_SECONDS[0]
+        while rest and not confirmed.cancelled():
+            error = None
+            if not written:
+                error = self._try(rest)
+                written = error.written if error else len(rest)
+                self._count(rest.count(b"\n", 0, written))
+            if written and (unsafe := self._try(b"", durably=True)):
+                error = unsafe
+            elif written:
+                rest, written = rest[written:], 0
+                self._metrics.values[self._success_slot] = self._now()
+            if error is not None:
+                self._failed(error, 1)
+                self._hung_up.wait(delay)
+                delay = min(RETRY_SECONDS[1], delay * 2)
+                self._reopen()
+        with suppress(InvalidStateError):
+            confirmed.set_result(None)
         self.taken += batch.lines  # not before: what is not confirmed is not acked, and so not lost
         self._finish(batch)
 
     def _wrote(self, lines: int) -> None:
         if lines:
-            self._metrics.values[self._exported_slot] += lines
+            self._count(lines)
             self._metrics.values[self._success_slot] = self._now()
+
+    def _count(self, lines: int) -> None:
+        self._metrics.values[self._exported_slot] += lines
 
     def _finish(self, batch: _Batch) -> None:
         self._done += batch.lines

@@ -134,6 +134,15 @@ class Connection(asyncio.Protocol):
 
     # what the pipeline calls
 
+    @property
+    def peer(self) -> str:
+        """The client's address; empty once it has gone."""
+        found = None if self._transport is None else self._transport.get_extra_info("peername")
+        if not found:
+            return ""
+        host = found[0].removeprefix("::ffff:")  # an IPv4 client of a socket of both families
+        return f"[{host}]:{found[1]}" if ":" in host else f"{host}:{found[1]}"
+
     def send(self, answers: bytes) -> None:
         """Send every answer whose turn has come; then end after the last one, or read on when there is room again."""
         if self._transport is None or self._transport.is_closing():

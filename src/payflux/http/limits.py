@@ -3,6 +3,14 @@
 from dataclasses import dataclass
 
 from payflux.http.messages import problem
+from payflux.settings import Setting, integer
+
+HTTP_KEEPALIVE_SEC = Setting(
+    "PAYFLUX_HTTP_KEEPALIVE_SEC",
+    integer(1, 86_400),
+    "75",
+    "How long an idle connection is kept; longer than the load balancer before the node keeps it.",
+)
 
 BODY_BYTES = 1_048_576
 

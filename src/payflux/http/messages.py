@@ -88,8 +88,8 @@ BodyHandler = Callable[[bytes, Respond], None]
 """Answers a request whose head is, byte for byte, one that was admitted before: gets the body alone."""
 
 
-Refused = Callable[[Request, Response], None]
-"""Is told what was answered to a request that never became complete, by `Handler.admit` or by the server itself."""
+Refused = Callable[[Request, Response, str], None]
+"""Is told what `Handler.admit` or the server itself answered to a request that was never handled, and who sent it."""
 
 
 class Handler(Protocol):

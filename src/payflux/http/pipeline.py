@@ -28,7 +28,7 @@ class Shared:
         tails: how a head ends, with its date: by `payflux.http.head.PLAIN`, `KEEP_ALIVE` and `CLOSE`.
         known: the request heads remembered.
         draining: the server stops; each connection closes after the request it has begun.
-        refused: told of each answer given before its request was complete.
+        refused: told of each request that is refused by its head, or by the server.
     """
 
     handler: Handler
@@ -48,6 +48,10 @@ class Outlet(Protocol):
     """
 
     blocked_since: float | None
+
+    @property
+    def peer(self) -> str:
+        """The client's address."""
 
     def send(self, answers: bytes) -> None:
         """Send every answer whose turn has come; drops them when the client has gone."""
@@ -120,10 +124,11 @@ class Pipeline:
             if length is None or not large:
                 return KEEP
             refusal = BODY_TOO_LARGE
+        self._refusal = refusal
+        self._tell(request, refusal)
         if large or expects:
             self.fail(refusal)
             return STOP
-        self._refusal = refusal
         return DROP
 
     def complete(self) -> bool:
@@ -145,9 +150,9 @@ class Pipeline:
         """Answer what is being read, after all that was read before; nothing can be read after it."""
         exchange = self._reading or self.add(Request("", ""), CLOSE)
         exchange.tail = CLOSE
+        if self._refusal is None:
+            self._tell(exchange.request, response)
         exchange.response = self._refusal or response
-        if self._shared.refused is not None:
-            self._shared.refused(exchange.request, exchange.response)
         self._reading = self._refusal = None
         self.failed = True
 
@@ -223,6 +228,10 @@ class Pipeline:
             parts.append(CONTINUE)
         if parts:
             self._outlet.send(b"".join(parts))
+
+    def _tell(self, request: Request, refusal: Response) -> None:
+        if self._shared.refused is not None:
+            self._shared.refused(request, refusal, self._outlet.peer)
 
     def _unanswered(self) -> int:
         """Requests read and not answered; those answered but not flushed count too."""

@@ -27,13 +27,13 @@ SPARE = 64
 
 
 class HttpServer:
-    """Serves one handler on one listening socket.
+    """Serves one handler on one listening socket or several.
 
     Args:
         handler: the application.
         limits: sizes, deadlines and numbers of connections.
         now: a monotonic clock, for deadlines only.
-        refused: told of each answer given before its request was complete.
+        refused: told of each request that is refused by its head, or by the server.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class HttpServer:
         self._refused: set[Connection] = set()  # which take their 503 and leave
         self._idle: list[Connection] = []  # found at the last look, longest idle last
         self._looked = False  # in vain since the last sweep
-        self._listener: asyncio.Server | None = None
+        self._listeners: list[asyncio.Server] = []
         self._timer: asyncio.TimerHandle | None = None
         self._empty = asyncio.Event()
 
@@ -59,15 +59,16 @@ class HttpServer:
         """How many are open."""
         return len(self._connections) + len(self._refused)
 
-    async def start(self, sock: socket.socket) -> None:
+    async def start(self, *sockets: socket.socket) -> None:
         """Accept connections.
 
         Args:
-            sock: bound, and listening or not; the server closes it when it stops.
+            sockets: bound, and listening or not; the server closes them when it stops.
         """
         loop = asyncio.get_running_loop()
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted ones inherit it, whatever the loop does
-        self._listener = await loop.create_server(self._connection, sock=sock, backlog=BACKLOG)
+        for sock in sockets:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted ones inherit it, whatever the loop
+            self._listeners.append(await loop.create_server(self._connection, sock=sock, backlog=BACKLOG))
         self._tick()
 
     async def stop(self, grace_seconds: float) -> None:
@@ -76,9 +77,10 @@ class HttpServer:
         Args:
             grace_seconds: what is open after this long is aborted.
         """
-        if self._listener is None:
+        if not self._listeners:
             return
-        self._listener.close()
+        for listener in self._listeners:
+            listener.close()
         self._shared.draining = True
         for connection in self._all():
             connection.drain()

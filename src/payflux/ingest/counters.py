@@ -1,15 +1,19 @@
 """What is counted of events that come in: stored, refused by the handlers, refused by the HTTP server before them."""
 
+import time
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 
-from payflux.http.limits import BODY_TOO_LARGE, TIMED_OUT
+from payflux.event.card_numbers import contains_pan
+from payflux.http.limits import BAD_REQUEST, BODY_TOO_LARGE, HEAD_TOO_LARGE, TIMED_OUT, TOO_MANY_CONNECTIONS
 from payflux.http.messages import Request, Response
+from payflux.log import Say, log
 from payflux.stream.protocol import APPENDED
 from payflux.telemetry.metrics import (
     BY_PROCESSOR,
     DURATION_BUCKETS,
+    HTTP_REFUSED,
     INGEST_ACCEPTED,
     INGEST_DUPLICATE,
     INGEST_DURATION,
@@ -19,6 +23,15 @@ from payflux.telemetry.metrics import (
 
 CUT_SHORT = {BODY_TOO_LARGE: "body_too_large", TIMED_OUT: "request_timeout"}
 """Why the HTTP server refuses a request that was let in: it reads the body, so no handler sees it."""
+
+UNHANDLED = CUT_SHORT | {
+    BAD_REQUEST: "bad_request",
+    HEAD_TOO_LARGE: "head_too_large",
+    TOO_MANY_CONNECTIONS: "too_many_connections",
+}
+UNROUTED = {404: "not_found", 405: "method_not_allowed"}
+SAY_SECONDS = 60.0
+PATH_CHARACTERS = 100
 
 
 class IngestCounters:
@@ -64,19 +77,36 @@ class IngestCounters:
         return response
 
 
-class CutShortCounter:
-    """Counts what the HTTP server refused by itself on the paths that take events in.
+class RefusalCounter:
+    """Counts what no handler saw: refused by the router, or by the HTTP server itself. Says the first of each a minute.
 
     Args:
         metrics: of this child.
         paths: those that take events in.
+        now: a monotonic clock.
+        say: as `log`.
     """
 
-    def __init__(self, metrics: Metrics, paths: Collection[str]) -> None:
-        self._metrics, self._paths = metrics, paths
+    def __init__(
+        self,
+        metrics: Metrics,
+        paths: Collection[str],
+        now: Callable[[], float] = time.monotonic,
+        say: Say = log,
+    ) -> None:
+        self._metrics, self._paths, self._now, self._say = metrics, paths, now, say
+        self._silent_until: dict[str, float] = {}
 
-    def __call__(self, request: Request, response: Response) -> None:
-        """Note that the server gave this answer before the request was complete."""
-        reason = CUT_SHORT.get(response)
-        if reason is not None and request.path in self._paths:
+    def __call__(self, request: Request, response: Response, peer: str) -> None:
+        """Note what a request was answered by its head, or before it was complete; handlers count what they refuse."""
+        reason = UNHANDLED.get(response) or UNROUTED.get(response.status)
+        if reason is None:
+            return
+        self._metrics.add(HTTP_REFUSED, reason)
+        if response in CUT_SHORT and request.path in self._paths:
             self._metrics.add(INGEST_REJECTED, reason)
+        now = self._now()
+        if now >= self._silent_until.get(reason, now):
+            self._silent_until[reason] = now + SAY_SECONDS
+            path = "" if contains_pan(request.path) else request.path[:PATH_CHARACTERS]
+            self._say("warning", "http_refused", reason=reason, peer=peer, method=request.method, path=path)

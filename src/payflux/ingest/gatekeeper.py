@@ -25,6 +25,17 @@ API_KEY = optional(
     "One key, used when PAYFLUX_API_KEYS is unset. One of the two is required.",
     secret=True,
 )
+
+
+def _token(text: str) -> str:
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError("printable ASCII characters without blanks")
+    return text
+
+
+METRICS_TOKEN = optional(
+    "PAYFLUX_METRICS_TOKEN", _token, "Whoever reads /metrics has to send this as bearer token.", secret=True
+)
 _BEARER = b"bearer "
 
 

@@ -34,7 +34,7 @@ class Attempt(NamedTuple):
         status: the HTTP status of the whole request; 0 when no answer came.
         verdict: `accepted`, `duplicate`, `stored` (a 202 that does not say which of the two), `rejected` (surely not
             stored), or `unknown` (perhaps stored).
-        code: the machine-readable reason when it was rejected, else empty.
+        code: the machine-readable reason when it was rejected, or when a node says why it is unknown; else empty.
         request: the number of the request; the events of one batch share it.
     """
 
@@ -89,10 +89,18 @@ def verdicts_of(answer: Answer, events: int, *, single: bool) -> Sequence[tuple[
     if answer.status in REFUSED:
         return [("rejected", _decode(answer, _Problem).code)] * events
     if answer.status == 0 or answer.status >= 500:
-        return [("unknown", "")] * events
+        return [("unknown", code_of(answer))] * events
     if answer.status == 401:
         raise AnswerError(401, "the node does not accept this key")
     raise AnswerError(answer.status, "not a PayFlux node's answer to an event")
+
+
+def code_of(answer: Answer) -> str:
+    """The code of a node's refusal; empty for an answer that is none."""
+    try:
+        return msgspec.json.decode(answer.body, type=_Problem).code
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ""
 
 
 def _read_batch(batch: _Batch, events: int) -> list[tuple[Verdict, str]]:

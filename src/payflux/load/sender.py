@@ -11,8 +11,8 @@ from types import TracebackType
 from typing import Self
 
 from payflux.event.intake import BATCH_PATH, EVENT_PATH, Form
-from payflux.load.attempts import Attempt, Item, verdicts_of
-from payflux.load.node_connection import Answer, NodeConnection, node_address
+from payflux.load.attempts import Attempt, Item, code_of, verdicts_of
+from payflux.load.node_connection import Answer, AnswerError, NodeConnection, node_address
 
 FIRST_BACKOFF_SECONDS = 0.05
 
@@ -79,6 +79,14 @@ class Sender:
             OSError: no answer came; TimeoutError is one of them.
         """
         return await self._exchange(f"GET {path} HTTP/1.1\r\nHost: {self.host}:{self.port}\r\n\r\n".encode())
+
+    async def takes_events(self) -> bool:
+        """Whether the node is there and takes the key: only a node has that answer to a batch without events."""
+        try:
+            answer = await self._exchange(self._request([Item("", b"")], "ndjson", next(self._keys)))
+        except (OSError, AnswerError):
+            return False
+        return answer.status == 400 and code_of(answer) == "invalid_batch"
 
     async def send(self, items: Sequence[Item], form: Form = "single") -> list[Attempt]:
         """Send events until each has a settled answer or patience ends.

@@ -18,14 +18,10 @@ import uvloop
 
 from payflux.consume.consumer import Consumer
 from payflux.errors import ConsumerNameTaken
-from payflux.event.intake import BATCH_PATH, EVENT_PATH
 from payflux.exporters.fanout import FanOut
-from payflux.http.router import Router
-from payflux.http.server import HttpServer
-from payflux.ingest.counters import CutShortCounter
 from payflux.log import count_dropped, in_background, log
-from payflux.node.composition import appender_of, consumer_of, routes_of
-from payflux.node.plan import END, NAME_TAKEN, READY, REOPEN, Plan
+from payflux.node.composition import appender_of, consumer_of, servers_of
+from payflux.node.plan import END, GIVEN, NAME_TAKEN, READY, REOPEN, Plan
 from payflux.node.settings import load_settings
 from payflux.redis.address import address_of
 from payflux.redis.keys import Keys
@@ -54,16 +50,13 @@ class Child:
         self._ending = asyncio.Event()
         self._appender = appender_of(plan, values, metrics, self._producers)
         self._admin = RedisMonitor(address_of(values), Keys(), GROUP)
-        self._server: HttpServer | None = None
-        if plan.listener >= 0:
-            routes = routes_of(plan, values, metrics, self._appender, self._admin)
-            self._server = HttpServer(Router(routes), refused=CutShortCounter(metrics, (EVENT_PATH, BATCH_PATH)))
+        self._servers = servers_of(plan, values, metrics, self._appender, self._admin)
         self._fan_out: FanOut | None = None
         self._consumer: Consumer | None = None
         self._control = socket.socket(fileno=plan.control)
 
     def _producers(self) -> int:
-        return self._server.connections if self._server is not None else 0
+        return self._servers[0][0].connections if self._servers else 0
 
     async def run(self) -> int:
         """Work until told to end; returns the exit code."""
@@ -88,29 +81,29 @@ class Child:
 
     def _begin(self) -> set[asyncio.Task[None]]:
         tasks = {asyncio.create_task(self._appender.run())}
-        if self._server is not None:
-            tasks.add(asyncio.create_task(self._serve(self._server)))
+        if self._servers:
+            tasks.add(asyncio.create_task(self._serve()))
         if self._plan.consumes:
             self._consumer, self._fan_out = consumer_of(self._plan, self._values, self._metrics)
             tasks.add(asyncio.create_task(self._consumer.run()))
-            if self._server is None:
+            if not self._servers:
                 self._tell(READY)
         return tasks
 
-    async def _serve(self, server: HttpServer) -> None:
+    async def _serve(self) -> None:
         await self._appender.tried(TRY_SECONDS)  # or the first events would be refused although Redis is up
-        await server.start(socket.socket(fileno=self._plan.listener))
+        for server, listeners in self._servers:
+            await server.start(*(socket.socket(fileno=fd) for fd in listeners))
         log("info", "listening", child=self._plan.child)
         self._tell(READY)
         slot = self._metrics.slot(HTTP_CONNECTIONS)
         while True:
-            self._metrics.values[slot] = server.connections
+            self._metrics.values[slot] = sum(server.connections for server, _ in self._servers)
             await asyncio.sleep(1.0)
 
     async def _finish(self, tasks: set[asyncio.Task[None]]) -> None:
         """In order: no new requests, finish those begun, no new batch, export what was acked, leave."""
-        if self._server is not None:
-            await self._server.stop(FINISH_SECONDS)
+        await asyncio.gather(*(server.stop(FINISH_SECONDS) for server, _ in self._servers))
         await self._appender.drain()
         if self._consumer is not None and self._fan_out is not None:
             self._consumer.stop()
@@ -150,7 +143,8 @@ class Child:
 
 
 async def _main(plan: Plan) -> int:
-    return await Child(plan, load_settings()).run()
+    given = msgspec.json.decode(Slab(plan.slab).bytes(GIVEN), type=dict[str, str])
+    return await Child(plan, load_settings(environ=given)).run()
 
 
 def run(plan: Plan, run_loop: Callable[..., int] = uvloop.run) -> int:

@@ -9,9 +9,13 @@ from payflux.event.outcome import OUTCOMES
 from payflux.exporters import Opening
 from payflux.exporters.fanout import EXPORT_QUEUE_BYTES, FanOut, fan_out, former_settled
 from payflux.exporters.registry import EXPORT_ACK, EXPORT_MODE, used
+from payflux.http.limits import HTTP_KEEPALIVE_SEC, Limits
 from payflux.http.messages import Handler
+from payflux.http.router import Router
+from payflux.http.server import HttpServer
 from payflux.ingest.batch import IngestBatch
-from payflux.ingest.gatekeeper import Gatekeeper, keys_of
+from payflux.ingest.counters import RefusalCounter
+from payflux.ingest.gatekeeper import METRICS_TOKEN, Gatekeeper, keys_of
 from payflux.ingest.single import Ingest
 from payflux.ingest.token_bucket import RATELIMIT_BURST, RATELIMIT_RPS, TokenBucket
 from payflux.node.plan import Plan
@@ -19,7 +23,7 @@ from payflux.operations import checkout, openapi
 from payflux.operations.export_health import ExportHealth
 from payflux.operations.exposition import Scrape
 from payflux.operations.health import Readiness
-from payflux.operations.routes import routes
+from payflux.operations.routes import moved, routes, token_guard
 from payflux.redis.address import address_of
 from payflux.redis.append import DEDUP_TTL_SEC, STREAM_MAXLEN, RedisAppender
 from payflux.redis.follow import RedisReader
@@ -68,14 +72,37 @@ def routes_of(
     """
     consumer = Metrics(metrics.slab, CONSUMER) if plan.node_consumes else None
     mode = values[EXPORT_MODE]
+    readiness = Readiness(appender.probe, admin.progress, Metrics(metrics.slab, SUPERVISOR).notes, consumer)
     found = routes(
-        Readiness(appender.probe, Metrics(metrics.slab, SUPERVISOR).notes, consumer.notes if consumer else None),
-        Scrape(metrics.slab, admin),
+        readiness,
+        Scrape(metrics.slab, admin, readiness),
         ExportHealth(values.text(EXPORT_MODE) or "", mode, consumer),
+        token_guard(values[METRICS_TOKEN], metrics),
     )
     if plan.ingests:
         found |= _producers_routes(plan, values, metrics, appender)
     return found | openapi.route(found)
+
+
+def servers_of(
+    plan: Plan, values: Values, metrics: Metrics, appender: RedisAppender, admin: RedisMonitor
+) -> list[tuple[HttpServer, tuple[int, ...]]]:
+    """The HTTP servers of a child, each with the descriptors it listens on; that for producers comes first.
+
+    Args:
+        plan: of the child.
+        values: the settings of the node.
+        metrics: of the child.
+        appender: its write path.
+        admin: asks Redis what operators want to know.
+    """
+    if not plan.listeners:
+        return []
+    everything = routes_of(plan, values, metrics, appender, admin)
+    shares = zip(moved(everything) if plan.admin else [everything], (plan.listeners, plan.admin), strict=False)
+    limits = Limits(idle_seconds=values[HTTP_KEEPALIVE_SEC])
+    refused = RefusalCounter(metrics, (EVENT_PATH, BATCH_PATH))
+    return [(HttpServer(Router(paths), limits, refused=refused), listeners) for paths, listeners in shares]
 
 
 def _producers_routes(

@@ -7,6 +7,10 @@ import msgspec
 from payflux.settings import Role
 from payflux.telemetry.notes import CONSUMER
 
+GIVEN = "given"
+"""The part of the shared memory with the settings as the supervisor read them: all processes of a node have the same
+ones, whatever becomes of files with secrets."""
+
 READY = b"r"
 END = b"t"
 REOPEN = b"h"
@@ -21,7 +25,8 @@ class Plan(msgspec.Struct):
     Attributes:
         child: its name, and that of its section in the slab.
         slab: descriptor of the shared memory.
-        listener: descriptor of a listening socket; -1 for none.
+        listeners: descriptors of its listening sockets; none: it answers nobody.
+        admin: those of the address for operators, if that is another one.
         stdout: descriptor of the node's stdout; -1 for none.
         ingests: it takes events in.
         consumes: it is the consumer.
@@ -34,7 +39,8 @@ class Plan(msgspec.Struct):
 
     child: str
     slab: int
-    listener: int
+    listeners: tuple[int, ...]
+    admin: tuple[int, ...]
     stdout: int
     ingests: bool
     consumes: bool
@@ -47,7 +53,7 @@ class Plan(msgspec.Struct):
     @property
     def inherits(self) -> tuple[int, ...]:
         """The descriptors its process is given, `control` aside."""
-        return tuple(fd for fd in (self.slab, self.listener, self.stdout) if fd >= 0)
+        return tuple(fd for fd in (self.slab, *self.listeners, *self.admin, self.stdout) if fd >= 0)
 
 
 def children_of(role: Role, workers: int) -> list[str]:
@@ -57,15 +63,23 @@ def children_of(role: Role, workers: int) -> list[str]:
 
 
 def plans_of(
-    children: Sequence[str], *, slab: int, listeners: Sequence[int], stdout: int, token: str, consumer: str
+    children: Sequence[str],
+    *,
+    slab: int,
+    listeners: Sequence[tuple[int, ...]],
+    admin: Sequence[tuple[int, ...]],
+    stdout: int,
+    token: str,
+    consumer: str,
 ) -> Iterator[Plan]:
     """A plan for each child.
 
     Args:
         children: their names.
         slab: descriptor of the shared memory.
-        listeners: descriptors of the listening sockets, shared out among those that take events in; a node that only
-            consumes answers its operators on the first one.
+        listeners: descriptors of the listening sockets, in sets that are shared out among those that take events in; a
+            node that only consumes answers its operators on the first one.
+        admin: the same of the address for operators; none when there is no such address.
         stdout: descriptor of the node's stdout.
         token: what tells this node from every other one.
         consumer: name in the group.
@@ -73,11 +87,13 @@ def plans_of(
     workers = [name for name in children if name != CONSUMER]
     for name in children:
         consumes = name == CONSUMER
-        listener = listeners[workers.index(name) % len(listeners)] if not consumes else listeners[0]
+        number = 0 if consumes else workers.index(name)
+        answers = not consumes or not workers
         yield Plan(
             child=name,
             slab=slab,
-            listener=listener if not consumes or not workers else -1,
+            listeners=listeners[number % len(listeners)] if answers else (),
+            admin=admin[number % len(admin)] if answers and admin else (),
             stdout=stdout if consumes else -1,
             ingests=not consumes,
             consumes=consumes,

@@ -1,13 +1,16 @@
 """The settings of a node: every one there is, read and checked together."""
 
+import re
+from collections.abc import Mapping
 from typing import Any
 
 from payflux.consume.consumer import CLAIM_IDLE_SEC, MAX_DELIVERIES
 from payflux.event.outcome import OUTCOMES
 from payflux.exporters import registry
 from payflux.exporters.fanout import EXPORT_QUEUE_BYTES
-from payflux.http.listeners import HTTP_ADDR
-from payflux.ingest.gatekeeper import API_KEY, API_KEYS, check_a_key, check_keys
+from payflux.http.limits import HTTP_KEEPALIVE_SEC
+from payflux.http.listeners import ADMIN_ADDR, HTTP_ADDR
+from payflux.ingest.gatekeeper import API_KEY, API_KEYS, METRICS_TOKEN, check_a_key, check_keys
 from payflux.ingest.token_bucket import RATELIMIT_BURST, RATELIMIT_RPS
 from payflux.operations import checkout
 from payflux.redis.address import REDIS_ADDR, REDIS_URL, check_address
@@ -31,8 +34,18 @@ PANIC_MODE = Setting(
     "After 5 deaths of child processes in 60 s: exit (crash), or keep trying, unready (recover).",
 )
 
+
+def check_admin(values: Values) -> list[str]:
+    """The rule that operators have an address of their own, if they have one."""
+    address = values[ADMIN_ADDR]
+    if address is not None and address[1] and address[1] == values[HTTP_ADDR][1]:
+        return [f"PAYFLUX_ADMIN_ADDR={values.text(ADMIN_ADDR)!r}: expected another port than that of HTTP_ADDR"]
+    return []
+
+
 SETTINGS: tuple[Setting[Any], ...] = (
-    *(API_KEYS, API_KEY, REDIS_ADDR, REDIS_URL, HTTP_ADDR, WORKERS, CONSUMER_NAME),
+    *(API_KEYS, API_KEY, REDIS_ADDR, REDIS_URL, HTTP_ADDR, ADMIN_ADDR, HTTP_KEEPALIVE_SEC, METRICS_TOKEN),
+    *(WORKERS, CONSUMER_NAME),
     *(RATELIMIT_RPS, RATELIMIT_BURST, STREAM_MAXLEN, DEDUP_TTL_SEC, PANIC_MODE),
     *(registry.EXPORT_MODE, *registry.settings(), registry.EXPORT_ACK, EXPORT_QUEUE_BYTES),
     *(CLAIM_IDLE_SEC, MAX_DELIVERIES),
@@ -42,14 +55,30 @@ SETTINGS: tuple[Setting[Any], ...] = (
 """Every setting of a node."""
 
 
-def load_settings(*, serves: bool = True) -> Values:
+QUOTES = ("'", '"')
+
+
+def quoted_secrets(values: Values) -> list[str]:
+    """One line for each secret that is probably not what was meant: env files and manifests keep quotation marks."""
+    given = values.given()
+    texts = {s.name: re.split(r"[,\n]", given[s.name]) for s in SETTINGS if s.secret and s.name in given}
+    return [
+        f"{name}: a value begins or ends with a quotation mark, which counts as a part of it; remove those marks"
+        for name, words in texts.items()
+        if any(word.strip().startswith(QUOTES) or word.strip().endswith(QUOTES) for word in words)
+    ]
+
+
+def load_settings(*, serves: bool = True, environ: Mapping[str, str] | None = None) -> Values:
     """Read and check the environment of a node.
 
     Args:
         serves: it is to be served; who only looks at it needs no key.
+        environ: the environment; None for that of this process.
 
     Raises:
         SettingsError: naming every problem.
     """
     needed = (check_a_key, checkout.check_checkout) if serves else ()
-    return load(SETTINGS, environment(), (*needed, check_keys, check_address, registry.check_export))
+    environ = environment() if environ is None else environ
+    return load(SETTINGS, environ, (*needed, check_keys, check_admin, check_address, registry.check_export))

@@ -15,14 +15,16 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+import msgspec
+
 from payflux.exporters.registry import EXPORT_MODE, EXPORTERS
-from payflux.http.listeners import HTTP_ADDR, listen
+from payflux.http.listeners import ADMIN_ADDR, HTTP_ADDR, listen
 from payflux.ingest.gatekeeper import keys_of
 from payflux.ingest.token_bucket import BUCKETS
 from payflux.log import count_dropped, log
 from payflux.node.member import Member
-from payflux.node.plan import END, NAME_TAKEN, READY, REOPEN, children_of, plans_of
-from payflux.node.settings import CONSUMER_NAME, PANIC_MODE, WORKERS
+from payflux.node.plan import END, GIVEN, NAME_TAKEN, READY, REOPEN, children_of, plans_of
+from payflux.node.settings import CONSUMER_NAME, PANIC_MODE, WORKERS, quoted_secrets
 from payflux.settings import Role, Values
 from payflux.telemetry.metrics import CHILD_DEATHS, LOG_LINES_DROPPED, Metrics, create_slab, give_destinations
 from payflux.telemetry.notes import SUPERVISOR
@@ -36,9 +38,18 @@ REOPEN_SECONDS = 0.1  # hang-ups that come together count as one
 HURRY_SECONDS = 1.0  # signals that come together count as one; a later one hurries
 INGEST_SECONDS, CONSUMER_SECONDS = 12.0, 14.0  # together with what follows below the 30 s of a shutdown
 HINTS = {
-    errno.EADDRINUSE: "another program listens there, perhaps another node: set HTTP_ADDR",
-    errno.EACCES: "ports below 1024 take a privilege: set HTTP_ADDR to another one",
+    errno.EADDRINUSE: "another program listens there, perhaps another node: set",
+    errno.EACCES: "ports below 1024 take a privilege: set another one,",
 }
+
+
+class _CannotListen(Exception):
+    """An address cannot be used."""
+
+    def __init__(self, name: str, address: tuple[str, int], error: OSError) -> None:
+        super().__init__(str(error))
+        self.address = "{}:{}".format(*address)
+        self.hint = f"{HINTS.get(error.errno or 0, 'set an address of this machine,')} {name}"
 
 
 def default_workers() -> int:
@@ -78,10 +89,8 @@ class Supervisor:
             loop.add_signal_handler(number, self._terminate)
         try:
             self._prepare()
-        except OSError as error:
-            address = "{}:{}".format(*self._values[HTTP_ADDR])
-            hint = HINTS.get(error.errno or 0, "set HTTP_ADDR to an address of this machine")
-            log("error", "cannot_listen", address=address, detail=str(error), hint=hint)
+        except _CannotListen as error:
+            log("error", "cannot_listen", address=error.address, detail=str(error), hint=error.hint)
             return EXIT_CONFIGURATION
         for member in self._members:
             await self._start(member)
@@ -91,8 +100,12 @@ class Supervisor:
 
     def _prepare(self) -> None:
         host = self._values[HTTP_ADDR][0]
-        self._sockets = listen(self._values[HTTP_ADDR], max(1, self._workers))  # kept open: a dead child's queued
-        self._port = self._sockets[0].getsockname()[1]  # connections wait for the next
+        listeners = self._listen(HTTP_ADDR.name, self._values[HTTP_ADDR])
+        admin: list[list[socket.socket]] = []
+        if (address := self._values[ADMIN_ADDR]) is not None:
+            admin = self._listen(ADMIN_ADDR.name, address)
+        self._sockets = [sock for sockets in (*listeners, *admin) for sock in sockets]
+        self._port = self._sockets[0].getsockname()[1]
         self._address = (f"[{host}]" if ":" in host else host, self._port)
         children = children_of(self._role, self._workers)
         self._slab = self._make_slab(children)
@@ -101,15 +114,26 @@ class Supervisor:
         plans = plans_of(
             children,
             slab=self._slab.fd,
-            listeners=[sock.fileno() for sock in self._sockets],
+            listeners=_descriptors(listeners),
+            admin=_descriptors(admin),
             stdout=_take_stdout(),
             token=secrets.token_hex(16),
             consumer=self._values[CONSUMER_NAME] or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}",
         )
         self._members = [Member(plan) for plan in plans]
 
+    def _listen(self, name: str, address: tuple[str, int]) -> list[list[socket.socket]]:
+        """Sockets that stay open here: what is queued for a dead child waits for the next."""
+        try:
+            return listen(address, max(1, self._workers))
+        except OSError as error:
+            raise _CannotListen(name, address, error) from None
+
     def _make_slab(self, children: Sequence[str]) -> Slab:
-        slab = create_slab([SUPERVISOR, *children], **{BUCKETS: 8 * len(keys_of(self._values))})
+        given = msgspec.json.encode(self._values.given())
+        sizes = {BUCKETS: 8 * len(keys_of(self._values)), GIVEN: len(given)}
+        slab = create_slab([SUPERVISOR, *children], **sizes)
+        slab.bytes(GIVEN)[:] = given
         own = [name for name in self._values[EXPORT_MODE] if name not in EXPORTERS]
         give_destinations(slab, [*EXPORTERS, *own])
         return slab
@@ -217,6 +241,10 @@ class Supervisor:
                 log("warning", "child_killed", child=member.plan.child)
 
 
+def _descriptors(sets: Sequence[Sequence[socket.socket]]) -> list[tuple[int, ...]]:
+    return [tuple(sock.fileno() for sock in sockets) for sockets in sets]
+
+
 def _take_stdout() -> int:
     """A descriptor of the node's stdout, which the consumer alone writes to; ours leads nowhere from now on."""
     stdout = os.dup(1)
@@ -238,6 +266,8 @@ def supervise(values: Values, role: Role, on_ready: Callable[[str, int], None] |
     """
     for warning in values.warnings:
         log("warning", "unknown_variable", detail=warning)
+    for warning in quoted_secrets(values):
+        log("warning", "quoted_secret", detail=warning)
 
     async def main() -> int:
         return await Supervisor(values, role, on_ready or (lambda _host, _port: None)).run()

@@ -15,7 +15,8 @@ from prometheus_client.registry import Collector, CollectorRegistry
 from payflux import __version__
 from payflux.errors import StreamUnavailable
 from payflux.http.messages import Response
-from payflux.redis.monitor import Durability, RedisMonitor
+from payflux.operations.health import Readiness, Refusal
+from payflux.redis.monitor import Durability, Progress, RedisMonitor
 from payflux.stream.deliveries import Backlog
 from payflux.telemetry.metrics import (
     CONSUMER_ACTIVE,
@@ -39,6 +40,13 @@ REDIS_GAUGES = {
 }
 """Asked of Redis at each scrape; absent while it does not answer."""
 
+HEALTH = {
+    "unready": "1 while `/health` answers 503, with its code as reason; absent while it answers ok.",
+    "consumer_stalled": "1 while events wait unread for 15 s and nobody commits any; of nodes that consume.",
+    "dlq_refused": "1 while the dead-letter stream cannot be used, so that what is invalid stays pending.",
+}
+"""What `/health` finds, at each scrape."""
+
 INFO = {
     "redis_up": "1 while Redis answers.",
     "redis_durability_info": "What Redis does with what it has acknowledged, in labels aof, fsync, policy and role.",
@@ -56,18 +64,28 @@ class Exposition(Collector):
         }
         self._backlog: Backlog | None = None
         self._durability: Durability | None = None
+        self._refusal: Refusal | None = None
+        self._progress: Progress | None = None
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
 
-    def text(self, backlog: Backlog | None, durability: Durability | None) -> bytes:
-        """The text, with what Redis said; None when it did not answer."""
+    def text(
+        self,
+        backlog: Backlog | None,
+        durability: Durability | None,
+        refusal: Refusal | None = None,
+        progress: Progress | None = None,
+    ) -> bytes:
+        """The text, with what Redis said, None when it did not answer; and with what is wrong with the node."""
         self._backlog, self._durability = backlog, durability
+        self._refusal, self._progress = refusal, progress
         return generate_latest(self._registry)
 
     def collect(self) -> Iterator[Family]:
         """prometheus_client: every family."""
         for metric in METRICS:
             yield self._histogram(metric) if metric.kind == "histogram" else self._family(metric)
+        yield from self._health()
         yield from self._redis()
 
     def _family(self, metric: Metric) -> Family:
@@ -107,6 +125,19 @@ class Exposition(Collector):
         family.add_metric([], buckets, self._sum(start + len(buckets)) or 0.0)
         return family
 
+    def _health(self) -> Iterator[Family]:
+        unready = GaugeMetricFamily("payflux_unready", HEALTH["unready"], labels=["reason"])
+        if self._refusal is not None:
+            unready.add_metric([self._refusal.code], 1)
+        yield unready
+        if self._progress is not None:
+            found = {
+                "consumer_stalled": self._progress.stalled or self._progress.unusable is not None,
+                "dlq_refused": self._progress.unburied is not None,
+            }
+            for name, value in found.items():
+                yield GaugeMetricFamily(f"payflux_{name}", HEALTH[name], value=float(value))
+
     def _redis(self) -> Iterator[Family]:
         up = GaugeMetricFamily("payflux_redis_up", INFO["redis_up"], value=float(self._backlog is not None))
         yield up
@@ -127,9 +158,11 @@ class Exposition(Collector):
 class Scrape:
     """`/metrics`: asks Redis, and sums the slab."""
 
-    def __init__(self, slab: Slab, admin: RedisMonitor, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, slab: Slab, admin: RedisMonitor, readiness: Readiness, now: Callable[[], float] = time.monotonic
+    ) -> None:
         self._exposition = Exposition(slab)
-        self._admin, self._now = admin, now
+        self._admin, self._readiness, self._now = admin, readiness, now
         self._durability: Durability | None = None
         self._asked_at = float("-inf")
         self._lock = asyncio.Lock()
@@ -138,7 +171,8 @@ class Scrape:
         """The Prometheus text."""
         async with self._lock:
             backlog = await self._ask()
-            return Response(200, self._exposition.text(backlog, self._durability), CONTENT_TYPE)
+            refusal, progress = await self._readiness.refusal(), await self._readiness.progress()
+            return Response(200, self._exposition.text(backlog, self._durability, refusal, progress), CONTENT_TYPE)
 
     async def _ask(self) -> Backlog | None:
         try:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from payflux import __version__
-from payflux.errors import InvalidEvent, StreamUnavailable
+from payflux.errors import REMEDIES, InvalidEvent, StreamUnavailable
 from payflux.event.decode import decode_event
 from payflux.event.example import EXAMPLE
 from payflux.event.intake import BATCH_EVENTS, BATCH_PATH, EVENT_PATH
@@ -37,8 +37,8 @@ from payflux.ingest.answers import (
 from payflux.ingest.batch import NDJSON_TYPES
 from payflux.operations.checkout import STRIPE_ERROR, STRIPE_UNREACHABLE, email_of
 from payflux.operations.exposition import CONTENT_TYPE
-from payflux.operations.health import unready
-from payflux.operations.routes import Answer
+from payflux.operations.health import UNREADY, Refusal
+from payflux.operations.routes import NO_TOKEN, Answer
 from payflux.operations.schemas import record, ref, schemas
 
 Json = dict[str, Any]
@@ -62,10 +62,7 @@ LONGEST = EXAMPLE | {
     "issuer_country": "US",
     "processor_event_id": "evt_1",
 }
-UNCONFIRMED = (
-    *("redis_down", "redis_timeout", "redis_readonly", "redis_oom", "redis_loading"),
-    *("redis_misconf", "redis_wrong_type", "redis_auth", "redis_error", "overloaded"),
-)
+UNCONFIRMED = (*REMEDIES, "redis_error", "overloaded")
 """Every code of an answer that says that Redis did not confirm."""
 REPORT = {
     "accepted": 1,
@@ -209,22 +206,30 @@ def _checkout_path() -> Json:
 
 def _question(name: str, summary: str, ok: Json, *codes: str) -> Json:
     """A path that operators ask with GET; `codes` are those of its 503."""
-    return {"get": _operation(name, summary, "", _problems(*_EVERYWHERE, *map(unready, codes)) | ok)}
+    return {
+        "get": _operation(name, summary, "", _problems(*_EVERYWHERE, *(Refusal(code).response for code in codes)) | ok)
+    }
+
+
+def _metrics_path() -> Json:
+    scraped = _ok("Prometheus text.", {"type": "string"}, "payflux_redis_up 1.0\n", kind=CONTENT_TYPE)
+    about = "Where `PAYFLUX_METRICS_TOKEN` is set, it has to be sent as bearer token; a key is not asked for."
+    answers = _problems(*_EVERYWHERE, NO_TOKEN) | scraped
+    return {"get": _operation("metrics", "Metrics of all processes of the node", about, answers)}
 
 
 def _paths() -> dict[str, Json]:
     ready = ("part_failing", *UNCONFIRMED)
     fine = _ok("ok", {"type": "string"}, "ok\n", kind=TEXT)
-    scraped = _ok("Prometheus text.", {"type": "string"}, "payflux_redis_up 1.0\n", kind=CONTENT_TYPE)
     export = _ok("Each destination.", ref("ExportHealth"), EXPORT)
     return {
         EVENT_PATH: _event_path(),
         BATCH_PATH: _batch_path(),
         "/checkout": _checkout_path(),
-        "/health": _question("health", "Whether the node can do its work", fine, "consumer_stuck", *ready),
+        "/health": _question("health", "Whether the node can do its work", fine, *UNREADY, *UNCONFIRMED),
         "/livez": _question("live", "Whether the process is alive", fine),
         "/readyz": _question("ready", "Whether the write path to Redis works", fine, *ready),
-        "/metrics": _question("metrics", "Metrics of all processes of the node", scraped),
+        "/metrics": _metrics_path(),
         "/export/health": _question("exportHealth", "How the export does", export),
         PATH: _question("openapi", "This document", _ok("OpenAPI 3.1.", {"type": "object"})),
     }

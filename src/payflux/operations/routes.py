@@ -1,26 +1,64 @@
 """The paths that operators ask: is the node alive, is it ready, what does it count, does it export?"""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+import hmac
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from payflux.http.messages import Handler, Request, Respond, Response, problem
 from payflux.log import log
 from payflux.operations.export_health import ExportHealth
 from payflux.operations.exposition import Scrape
 from payflux.operations.health import OK, Readiness
+from payflux.telemetry.metrics import AUTH_DENIED, Metrics
+
+PROBES = ("/health", "/livez", "/readyz")
+"""What orchestrators ask wherever producers are taken."""
+
+NO_TOKEN = problem(
+    401,
+    "unauthorized",
+    "send the token as Authorization: Bearer PAYFLUX_METRICS_TOKEN",
+    headers=[(b"WWW-Authenticate", b"Bearer")],
+)
+
+Guard = Callable[[Request], Response | None]
+"""Lets a request in (None), or refuses it."""
+
+
+def everybody(request: Request) -> Response | None:
+    """The guard that lets everybody in."""
+    del request
+    return None
+
+
+def token_guard(token: str | None, metrics: Metrics) -> Guard:
+    """The guard that asks for a token, compared in constant time; None lets everybody in."""
+    if token is None:
+        return everybody
+    wanted = token.encode()
+
+    def judge(request: Request) -> Response | None:
+        given = request.headers.get(b"authorization")
+        if given is not None and given[:7].lower() == b"bearer " and hmac.compare_digest(given[7:], wanted):
+            return None
+        metrics.add(AUTH_DENIED, "missing" if given is None else "invalid")
+        return NO_TOKEN
+
+    return judge
 
 
 class Answer:
-    """A handler for a path without a body whose answer takes an await or two."""
+    """A handler for a path without a body whose answer takes an await or two.
 
-    def __init__(self, answer: Callable[[], Awaitable[Response]]) -> None:
+    Args:
+        answer: makes it.
+        guard: who may ask.
+    """
+
+    def __init__(self, answer: Callable[[], Awaitable[Response]], guard: Guard = everybody) -> None:
         self._answer = answer
+        self.admit = guard
         self._tasks: set[asyncio.Task[None]] = set()
-
-    def admit(self, request: Request) -> Response | None:
-        """Everybody may ask."""
-        del request
-        return None
 
     def handle(self, request: Request, respond: Respond) -> None:
         """Answer when it is known."""
@@ -42,13 +80,26 @@ async def alive() -> Response:
     return OK
 
 
-def routes(readiness: Readiness, scrape: Scrape, export_health: ExportHealth) -> dict[str, dict[str, Handler]]:
-    """The operators' paths."""
-    answers: Sequence[tuple[str, Callable[[], Awaitable[Response]]]] = (
-        ("/health", readiness.healthy),
-        ("/livez", alive),
-        ("/readyz", readiness.ready),
-        ("/metrics", scrape.answer),
-        ("/export/health", export_health.answer),
+def routes(
+    readiness: Readiness, scrape: Scrape, export_health: ExportHealth, metrics_guard: Guard = everybody
+) -> dict[str, dict[str, Handler]]:
+    """The operators' paths; the guard is that of `/metrics`."""
+    answers: Sequence[tuple[str, Callable[[], Awaitable[Response]], Guard]] = (
+        ("/health", readiness.healthy, everybody),
+        ("/livez", alive, everybody),
+        ("/readyz", readiness.ready, everybody),
+        ("/metrics", scrape.answer, metrics_guard),
+        ("/export/health", export_health.answer, everybody),
     )
-    return {path: {"GET": Answer(answer)} for path, answer in answers}
+    return {path: {"GET": Answer(answer, guard)} for path, answer, guard in answers}
+
+
+def moved(
+    routes: Mapping[str, dict[str, Handler]],
+) -> tuple[dict[str, dict[str, Handler]], dict[str, dict[str, Handler]]]:
+    """What stays where producers are and what moves to the operators' address, which has the probes too."""
+    stays = {path for path, methods in routes.items() if "POST" in methods} | set(PROBES)
+    return (
+        {path: methods for path, methods in routes.items() if path in stays},
+        {path: methods for path, methods in routes.items() if path not in stays or path in PROBES},
+    )

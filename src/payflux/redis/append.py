@@ -16,8 +16,8 @@ from payflux.redis.address import RedisAddress
 from payflux.redis.dial import connect
 from payflux.redis.keys import Keys
 from payflux.redis.link import RedisLink
-from payflux.redis.replies import unavailable
-from payflux.redis.script import Script
+from payflux.redis.replies import text, unavailable
+from payflux.redis.script import Script, explained
 from payflux.settings import Setting, integer
 from payflux.stream.protocol import OnAppended
 
@@ -28,10 +28,11 @@ DEDUP_TTL_SEC = Setting(
     "PAYFLUX_DEDUP_TTL_SEC", integer(1, 31_536_000), "86400", "How long an event_id is remembered at least, seconds."
 )
 
-SCRIPT = Script("append")
+SCRIPT, _PROBE = Script("append"), Script("probe")
 BATCH_EVENTS = 512
 WAITING_EVENTS = 20_000
 REPLY_SECONDS = 4.0
+PROBE_SECONDS = 2.0
 GATHER_SECONDS = 0.001
 BACKOFF_SECONDS = (0.05, 2.0)
 
@@ -60,6 +61,25 @@ def mark_of(uid: bytes) -> str:
     number = int.from_bytes(uid, "big")
     bucket = number % _BUCKETS * _SPREAD & 0xFFFFFF
     return _HEX[bucket >> 12] + _HEX[bucket & 4095] + str(number % _MARKS)
+
+
+async def probe(link: RedisLink, keys: Keys, maxlen: bytes = b"1", told: int = 0) -> None:
+    """Try what an append does, without an effect; see `probe.lua`.
+
+    Args:
+        link: the connection.
+        keys: of the stream.
+        maxlen: `0` when it is not trimmed.
+        told: the highest number that is known.
+
+    Raises:
+        StreamUnavailable: an event would be refused; its `key` says because of which key.
+    """
+    try:
+        await _PROBE.run(link, (keys.stream, keys.state), (maxlen, told), PROBE_SECONDS)
+    except hiredis.ReplyError as error:
+        kinds = {keys.stream: "stream", keys.state: "hash"}
+        raise await explained(link, kinds, unavailable(error)) from None
 
 
 class RedisAppender:
@@ -95,6 +115,7 @@ class RedisAppender:
         self._told, self._heard, self._producers, self._client = told, heard, producers, client
         self._loop = asyncio.get_running_loop()
         self._link: RedisLink | None = None
+        self._refusal: StreamUnavailable | None = None  # of the last attempt to connect
         self._gone = asyncio.Event()
         self._tried = asyncio.Event()
         self._waiting: list[tuple[Sequence[StoredEvent], OnAppended]] = []
@@ -126,9 +147,11 @@ class RedisAppender:
             try:
                 self._link = await connect(self._address, self._client, self._gone.set)
             except StreamUnavailable as error:
+                self._refusal = error
                 if delay == low:
                     log("warning", "redis_unavailable", code=error.code, detail=str(error))
             else:
+                self._refusal = None
                 log("info", "redis_connected", address=str(self._address))
                 self._tried.set()
                 await self._gone.wait()
@@ -158,17 +181,14 @@ class RedisAppender:
             self._loop.call_soon(self._flush)
 
     async def probe(self) -> None:
-        """Prove that Redis takes writes: PING would succeed on a read-only replica or a full one."""
+        """Prove that an event could be appended: PING would succeed on a read-only replica or a full one."""
         if self._link is None or self._link.lost:
-            raise StreamUnavailable("redis_down", f"no connection to Redis at {self._address}")
-        try:
-            kind, _ = await self._link.calls(
-                [("TYPE", self._keys.stream), ("SET", self._keys.probe, "1", "EX", "60")], timeout=2.0
-            )
-        except hiredis.ReplyError as error:
-            raise unavailable(error) from None
-        if kind not in (b"stream", b"none"):
-            raise StreamUnavailable("redis_wrong_type", f"{self._keys.stream} is a {kind.decode()}, not a stream")
+            raise self._no_connection()
+        await probe(self._link, self._keys, self._limits[0], self._told())
+
+    def _no_connection(self) -> StreamUnavailable:
+        """Why there is none."""
+        return self._refusal or StreamUnavailable("redis_down", f"no connection to Redis at {self._address}")
 
     async def drain(self) -> None:
         """Wait until nothing waits and no script is in flight."""
@@ -203,7 +223,7 @@ class RedisAppender:
         self._sent_at = self._loop.time()
         batch = self._take()
         if self._link is None:
-            self._replied(batch, StreamUnavailable("redis_down", f"no connection to Redis at {self._address}"))
+            self._replied(batch, self._no_connection())
             return
         arguments: list[str | bytes | int] = [*self._limits, str(self._told()).encode()]
         for events, _ in batch:
@@ -226,7 +246,9 @@ class RedisAppender:
         error = unavailable(reply) if isinstance(reply, Exception) else None
         results = b""
         if error is None:
-            seq, results, failure = reply
+            seq, results, failure, *odd = reply
+            if odd:
+                log("warning", "state_rebuilt", key=self._keys.state, field="seq", value=text(odd[0])[:40], now=seq)
             self._heard(seq)
             error = unavailable(hiredis.ReplyError(failure.decode())) if failure else None
         if error is not None and error.code == "redis_readonly" and self._link is not None:

@@ -26,6 +26,17 @@ async def connect(address: RedisAddress, client: str, on_lost: Callable[[], None
     Raises:
         StreamUnavailable: Redis cannot be reached, or refuses us.
     """
+    link = await _open(address, on_lost)
+    try:
+        await _greet(link, address, client)
+    except (hiredis.ReplyError, StreamUnavailable) as error:
+        link.close()
+        refusal = unavailable(error)
+        raise StreamUnavailable(refusal.code, f"{address} refuses the connection: {refusal}") from None
+    return link
+
+
+async def _open(address: RedisAddress, on_lost: Callable[[], None] | None) -> RedisLink:
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
@@ -37,19 +48,17 @@ async def connect(address: RedisAddress, client: str, on_lost: Callable[[], None
                     lambda: RedisLink(on_lost), address.host, address.port, ssl=context
                 )
     except (OSError, ValueError) as error:  # ValueError: a name no resolver takes
-        raise StreamUnavailable(
-            "redis_down", f"no connection to Redis at {address}: {str(error) or 'timed out'}"
-        ) from None
-    try:
-        await link.calls(_greeting(address), timeout=CONNECT_SECONDS)
-        await _introduce(link, client)
-    except (hiredis.ReplyError, StreamUnavailable) as error:
-        link.close()
-        raise unavailable(error) from None
+        # Whoever hangs up in the handshake does not speak TLS, or not ours.
+        kind = "redis_tls" if isinstance(error, ssl.SSLError) or _hung_up(error, address) else "redis_down"
+        raise StreamUnavailable(kind, f"no connection to Redis at {address}: {str(error) or 'timed out'}") from None
     return link
 
 
-def _greeting(address: RedisAddress) -> list[Command]:
+def _hung_up(error: Exception, address: RedisAddress) -> bool:
+    return address.tls and isinstance(error, (ConnectionResetError, ConnectionAbortedError, BrokenPipeError))
+
+
+def _login(address: RedisAddress) -> list[Command]:
     commands: list[Command] = []
     if address.user:
         commands.append(("AUTH", address.user, address.password))
@@ -60,13 +69,18 @@ def _greeting(address: RedisAddress) -> list[Command]:
     return commands
 
 
-async def _introduce(link: RedisLink, client: str) -> None:
+async def _greet(link: RedisLink, address: RedisAddress, client: str) -> None:
     name = re.sub(r"[^!-~]", "_", client)  # Redis takes no other characters
-    answered, hello = await link.replies([("CLIENT", "SETNAME", name), ("HELLO",)], timeout=CONNECT_SECONDS)
-    # A name is a courtesy, and in Redis 6.2 few users may give one.
-    if isinstance(answered, hiredis.ReplyError) and not str(answered).startswith("NOPERM"):
-        raise answered
-    link.clustered = isinstance(hello, list) and named(hello).get(b"mode") == b"cluster"
+    commands: list[Command] = [*_login(address), ("CLIENT", "SETNAME", name), ("HELLO",)]
+    *answers, hello = await link.replies(commands, timeout=CONNECT_SECONDS)
+    mode = named(hello).get(b"mode") if isinstance(hello, list) else None
+    if mode == b"sentinel":
+        raise StreamUnavailable("redis_sentinel", "a Sentinel keeps no streams")
+    for answer in answers:
+        # A name is a courtesy, and in Redis 6.2 few users may give one.
+        if isinstance(answer, hiredis.ReplyError) and not (answer is answers[-1] and str(answer).startswith("NOPERM")):
+            raise answer
+    link.clustered = mode == b"cluster"
 
 
 class Dialler:
@@ -84,9 +98,14 @@ class Dialler:
 
     async def connect(self) -> RedisLink:
         """The connection, made first where there is none; raises StreamUnavailable."""
-        if self._link is None or self._link.lost:
+        if not self.connected:
             self._link = await connect(self._address, self._client)
-        return self._link
+        return self.link
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection."""
+        return self._link is not None and not self._link.lost
 
     @property
     def link(self) -> RedisLink:

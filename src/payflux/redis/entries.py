@@ -9,8 +9,8 @@ import hiredis
 
 from payflux.event.timestamps import normal_timestamp
 from payflux.redis.link import RedisLink
-from payflux.redis.replies import named, unavailable
-from payflux.stream.deliveries import Delivery, entry_key
+from payflux.redis.replies import named, text, unavailable
+from payflux.stream.deliveries import Delivery, Ledger, entry_key
 
 FIRST = b"0-0"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -70,8 +70,8 @@ def delivery_of(entry_id: bytes, fields: list[bytes] | None, attempts: int = 1) 
     if fields is None:
         return Delivery(entry_id, 0, None, attempts, gone=True)
     if len(fields) == 4 and fields[0] == b"data" and fields[2] == b"seq":  # each of ours: no dict, no further call
-        text = fields[3]
-        return Delivery(entry_id, int(text) if text.isdigit() and len(text) < 17 else 0, fields[1], attempts)
+        number = fields[3]
+        return Delivery(entry_id, int(number) if number.isdigit() and len(number) < 17 else 0, fields[1], attempts)
     found = named(fields)
     seq, lost_to = count_of(found.get(b"seq", b"")), count_of(found.get(b"lost_to", b""))
     return Delivery(entry_id, seq, found.get(b"data"), attempts, lost_to)
@@ -97,3 +97,41 @@ async def newest_id(link: RedisLink, key: str) -> bytes | None:
         raise unavailable(error) from None
     newest: bytes = named(info)[b"last-generated-id"]
     return newest
+
+
+def ledger_of(flat: list[bytes]) -> tuple[Ledger, dict[str, bytes]]:
+    """A ledger as its hash lists it; anybody may have written there.
+
+    Args:
+        flat: fields and values in turn; a field that is missing was not noted yet.
+
+    Returns:
+        The ledger, and the fields that cannot be ours, which are left as in a new one.
+    """
+    found = {text(name): value for name, value in named(flat).items()}
+    odd = {name: found[name] for name, ours in _OURS.items() if name in found and not ours.fullmatch(found[name])}
+    acked, settled, last_seq = (
+        0 if name in odd else count_of(found.get(name, b"")) for name in ("acked", "settled", "last_seq")
+    )
+    if acked > max(settled, last_seq) and "last_seq" not in odd:  # more than there ever were
+        odd["acked"], acked = found["acked"], settled
+    ledger = Ledger(
+        owner=text(found.get("owner", b"")),
+        acked=acked,
+        settled=settled,
+        last_id=FIRST if "last_id" in odd else found.get("last_id", FIRST),
+        last_seq=last_seq,
+        unacked=() if "left" in odd else tuple(found.get("left", b"").split()),
+    )
+    return ledger, odd
+
+
+_PART = rb"(?:[0-9]{1,19}|18446744073709551615)"  # of an id, which has 64 bits
+_NUMBER, _ID = rb"[0-9]{1,15}", rb"%b-%b" % (_PART, _PART)
+_OURS = {
+    "acked": re.compile(_NUMBER),
+    "settled": re.compile(_NUMBER),
+    "last_seq": re.compile(_NUMBER),
+    "last_id": re.compile(_ID),
+    "left": re.compile(rb"(?:%b(?: %b)*)?" % (_ID, _ID)),
+}

@@ -8,14 +8,15 @@ from typing import Any
 import hiredis
 
 from payflux.errors import StreamUnavailable
+from payflux.log import log
 from payflux.redis.address import RedisAddress
 from payflux.redis.dial import Dialler
-from payflux.redis.entries import count_of, deliveries_of, delivery_of, newest_id
+from payflux.redis.entries import FIRST, count_of, deliveries_of, delivery_of, ledger_of, newest_id
 from payflux.redis.keys import Keys
 from payflux.redis.link import Command
-from payflux.redis.replies import named, unavailable
-from payflux.redis.script import Script
-from payflux.stream.deliveries import Delivery, Ledger, entry_key, just_before
+from payflux.redis.replies import named, text, unavailable
+from payflux.redis.script import Script, explained
+from payflux.stream.deliveries import Delivery, Ledger, Numbers, entry_key, just_before
 from payflux.stream.protocol import BurialRefused, GroupMissing, LeaseLost
 
 LEASE_MS = 5000
@@ -51,10 +52,12 @@ class RedisReader:
         self._dialler = Dialler(address, f"payflux-{consumer}"[:60])
         self._read_dialler = Dialler(address, "payflux-reader")
 
-    async def connect(self) -> None:
-        """Connect what is not connected."""
+    async def connect(self) -> bool:
+        """Connect what is not connected; see ReadStream."""
+        connected = self._dialler.connected and self._read_dialler.connected
         await self._dialler.connect()
         await self._read_dialler.connect()
+        return not connected
 
     async def claim_name(self) -> bool:
         """Take or keep the consumer name for this node; see ReadStream."""
@@ -67,7 +70,7 @@ class RedisReader:
         if reply is None:
             return None
         kept, before = reply
-        return ledger if kept else _ledger(before)
+        return ledger if kept else await self._numbered(await self._trusted(before))
 
     async def ensure_group(self, ledger: Ledger) -> bool:
         """Make the group if it is missing; see ReadStream."""
@@ -121,6 +124,28 @@ class RedisReader:
             raise _translate(error) from None
         return [] if reply is None else deliveries_of(reply[0][1])
 
+    async def following(self, after: bytes, count: int) -> list[Delivery]:
+        """Entries after an id; see ReadStream."""
+        return deliveries_of(await self._call("XRANGE", self._stream, b"(" + after, "+", "COUNT", count))
+
+    async def numbers(self, after: bytes) -> Numbers:
+        """What the stream tells of the numbers of its entries; see ReadStream."""
+        seq, entries, info = await self._calls(
+            [
+                ("HGET", self._keys.state, "seq"),
+                ("XRANGE", self._stream, b"(" + after, "+", "COUNT", SLICE),
+                ("XINFO", "STREAM", self._stream),
+            ]
+        )
+        found = named(info)
+        first = found[b"first-entry"]
+        return Numbers(
+            count_of(seq or b"") or None,
+            deliveries_of(entries),
+            found.get(b"max-deleted-entry-id"),
+            first[0] if first else b"",
+        )
+
     async def commit(
         self, ledger: Ledger, after: bytes, entries: int, trimmed: int, undone: Sequence[bytes]
     ) -> Sequence[bytes]:
@@ -139,7 +164,27 @@ class RedisReader:
 
     async def noted(self) -> Ledger:
         """The ledger as it was noted last; see ReadStream."""
-        return _ledger(await self._call("HGETALL", self._ledger))
+        return await self._trusted(await self._call("HGETALL", self._ledger))
+
+    async def _trusted(self, flat: list[bytes]) -> Ledger:
+        """The ledger; anybody may have written there, and what cannot be ours is put right from the group's place."""
+        ledger, odd = ledger_of(flat)
+        newest, place = await newest_id(self._dialler.link, self._stream), await self._position()
+        if place is not None and newest is not None and entry_key(ledger.last_id) > entry_key(newest):
+            odd["last_id"] = ledger.last_id  # without a group it is another stream, which is no mistake
+        if odd:
+            log("error", "ledger_rebuilt", key=self._ledger, **{name: text(value)[:80] for name, value in odd.items()})
+        if not {"last_id", "last_seq", "left"}.isdisjoint(odd):
+            ledger.last_id, ledger.last_seq, ledger.unacked = place or FIRST, None, ()
+        return ledger
+
+    async def _numbered(self, ledger: Ledger) -> Ledger:
+        """The ledger with a number that is not below that of the entry it ends at: what it ends at was not lost."""
+        entries = await self._call("XREVRANGE", self._stream, ledger.last_id, b"-", "COUNT", 1)
+        seq = deliveries_of(entries)[0].seq if entries else 0
+        if seq and (ledger.last_seq is None or seq > ledger.last_seq):
+            ledger.last_seq = seq
+        return ledger
 
     async def pending(self, after: bytes, idle_seconds: float) -> list[Delivery]:
         """Take over pending entries; see ReadStream."""
@@ -171,7 +216,7 @@ class RedisReader:
         dead_letters = self._keys.dead_letters(clustered=self._dialler.link.clustered)
         arguments = (self._group, self._token, delivery.id, delivery.data or b"", reason, stamp)
         left = b" ".join(entry_id for entry_id in ledger.unacked if entry_id != delivery.id)
-        noted = (ledger.last_id, ledger.last_seq, left)
+        noted = (ledger.last_id, ledger.last_seq or 0, left)
         try:
             return bool(await self._guarded(_DEAD_LETTER, (*arguments, *noted), dead_letters))
         except StreamUnavailable as error:
@@ -181,8 +226,8 @@ class RedisReader:
 
     async def unread_tail(self, ledger: Ledger) -> int | None:
         """The last number given when nothing follows; see ReadStream."""
-        reply = await self._run(_UNREAD_TAIL, (self._stream, self._keys.state), (ledger.last_id,))
-        return None if reply is None else int(reply)
+        reply = await self._run(_UNREAD_TAIL, (self._stream, self._keys.state), (ledger.last_id, ledger.last_seq or 0))
+        return None if reply is None else count_of(reply)
 
     async def leave(self) -> None:
         """Give up lease and name, which expire by themselves where that fails, and close both connections."""
@@ -200,11 +245,11 @@ class RedisReader:
         try:
             return await self._dialler.link.calls(commands)
         except hiredis.ReplyError as error:
-            raise _translate(error) from None
+            raise await self._explained(error) from None
 
     def _head(self, ledger: Ledger) -> Command:
         """How the arguments of a script begin that notes a ledger."""
-        noted = (ledger.settled, ledger.last_id, ledger.last_seq, b" ".join(ledger.unacked))
+        noted = (ledger.settled, ledger.last_id, ledger.last_seq or 0, b" ".join(ledger.unacked))
         return (self._group, self._token, LEASE_MS, *noted)
 
     async def _guarded(self, script: Script, arguments: Command, *keys: str) -> Any:
@@ -218,23 +263,18 @@ class RedisReader:
         try:
             return await script.run(self._dialler.link, keys, arguments, seconds)
         except hiredis.ReplyError as error:
-            raise _translate(error) from None
+            raise await self._explained(error) from None
+
+    async def _explained(self, error: hiredis.ReplyError) -> Exception:
+        found, link = _translate(error), self._dialler.link
+        if not isinstance(found, StreamUnavailable):
+            return found
+        kinds = self._keys.kinds(self._group, clustered=link.clustered) | {self._name: "string"}
+        return await explained(link, kinds, found)
 
 
 def _translate(error: hiredis.ReplyError) -> Exception:
-    text = str(error)
-    if "NOGROUP" in text or "UNBLOCKED" in text:
-        return GroupMissing(text)
+    said = str(error)
+    if "NOGROUP" in said or "UNBLOCKED" in said:
+        return GroupMissing(said)
     return unavailable(error)
-
-
-def _ledger(flat: list[bytes]) -> Ledger:
-    found = named(flat)
-    return Ledger(
-        owner=found.get(b"owner", b"").decode(),
-        acked=count_of(found.get(b"acked", b"")),
-        settled=count_of(found.get(b"settled", b"")),
-        last_id=found.get(b"last_id", b"0-0"),
-        last_seq=count_of(found.get(b"last_seq", b"")),
-        unacked=tuple(found.get(b"left", b"").split()),
-    )

@@ -10,9 +10,11 @@ import hiredis
 
 from payflux.errors import StreamUnavailable
 from payflux.redis.address import RedisAddress
+from payflux.redis.append import probe
 from payflux.redis.dial import connect
 from payflux.redis.keys import Keys
 from payflux.redis.link import RedisLink
+from payflux.redis.repair import Oddity, oddities
 from payflux.redis.replies import info, named, text
 
 DEAD_LOOKED_AT = 1000
@@ -35,11 +37,13 @@ class Facts:
         info: the fields of `INFO`.
         config: the parameters of `CONFIG GET` that matter.
         round_trip_ms: of the question for the time.
-        skew_ms: Redis's clock minus ours, give or take half the round trip.
+        skew_ms: Redis's clock minus ours, give or take half the round trip; None where it does not tell the time.
         stream: name of the stream.
         group: name of the group that was looked at.
         kinds: of each key of PayFlux that exists, its type and the type it has to be of.
-        refusal: why Redis does not take writes; None when it does.
+        forbidden: keys of PayFlux that the user may not look at.
+        refusal: why Redis does not take events; None when it does.
+        odd: what stands in them and cannot be PayFlux's.
         scripts: whether it runs scripts for us.
         groups: of the stream.
         oldest_pending_ms: how long ago the entry pending longest in the group was last delivered.
@@ -51,11 +55,13 @@ class Facts:
     info: dict[str, str]
     config: dict[str, str]
     round_trip_ms: float
-    skew_ms: float
+    skew_ms: float | None
     stream: str
     group: str
     kinds: dict[str, tuple[str, str]]
+    forbidden: tuple[str, ...]
     refusal: StreamUnavailable | None
+    odd: tuple[Oddity, ...]
     scripts: bool
     groups: tuple[Group, ...]
     oldest_pending_ms: int | None
@@ -68,7 +74,7 @@ CONFIG = ("no-appendfsync-on-rewrite", "save")
 
 
 async def inspect(address: RedisAddress, keys: Keys, group: str, now: Callable[[], float] = time.time) -> Facts:
-    """Look at Redis; writes nothing but the key the health check writes too.
+    """Look at Redis, and try what an append does, without an effect. What is refused hides nothing else.
 
     Args:
         address: of Redis.
@@ -88,9 +94,9 @@ async def inspect(address: RedisAddress, keys: Keys, group: str, now: Callable[[
 
 async def _inspect(link: RedisLink, keys: Keys, group: str, now: Callable[[], float]) -> Facts:
     begun = now()
-    seconds, micros = await link.ask("TIME")
+    time = await _try(link, "TIME")
     ended = now()
-    kinds = await _kinds(link, keys, group)
+    kinds, forbidden = await _kinds(link, keys, group)
     stream, dead_letters = keys.stream, keys.dead_letters(clustered=link.clustered)
     is_stream = kinds.get(stream, ("", ""))[0] == "stream"
     groups = await _groups(link, stream) if is_stream else ()
@@ -98,11 +104,13 @@ async def _inspect(link: RedisLink, keys: Keys, group: str, now: Callable[[], fl
         info=info(await _try(link, "INFO")),
         config=await _config(link),
         round_trip_ms=(ended - begun) * 1000,
-        skew_ms=(int(seconds) + int(micros) / 1e6 - (begun + ended) / 2) * 1000,
+        skew_ms=(int(time[0]) + int(time[1]) / 1e6 - (begun + ended) / 2) * 1000 if time else None,
         stream=stream,
         group=group,
         kinds=kinds,
-        refusal=await _refusal(link, keys.probe),
+        forbidden=forbidden,
+        refusal=await _refusal(link, keys),
+        odd=await _odd(link, keys, group),
         scripts=await _try(link, "EVAL", "return 1", 0) == 1,
         groups=groups,
         oldest_pending_ms=await _oldest_pending_ms(link, stream, group),
@@ -112,17 +120,19 @@ async def _inspect(link: RedisLink, keys: Keys, group: str, now: Callable[[], fl
     )
 
 
-async def _kinds(link: RedisLink, keys: Keys, group: str) -> dict[str, tuple[str, str]]:
-    wanted = {
-        keys.stream: "stream",
-        keys.dead_letters(clustered=link.clustered): "stream",
-        keys.state: "hash",
-        keys.ledger(group): "hash",
-        keys.lease(group): "string",
-        keys.probe: "string",
-    }
-    found = {key: text(await link.ask("TYPE", key)) for key in wanted}
-    return {key: (kind, wanted[key]) for key, kind in found.items() if kind != "none"}
+async def _kinds(link: RedisLink, keys: Keys, group: str) -> tuple[dict[str, tuple[str, str]], tuple[str, ...]]:
+    """The type of each key that is there, with the one it has to be of; and the keys that may not be looked at."""
+    wanted = keys.kinds(group, clustered=link.clustered)
+    found = {key: text(await _try(link, "TYPE", key)) for key in wanted}
+    seen = {key: (kind, wanted[key]) for key, kind in found.items() if kind not in {"", "none"}}
+    return seen, tuple(key for key, kind in found.items() if not kind)
+
+
+async def _odd(link: RedisLink, keys: Keys, group: str) -> tuple[Oddity, ...]:
+    try:
+        return tuple(await oddities(link, keys, group))
+    except StreamUnavailable:  # said by `refusal`
+        return ()
 
 
 async def _try(link: RedisLink, *command: str | bytes | int) -> Any:
@@ -138,9 +148,9 @@ async def _config(link: RedisLink) -> dict[str, str]:
     return {name: text(reply[1]) for name, reply in replies.items() if reply}
 
 
-async def _refusal(link: RedisLink, probe: str) -> StreamUnavailable | None:
+async def _refusal(link: RedisLink, keys: Keys) -> StreamUnavailable | None:
     try:
-        await link.ask("SET", probe, "1", "EX", "60")
+        await probe(link, keys)
     except StreamUnavailable as error:
         return error
     return None

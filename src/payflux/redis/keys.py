@@ -25,9 +25,9 @@ class Keys:
         return f"{self._tag}:state"
 
     @property
-    def probe(self) -> str:
-        """What the health check writes."""
-        return f"{self._tag}:probe"
+    def marks(self) -> str:
+        """How the names of the sets of marks begin."""
+        return f"{self._tag}:marks:"
 
     def dead_letters(self, *, clustered: bool) -> str:
         """The dead-letter stream; on a Redis Cluster, where a script may use one slot, under the hash tag too."""
@@ -44,6 +44,16 @@ class Keys:
     def consumer(self, group: str, name: str) -> str:
         """Which node uses a consumer's name in a group."""
         return f"{self._tag}:consumer:{name}" if group == GROUP else f"{self._tag}:consumer-of:{group}:{name}"
+
+    def kinds(self, group: str, *, clustered: bool) -> dict[str, str]:
+        """Of each key whose name is always the same, with the lease and ledger of a group, the type it has to be of."""
+        return {
+            self.stream: "stream",
+            self.dead_letters(clustered=clustered): "stream",
+            self.state: "hash",
+            self.ledger(group): "hash",
+            self.lease(group): "string",
+        }
 
     def _of(self, what: str, group: str) -> str:
         return f"{self._tag}:{what}" if group == GROUP else f"{self._tag}:{what}:{group}"

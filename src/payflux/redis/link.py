@@ -41,6 +41,7 @@ class RedisLink(asyncio.Protocol):
         self._transport: asyncio.WriteTransport | None = None
         self._on_lost = on_lost
         self._loop = asyncio.get_running_loop()
+        self._why: StreamUnavailable | None = None
         self.lost = False
         self.clustered = False
 
@@ -53,7 +54,8 @@ class RedisLink(asyncio.Protocol):
         self._reader.feed(data)
         while (reply := self._next()) is not False:
             if not self._waiting:
-                self.fail(StreamUnavailable("redis_error", "Redis sent a reply nobody asked for"))
+                unasked = reply if isinstance(reply, hiredis.ReplyError) else "Redis sent a reply nobody asked for"
+                self.fail(unavailable(hiredis.ReplyError(str(unasked))))
                 return
             self._waiting.popleft()(reply)
 
@@ -61,7 +63,7 @@ class RedisLink(asyncio.Protocol):
         try:
             return self._reader.gets()
         except hiredis.ProtocolError as error:
-            self.fail(StreamUnavailable("redis_error", f"this is not Redis: {error}"))
+            self.fail(StreamUnavailable("redis_protocol", f"this is not Redis: {error}"))
             return False
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -73,6 +75,8 @@ class RedisLink(asyncio.Protocol):
         if self.lost:
             return
         self.lost = True
+        if error.code not in {"redis_down", "redis_timeout"}:
+            self._why = error
         if self._transport is not None:
             self._transport.abort()
         waiting, self._waiting = self._waiting, deque()
@@ -88,7 +92,7 @@ class RedisLink(asyncio.Protocol):
     def send(self, packed: bytes, on_reply: OnReply) -> None:
         """Send one packed command; `on_reply` gets its reply later, or at once the reason why it could not be sent."""
         if self.lost or self._transport is None:
-            on_reply(StreamUnavailable("redis_down", "no connection to Redis"))
+            on_reply(self._why or StreamUnavailable("redis_down", "no connection to Redis"))
             return
         self._waiting.append(on_reply)
         self._transport.write(packed)

@@ -4,17 +4,20 @@ from typing import Any, NamedTuple
 
 import hiredis
 
+from payflux.errors import StreamUnavailable
 from payflux.redis.address import RedisAddress
 from payflux.redis.dial import Dialler
 from payflux.redis.keys import Keys
 from payflux.redis.link import Command
-from payflux.redis.replies import info, unavailable
-from payflux.redis.script import Script
+from payflux.redis.replies import info, text, unavailable
+from payflux.redis.script import Script, explained
 from payflux.stream.deliveries import Backlog
 
 ANSWER_SECONDS = 2.0
+STALLED_SECONDS = 15
+"""So long an entry may wait for somebody to read it while nobody commits anything."""
 
-_BACKLOG = Script("backlog")
+_BACKLOG, _PROGRESS = Script("backlog"), Script("progress")
 
 
 class Durability(NamedTuple):
@@ -24,6 +27,30 @@ class Durability(NamedTuple):
     fsync: str = "unknown"
     policy: str = "unknown"
     role: str = "unknown"
+
+
+class Progress(NamedTuple):
+    """Whether what is in the stream comes out of it.
+
+    Attributes:
+        waiting: seconds the oldest unread entry has waited; None when nothing is unread.
+        since: seconds since anybody committed for the group; None when that is unknown.
+        led: whether a consumer holds the lease.
+        unusable: why stream, lease or ledger cannot be used; without them nothing comes out.
+        unburied: why the dead-letter stream cannot be used; then what is invalid stays pending.
+    """
+
+    waiting: int | None
+    since: int | None
+    led: bool
+    unusable: StreamUnavailable | None = None
+    unburied: StreamUnavailable | None = None
+
+    @property
+    def stalled(self) -> bool:
+        """Whether events wait and nobody has committed anything for longer than `STALLED_SECONDS`."""
+        idle = self.since is None or self.since > STALLED_SECONDS
+        return self.waiting is not None and self.waiting > STALLED_SECONDS and idle
 
 
 class RedisMonitor:
@@ -49,6 +76,21 @@ class RedisMonitor:
         except hiredis.ReplyError as error:
             raise unavailable(error) from None
         return Backlog(*reply)
+
+    async def progress(self) -> Progress:
+        """Whether what is in the stream comes out of it."""
+        link = await self._dialler.connect()
+        stream, group = self._keys.stream, self._group
+        dead_letters = self._keys.dead_letters(clustered=link.clustered)
+        keys = (stream, self._keys.lease(group), self._keys.ledger(group), dead_letters)
+        try:
+            waiting, since, led, *wrong = await _PROGRESS.run(link, keys, (group,), ANSWER_SECONDS)
+        except hiredis.ReplyError as error:
+            kinds = self._keys.kinds(group, clustered=link.clustered)
+            raise await explained(link, kinds, unavailable(error)) from None
+        *needed, unburied = [unavailable(hiredis.ReplyError(text(said))) if said else None for said in wrong]
+        unusable = next((why for why in needed if why), None)
+        return Progress(waiting if waiting >= 0 else None, since if since >= 0 else None, bool(led), unusable, unburied)
 
     async def durability(self) -> Durability:
         """What Redis does with what it has acknowledged."""

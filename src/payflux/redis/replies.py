@@ -8,21 +8,33 @@ from payflux.errors import StreamUnavailable
 
 CODES = {
     "READONLY": "redis_readonly",
+    "MASTERDOWN": "redis_readonly",
     "OOM": "redis_oom",
     "LOADING": "redis_loading",
     "BUSY": "redis_loading",
     "MISCONF": "redis_misconf",
-    "NOREPLICAS": "redis_misconf",
+    "NOREPLICAS": "redis_replicas",
     "WRONGTYPE": "redis_wrong_type",
+    "BADVALUE": "redis_bad_value",  # our scripts: a value of a key of ours that we have not written
     "NOAUTH": "redis_auth",
     "WRONGPASS": "redis_auth",
-    "NOPERM": "redis_auth",
-    "ACL failure in script:": "redis_auth",
-    "user executing the script can't run": "redis_auth",  # Redis 6.2 and 7.0
-    "MASTERDOWN": "redis_down",
-    "CLUSTERDOWN": "redis_down",
+    "called without any password configured for": "redis_auth",
+    "NOPERM": "redis_forbidden",
+    "ACL failure in script:": "redis_forbidden",
+    "user executing the script can't": "redis_forbidden",  # Redis 6.2 and 7.0
+    "DENIED": "redis_protected",
+    "DB index is out of": "redis_database",
+    "SELECT is not allowed in": "redis_database",
+    "stream has exhausted the last possible": "redis_exhausted",
+    "MOVED": "redis_cluster",
+    "ASK": "redis_cluster",
+    "CROSSSLOT": "redis_cluster",
+    "CLUSTERDOWN": "redis_cluster",
 }
+"""Codes of StreamUnavailable, by a word or words of the reply that a blank follows."""
 _CODE = re.compile(rf"(?:^|[ -])({'|'.join(CODES)}) ")
+
+_KEY = re.compile(r"\(key (\S+)\)")  # as our scripts say it
 
 
 def unavailable(error: Exception) -> StreamUnavailable:
@@ -31,7 +43,8 @@ def unavailable(error: Exception) -> StreamUnavailable:
         return error
     said = str(error)
     found = _CODE.search(said)
-    return StreamUnavailable(CODES[found[1]] if found else "redis_error", said)
+    about = _KEY.search(said)
+    return StreamUnavailable(CODES[found[1]] if found else "redis_error", said, about[1] if about else "")
 
 
 def named(flat: Sequence[Any]) -> dict[bytes, Any]:

@@ -2,13 +2,14 @@
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from importlib.resources import files
 from typing import Any
 
 import hiredis
 
+from payflux.errors import StreamUnavailable
 from payflux.redis.link import OnReply, RedisLink, pack, resolving
 
 
@@ -77,3 +78,21 @@ class Script:
         if isinstance(reply, Exception):
             raise reply
         return reply
+
+
+async def explained(link: RedisLink, kinds: Mapping[str, str], error: StreamUnavailable) -> StreamUnavailable:
+    """An error with the key it is about, where Redis did not tell: it names none for a wrong type or missing rights.
+
+    Args:
+        link: the connection it came over.
+        kinds: of each key that may be the one, the type it has to be of.
+        error: what was refused.
+    """
+    if error.key or error.code not in {"redis_wrong_type", "redis_forbidden"} or link.lost:
+        return error
+    found = await link.replies([("TYPE", key) for key in kinds])
+    for (key, wanted), kind in zip(kinds.items(), found, strict=True):
+        refused = isinstance(kind, hiredis.ReplyError) and "key" in str(kind)
+        if refused or (isinstance(kind, bytes) and kind.decode() not in {wanted, "none"}):
+            return StreamUnavailable(error.code, f"{error} (key {key})", key)
+    return error

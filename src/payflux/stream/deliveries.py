@@ -59,7 +59,7 @@ class Ledger(msgspec.Struct):
         acked: events it acked so far.
         settled: of those, how many are exported or counted as not exported.
         last_id: the newest entry acked or dead-lettered.
-        last_seq: its number.
+        last_seq: its number; None when that cannot be known.
         unacked: older entries that are not acked yet, in order.
     """
 
@@ -67,8 +67,32 @@ class Ledger(msgspec.Struct):
     acked: int = 0
     settled: int = 0
     last_id: bytes = b"0-0"
-    last_seq: int = 0
+    last_seq: int | None = 0
     unacked: tuple[bytes, ...] = ()
+
+
+class Numbers(NamedTuple):
+    """What a stream tells of the numbers of its entries, to judge some that were read before.
+
+    Attributes:
+        newest: the last number given; None when that is not known.
+        following: some of the entries after those, asked for after `newest`; none when nothing follows.
+        deleted: the newest entry that was deleted other than by trimming; None where the server does not tell.
+        first: the oldest entry, asked for after `following`; empty when there is none.
+    """
+
+    newest: int | None
+    following: list[Delivery]
+    deleted: bytes | None
+    first: bytes
+
+    def nothing_deleted_after(self, entry_id: bytes) -> bool:
+        """Whether an entry and every one that was ever appended after it are still there; false when in doubt."""
+        if not self.first or entry_key(entry_id) < entry_key(self.first):
+            return False
+        if self.deleted is None:
+            return entry_id == self.first  # what is trimmed is trimmed from the oldest on
+        return entry_key(entry_id) > entry_key(self.deleted)
 
 
 class Backlog(NamedTuple):

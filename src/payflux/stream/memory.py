@@ -10,7 +10,7 @@ import msgspec
 
 from payflux.errors import StreamUnavailable
 from payflux.event.decode import StoredEvent
-from payflux.stream.deliveries import Backlog, Delivery, Ledger
+from payflux.stream.deliveries import Backlog, Delivery, Ledger, Numbers
 from payflux.stream.protocol import APPENDED, DUPLICATE, GROUP, GroupMissing, LeaseLost, OnAppended
 
 LEASE_SECONDS = 5.0
@@ -142,9 +142,10 @@ class MemoryStream:
         """Prove that appending works; see AppendStream."""
         self._check()
 
-    async def connect(self) -> None:
+    async def connect(self) -> bool:
         """Nothing to connect; see ReadStream."""
         self._check()
+        return False
 
     async def claim_name(self) -> bool:
         """Take or keep the consumer name; see ReadStream."""
@@ -199,6 +200,17 @@ class MemoryStream:
         """Entries after an id; see ReadStream."""
         self._check()
         return await self._wait(lambda: self._after(_id(after), count), block_seconds)
+
+    async def following(self, after: bytes, count: int) -> list[Delivery]:
+        """Entries after an id; see ReadStream."""
+        self._check()
+        return self._after(_id(after), count)
+
+    async def numbers(self, after: bytes) -> Numbers:
+        """What is known of the numbers; see ReadStream. What was deleted is not remembered."""
+        self._check()
+        first = next(iter(self._store.entries or {}), None)
+        return Numbers(self._store.seq, self._after(_id(after), SLICE), None, _text(first) if first else b"")
 
     async def _wait(self, found: Callable[[], list[Delivery]], seconds: float) -> list[Delivery]:
         if not (deliveries := found()):

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from payflux.errors import PayfluxError, StreamUnavailable
 from payflux.event.decode import StoredEvent
-from payflux.stream.deliveries import Delivery, Ledger
+from payflux.stream.deliveries import Delivery, Ledger, Numbers
 
 APPENDED = ord("1")
 DUPLICATE = ord("0")
@@ -54,8 +54,8 @@ class ReadStream(Protocol):
     Every method raises StreamUnavailable when the outcome is unknown.
     """
 
-    async def connect(self) -> None:
-        """Connect, or connect anew; idempotent."""
+    async def connect(self) -> bool:
+        """Connect, or connect anew, where there is no connection; whether there was none."""
 
     async def claim_name(self) -> bool:
         """Take or keep the consumer name for this node; False while another node uses it."""
@@ -88,6 +88,12 @@ class ReadStream(Protocol):
 
     async def follow(self, after: bytes, count: int, block_seconds: float) -> list[Delivery]:
         """Entries after an id, at most `count`, waiting for the first one; nothing is noted of it anywhere."""
+
+    async def following(self, after: bytes, count: int) -> list[Delivery]:
+        """Entries after an id, at most `count`, without waiting for one."""
+
+    async def numbers(self, after: bytes) -> Numbers:
+        """What the stream tells of the numbers of its entries up to an id, which were read before."""
 
     async def commit(
         self, ledger: Ledger, after: bytes, entries: int, trimmed: int, undone: Sequence[bytes]

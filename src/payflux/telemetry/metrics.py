@@ -7,7 +7,8 @@ from math import nan, prod
 from typing import Literal
 
 from payflux.risk import BANDS
-from payflux.telemetry import highest_number
+from payflux.telemetry import handled, highest_number
+from payflux.telemetry.handled import Handled
 from payflux.telemetry.highest_number import HighestNumber
 from payflux.telemetry.notes import DESTINATIONS, ChildNotes
 from payflux.telemetry.slab import Names, Slab
@@ -29,6 +30,15 @@ REJECT_REASONS = {
     "invalid_batch": "not readable as a batch",
     "batch_too_large": "more than 1,000 events in a batch",
     "unavailable": "Redis did not confirm",
+}
+HTTP_REASONS = {
+    "not_found": "no such path, or a mistyped one",
+    "method_not_allowed": "a path that takes other methods",
+    "bad_request": "no valid HTTP/1.1: TLS sent to a plain port, a damaged or ambiguous head",
+    "head_too_large": "request line and headers over 16 KiB",
+    "body_too_large": "a body over 1 MiB",
+    "request_timeout": "a request that did not arrive in time",
+    "too_many_connections": "no room for another connection",
 }
 EXPORT_REASONS = {
     "write": "the destination refused the write",
@@ -125,6 +135,12 @@ AUTH_DENIED = Metric(
     "auth_denied_total", "counter", "Requests without a valid key.", (_fixed("reason", DENIED_REASONS),)
 )
 HTTP_CONNECTIONS = Metric("http_connections", "gauge", "Open HTTP connections.")
+HTTP_REFUSED = Metric(
+    "http_refused_total",
+    "counter",
+    "Requests that reached no handler; the log has the first of each reason a minute, with its sender.",
+    (_fixed("reason", HTTP_REASONS),),
+)
 
 PROCESSED = Metric("consumer_processed_total", "counter", "Events acked by the consumer.")
 REDELIVERED = Metric("consumer_redelivered_total", "counter", "Pending entries taken up again after a fault.")
@@ -188,7 +204,8 @@ NAMED = (PROCESSOR, CATEGORY, EVENT_TYPE, UNRECOGNISED, DESTINATION)
 
 METRICS = (
     *(INGEST_ACCEPTED, INGEST_REJECTED, INGEST_DUPLICATE, INGEST_DURATION, BY_PROCESSOR, AUTH_DENIED),
-    *(HTTP_CONNECTIONS, PROCESSED, REDELIVERED, DEAD_LETTERED, GROUP_RECREATED, CONSUMER_ACTIVE, CONSUMER_HALTED),
+    *(HTTP_CONNECTIONS, HTTP_REFUSED),
+    *(PROCESSED, REDELIVERED, DEAD_LETTERED, GROUP_RECREATED, CONSUMER_ACTIVE, CONSUMER_HALTED),
     *(STREAM_LOST, BY_OUTCOME, UNCLASSIFIED, FAILURES, UNCATEGORISED, RETRIES, RISK_EVENTS, RISK_SCORE),
     *(EXPORTED, EXPORT_ERRORS, EXPORT_LAST_SUCCESS, EXPORT_LAST_ERROR, EXPORT_QUEUE, EXPORT_REOPENED),
     *(CHILD_DEATHS, LOG_LINES_DROPPED),
@@ -214,6 +231,7 @@ def create_slab(children: Sequence[str], **further: int) -> Slab:
     sections = {CHILD + name: SLOTS * 8 for name in children}
     sections |= {label.table: Names.size(label.capacity) for label in NAMED}
     sections[highest_number.SECTION] = HighestNumber.size(len(children))
+    sections[handled.SECTION] = Handled.size()
     slab = Slab.create(sections | further)
     for section in sections_of(slab):
         _blank_gauges(section)

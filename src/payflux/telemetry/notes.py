@@ -6,6 +6,9 @@ of that section alone, in one store of eight bytes each, so none needs a lock; t
 
 from typing import Protocol
 
+from payflux.errors import REMEDIES
+
+TROUBLES = ("", *REMEDIES, "redis_error", "overloaded")
 SUPERVISOR = "supervisor"
 CONSUMER = "consumer"
 DESTINATIONS = 16
@@ -81,14 +84,17 @@ class ChildNotes:
         heartbeat: when the consumer last began a turn, by the monotonic clock of the machine. Written by the consumer,
             read by `/health`.
         failing: 1 while processes of the node keep dying. Written by the supervisor, read by `/health` and `/readyz`.
+        trouble: the place among `TROUBLES` of what Redis answered the consumer last, 0 while it answers well. Written
+            by the consumer, read by `/health`.
         base: lines published before the ledger began, less those acked without one. Written by the consumer, read by
             its successor in the node.
     """
 
-    SIZE = 3 + DestinationNotes.SIZE * (DESTINATIONS + 1)
+    SIZE = 4 + DestinationNotes.SIZE * (DESTINATIONS + 1)
     heartbeat = _Number(0)
     failing = _Number(1)
     base = _Number(2)
+    trouble = _Number(3)
 
     def __init__(self, values: "memoryview[float]", start: int) -> None:
         self.values, self.start = values, start
@@ -96,6 +102,15 @@ class ChildNotes:
     def beat(self, at: float) -> None:
         """The consumer begins a turn."""
         self.heartbeat = at
+
+    def meet(self, code: str) -> None:
+        """The consumer meets a StreamUnavailable with this code; none when it is empty."""
+        self.trouble = TROUBLES.index(code)
+
+    @property
+    def trouble_code(self) -> str:
+        """What the consumer meets; empty when all is well."""
+        return TROUBLES[int(self.trouble)]
 
     def fail(self, *, failing: bool) -> None:
         """Processes of the node keep dying, or do so no more."""
@@ -107,4 +122,4 @@ class ChildNotes:
 
     def destination(self, number: int) -> DestinationNotes:
         """How the export to a destination stands, by its number in the table of names."""
-        return DestinationNotes(self.values, self.start + 3 + DestinationNotes.SIZE * number)
+        return DestinationNotes(self.values, self.start + 4 + DestinationNotes.SIZE * number)

@@ -5,13 +5,15 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from payflux.errors import SettingsError
 from payflux.event.intake import BATCH_EVENTS
 from payflux.event.outcome import OUTCOMES
+from payflux.ingest.gatekeeper import API_KEY, API_KEYS, keys_of
 from payflux.node.settings import SETTINGS
 from payflux.redis.address import REDIS_ADDR, REDIS_URL, check_address
 from payflux.redis.entries import parse_position
 from payflux.risk.scorer import SETTINGS as RISK_SETTINGS
-from payflux.settings import Setting, Values, environment, load
+from payflux.settings import Setting, Values, environment, load, variables
 from payflux.stream.deliveries import entry_key
 
 Key = Annotated[
@@ -26,7 +28,7 @@ def redis_settings() -> Values:
         SettingsError: naming every problem.
     """
     declared: tuple[Setting[Any], ...] = (REDIS_ADDR, REDIS_URL, OUTCOMES, *RISK_SETTINGS)
-    others = {setting.name for setting in SETTINGS} - {setting.name for setting in declared}
+    others = set(variables(SETTINGS)) - set(variables(declared))
     environ = {name: value for name, value in environment().items() if name not in others}
     return load(declared, environ, (check_address,))
 
@@ -34,8 +36,11 @@ def redis_settings() -> Values:
 def keys_of_environment() -> list[str]:
     """The first key a node would take, if the environment names one."""
     environ = environment()
-    text = environ.get("PAYFLUX_API_KEYS", "").strip() or environ.get("PAYFLUX_API_KEY", "")
-    return [key.strip() for key in text.split(",") if key.strip()][:1]
+    try:
+        values = load((API_KEYS, API_KEY), {name: environ.get(name, "") for name in variables((API_KEYS, API_KEY))})
+    except SettingsError:
+        return []
+    return list(keys_of(values))[:1]
 
 
 def key_problems(keys: Sequence[str]) -> Iterator[str]:

@@ -5,25 +5,13 @@ import os
 import sys
 from collections.abc import Callable, Coroutine
 
-from payflux.errors import SettingsError, StreamUnavailable
+from payflux.errors import REMEDIES, SettingsError, StreamUnavailable
 from payflux.log import last_words
 from payflux.terminal.output import printable
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
-
-HINTS = {
-    "redis_down": "is it running, and do REDIS_ADDR or REDIS_URL name it? `payflux dev` prints its REDIS_URL",
-    "redis_timeout": "Redis is there and does not answer: look at its load and at the network between",
-    "redis_auth": "put user and password into REDIS_URL=redis://user:password@host:port, and check the user's rights",
-    "redis_loading": "Redis is busy reading its data; try again in a moment",
-    "redis_readonly": "this is a replica: point REDIS_ADDR or REDIS_URL at the primary",
-    "redis_oom": "Redis is full: raise maxmemory, or let the consumer catch up",
-    "redis_misconf": "Redis cannot write its data to disk; its log says why",
-    "redis_wrong_type": "this key belongs to something else; `payflux check` says more",
-}
-"""What to do, by the code of StreamUnavailable."""
 
 
 def operate(main: Callable[[], Coroutine[None, None, int]], *, interrupted: int = EXIT_INTERRUPTED) -> int:
@@ -41,7 +29,7 @@ def operate(main: Callable[[], Coroutine[None, None, int]], *, interrupted: int 
     except KeyboardInterrupt:
         return interrupted
     except StreamUnavailable as error:
-        hint = HINTS.get(error.code, "see `payflux check` and the log of Redis")
+        hint = REMEDIES.get(error.code, "see `payflux check` and the log of Redis")
         return complain(f"{printable(str(error))} ({error.code}): {hint}")
     except BrokenPipeError:
         _forget_stdout()

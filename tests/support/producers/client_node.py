@@ -35,10 +35,13 @@ class ThreadNode:
         self.url = ""
 
     def answer(self, events: Sequence[bytes]) -> Reply:
-        """The answer to a batch."""
-        self.batches.append(len(events))
+        """The answer to a batch; one without events is not noted."""
+        if events:
+            self.batches.append(len(events))
         if self.fault is not None and (reply := self.fault(self, events)) is not None:
             return reply
+        if not events:
+            return problem(400, "invalid_batch")
         return self.store(events)
 
     def store(self, events: Sequence[bytes]) -> Reply:
@@ -103,9 +106,9 @@ def thread_node(
             if self.headers["Authorization"] != f"Bearer {KEY}":
                 reply = problem(401, "unauthorized")
             else:
-                reply = node.answer(body.splitlines())
+                reply = node.answer([line for line in body.splitlines() if line])
             status, headers, text = reply
-            if status == 200 and "results=errors" not in self.path:
+            if status == 200 and text[:1] == b"{" and "results=errors" not in self.path:
                 text = _with_every_result(text)
             if not status:  # cut the connection instead
                 self.close_connection = True

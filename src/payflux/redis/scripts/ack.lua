@@ -26,12 +26,13 @@ end
 -- An ack that comes late, from a connection that was given up, finds nothing pending and must not take the ledger back.
 local function before(id, other)
   local ms, n = string.match(id, '(%d+)-(%d+)')
-  local other_ms, other_n = string.match(other, '(%d+)-(%d+)')
+  local other_ms, other_n = string.match(other, '^(%d+)-(%d+)$')
+  if not other_ms then return false end -- anybody may have written there
   ms, other_ms = tonumber(ms), tonumber(other_ms)
   return ms < other_ms or ms == other_ms and tonumber(n) < tonumber(other_n)
 end
 if #ids > 0 and acked == 0 and before(ARGV[5], redis.call('HGET', KEYS[3], 'last_id') or '0-0') then return flags end
 redis.call('HINCRBY', KEYS[3], 'acked', acked)
-redis.call('HSET', KEYS[3], 'owner', ARGV[2], 'settled', ARGV[4], 'last_id', ARGV[5], 'last_seq', ARGV[6],
+redis.call('HSET', KEYS[3], 'at', redis.call('TIME')[1], 'owner', ARGV[2], 'settled', ARGV[4], 'last_id', ARGV[5], 'last_seq', ARGV[6],
   'left', ARGV[7])
 return flags

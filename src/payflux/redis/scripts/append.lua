@@ -5,11 +5,12 @@
 --                                                 the stream lost events also carries `lost_to`, the number it had reached
 --   events_stream_dlq                    stream   dead letters; on a Redis Cluster {events_stream}:dlq, so that it is in
 --                                                 the same slot
---   {events_stream}:state                hash     `seq` the last number given; `layers` the sets of marks (see below)
+--   {events_stream}:state                hash     `seq` the last number given; `layers` the sets of marks (see below);
+--                                                 `suspect` a key of marks that could not be read (see probe.lua)
 --   {events_stream}:marks:<layer>:<hex>  set      marks of the event ids in one bucket of a layer
---   {events_stream}:probe                string   written by the health check
+--   {events_stream}:marks:probe          set      made and deleted at once by the health check (see probe.lua)
 --   {events_stream}:lease                string   who consumes the stream for the group payment_consumers
---   {events_stream}:ledger               hash     how far that consumer got
+--   {events_stream}:ledger               hash     how far that consumer got, and `at` when (milliseconds)
 --   {events_stream}:consumer:<name>      string   which node uses this consumer name
 --   {events_stream}:lease:<group>, {events_stream}:ledger:<group>, {events_stream}:consumer-of:<group>:<name>
 --                                                 the same for every other group
@@ -34,22 +35,44 @@
 -- ARGV[1] MAXLEN, 0 = none  ARGV[2] window in seconds  ARGV[3] highest number the caller has been told
 -- ARGV[4…] for each event: bucket and mark in one word, data
 -- Returns {last number, one character for each event in order: "1" appended, "0" already there, error or false}; when
--- an append failed, the characters end there and the error says why.
+-- an append failed, the characters end there and the error says why. A fourth element is what `seq` was when it was no
+-- number of ours: then the stream tells how far they are, or the caller, and the event is refused where neither knows.
 local call, pcall, sub = redis.call, redis.pcall, string.sub
 local stream, state = KEYS[1], KEYS[2]
 local maxlen, window, told = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local marks = '{' .. stream .. '}:marks:'
 local MEAN, SMALLEST, LARGEST, SLICE, MOST = 256, 3, 6, 64, 4096
 
-local stored = call('HMGET', state, 'seq', 'layers')
-local seq = tonumber(stored[1] or '0')
+local function at(err, key) return err .. ' (key ' .. key .. ')' end
+local stored = pcall('HMGET', state, 'seq', 'layers')
+if stored.err then return redis.error_reply(at(stored.err, state)) end
 local now = tonumber(call('TIME')[1])
+
+local function ours(number) return string.find(number, '^%d+$') and #number < 16 end
+local seq, odd = stored[1] or stored[2] and 'missing' or '0'
+if ours(seq) then
+  seq = tonumber(seq)
+else
+  odd, seq = seq, told
+  for _, entry in ipairs(call('XREVRANGE', stream, '+', '-', 'COUNT', 100)) do
+    local fields = entry[2]
+    if fields[1] == 'data' and fields[3] == 'seq' and ours(fields[4]) then
+      seq = tonumber(fields[4])
+      break
+    end
+  end
+  if seq == 0 then return redis.error_reply(at('BADVALUE seq is ' .. sub(odd, 1, 40), state)) end
+end
 
 local layers = {}
 for id, digits, opened, closed, count, sweep in
   string.gmatch(stored[2] or '', '(%d+),(%d+),(%d+),(%d+),(%d+),(%d+)') do
   layers[#layers + 1] = {id = tonumber(id), digits = tonumber(digits), opened = tonumber(opened),
     closed = tonumber(closed), count = tonumber(count), sweep = tonumber(sweep), prefix = marks .. id .. ':'}
+  if #digits > 1 or layers[#layers].digits < SMALLEST or layers[#layers].digits > LARGEST then layers = {} break end
+end
+if stored[2] and #layers == 0 then
+  return redis.error_reply(at('BADVALUE layers is ' .. sub(stored[2], 1, 40), state))
 end
 
 local function open(digits, closed)
@@ -91,12 +114,13 @@ for i = #layers - 1, 1, -1 do
   if now - layers[i].closed <= window then asked[#asked + 1] = layers[i] end
 end
 
--- Whether a closed layer holds a mark: 1, 0, or the error of a key that is not a set.
+-- Whether a closed layer holds a mark: 1, 0, or the error of a key that is not a set, with that key.
 local function remembered(bucket, mark)
   for j = 1, #asked do
     local layer = asked[j]
-    local known = pcall('SISMEMBER', layer.prefix .. sub(bucket, 1, layer.digits), mark)
-    if known ~= 0 then return known end
+    local key = layer.prefix .. sub(bucket, 1, layer.digits)
+    local known = pcall('SISMEMBER', key, mark)
+    if known ~= 0 then return known, key end
   end
   return 0
 end
@@ -106,7 +130,8 @@ local prefix, digits, old = newest.prefix, newest.digits, #asked > 0
 for i = 4, #ARGV, 2 do
   local token = ARGV[i]
   local key, mark = prefix .. sub(token, 1, digits), sub(token, 7)
-  local known = old and remembered(token, mark) or 0
+  local known, where = 0
+  if old then known, where = remembered(token, mark) end
   if known == 0 then
     if seq == before then
       known = pcall('SISMEMBER', key, mark)
@@ -119,7 +144,8 @@ for i = 4, #ARGV, 2 do
     n = n + 1
     results[n] = '0'
   elseif known ~= 0 then
-    failure = known.err
+    failure = at(known.err, where or key)
+    pcall('HSET', state, 'suspect', where or key)
     break
   else
     local added
@@ -129,7 +155,7 @@ for i = 4, #ARGV, 2 do
       added = pcall('XADD', stream, '*', 'data', ARGV[i + 1], 'seq', seq + 1)
     end
     if type(added) == 'table' then
-      failure = added.err
+      failure = at(added.err, stream)
       if seq > before then call('SREM', key, mark) end
       break
     end
@@ -142,11 +168,11 @@ for i = 4, #ARGV, 2 do
 end
 newest.count = newest.count + seq - before
 
-if seq == before and not swept then return {seq, table.concat(results), failure} end
+if seq == before and not swept then return {seq, table.concat(results), failure, odd} end
 if maxlen > 0 then call('XTRIM', stream, 'MAXLEN', '~', maxlen) end
 local parts = {}
 for i, l in ipairs(layers) do
   parts[i] = string.format('%d,%d,%d,%d,%d,%d', l.id, l.digits, l.opened, l.closed, l.count, l.sweep)
 end
 call('HSET', state, 'seq', seq, 'layers', table.concat(parts, ';'))
-return {seq, table.concat(results), failure}
+return {seq, table.concat(results), failure, odd}

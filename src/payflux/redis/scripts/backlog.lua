@@ -18,12 +18,13 @@ for _, group in ipairs(groups) do
   if named.name == ARGV[1] then read = named['last-delivered-id'] end
 end
 local seq = redis.pcall('HGET', KEYS[2], 'seq')
-local last = type(seq) == 'string' and tonumber(seq) or 0
+local last = type(seq) == 'string' and string.find(seq, '^%d+$') and #seq < 16 and tonumber(seq) or 0
 local unread = 0
 for i, entry in ipairs(redis.pcall('XRANGE', KEYS[1], '(' .. read, '+', 'COUNT', 10)) do
   local first
   for j = 1, #entry[2], 2 do
-    if entry[2][j] == 'seq' then first = tonumber(entry[2][j + 1]) end
+    local value = entry[2][j + 1]
+    if entry[2][j] == 'seq' and string.find(value, '^%d+$') and #value < 16 then first = tonumber(value) end
   end
   unread = i + math.max(0, last - (first or last))
   if first then break end

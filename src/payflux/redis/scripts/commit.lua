@@ -31,8 +31,9 @@ end
 if not group then return redis.error_reply('NOGROUP ' .. ARGV[1]) end
 
 local function reaches(id, other)
-  local ms, n = string.match(id, '(%d+)-(%d+)')
+  local ms, n = string.match(id, '^(%d+)-(%d+)$')
   local other_ms, other_n = string.match(other, '(%d+)-(%d+)')
+  if not ms then return false end -- anybody may have written there
   ms, other_ms = tonumber(ms), tonumber(other_ms)
   return ms > other_ms or ms == other_ms and tonumber(n) >= tonumber(other_n)
 end
@@ -73,6 +74,6 @@ for i = 13, #ARGV do
   end
 end
 redis.call('HINCRBY', KEYS[3], 'acked', ARGV[9])
-redis.call('HSET', KEYS[3], 'owner', ARGV[2], 'settled', ARGV[4], 'last_id', ARGV[5], 'last_seq', ARGV[6],
+redis.call('HSET', KEYS[3], 'at', redis.call('TIME')[1], 'owner', ARGV[2], 'settled', ARGV[4], 'last_id', ARGV[5], 'last_seq', ARGV[6],
   'left', string.sub(left, 2, -2))
 return gone

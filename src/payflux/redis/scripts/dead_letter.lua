@@ -10,5 +10,5 @@ if #redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[3], ARGV[3], 1) == 0 then retu
 redis.call('HSET', KEYS[3], 'owner', ARGV[2]) -- what keeps the ledger from being written must be met before the copy
 redis.call('XADD', KEYS[4], '*', 'data', ARGV[4], 'original_id', ARGV[3], 'reason', ARGV[5], 'timestamp', ARGV[6])
 redis.call('XACK', KEYS[1], ARGV[1], ARGV[3])
-redis.call('HSET', KEYS[3], 'owner', ARGV[2], 'last_id', ARGV[7], 'last_seq', ARGV[8], 'left', ARGV[9])
+redis.call('HSET', KEYS[3], 'at', redis.call('TIME')[1], 'owner', ARGV[2], 'last_id', ARGV[7], 'last_seq', ARGV[8], 'left', ARGV[9])
 return 1

@@ -15,7 +15,11 @@ for i = 1, #entry[2], 2 do
   if entry[2][i] == 'data' then data = entry[2][i + 1] end
 end
 if not data then return redis.error_reply('ERR the dead letter has no data') end
-local seq = tonumber(redis.call('HGET', KEYS[2], 'seq') or '0')
+local seq = redis.call('HGET', KEYS[2], 'seq') or '0'
+if not string.find(seq, '^%d+$') or #seq > 15 then
+  return redis.error_reply('BADVALUE seq is ' .. string.sub(seq, 1, 40) .. ' (key ' .. KEYS[2] .. ')')
+end
+seq = tonumber(seq)
 redis.call('HSET', KEYS[2], 'seq', seq)
 redis.call('XDEL', KEYS[3], '0-0')
 redis.call('XADD', KEYS[1], '*', 'data', data, 'seq', seq + 1)

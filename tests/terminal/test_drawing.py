@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from benchmarks.machine import ROOT
+from payflux.terminal.drawing import DARK, INK, PAGE, SOFT, svg
 from pictures import texts
-from scripts.drawing import DARK, INK, PAGE, SOFT, svg
 
 PLOT = {
     "title": {"text": "A & B", "subtitle": "<small>"},
@@ -20,7 +20,7 @@ PLOT = {
 
 def test_the_same_plot_is_the_same_text() -> None:
     """In another process too: no time, no random id."""
-    code = f"from scripts.drawing import svg; print(svg({PLOT!r}), end='')"
+    code = f"from payflux.terminal.drawing import svg; print(svg({PLOT!r}), end='')"
     again = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert again.stdout == svg(PLOT) == svg(PLOT)
 

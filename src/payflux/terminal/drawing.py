@@ -1,4 +1,4 @@
-"""Every plot of the repository, drawn by Vega-Lite: the same figures give the same text, for light and dark pages.
+"""Every plot, drawn by Vega-Lite: the same figures give the same text, for light and dark pages.
 
 Vega-Lite (vega.github.io/vega-lite) is a grammar: a plot is a specification of data, marks and scales. `vl-convert`
 draws it without a browser. Its colours are those of a light page; a style within the SVG changes them on a dark one.
@@ -7,8 +7,6 @@ draws it without a browser. Its colours are those of a light page; a style withi
 import re
 from collections.abc import Mapping
 from typing import Any
-
-import vl_convert
 
 VERSION = "6.4"
 """Of Vega-Lite, so that a newer `vl-convert` draws the same."""
@@ -78,7 +76,10 @@ def svg(plot: Mapping[str, Any]) -> str:
 
     Raises:
         ValueError: it is no valid specification.
+        ModuleNotFoundError: there is no `vl-convert`, which few need and is large: the extra `plot` brings it.
     """
+    import vl_convert  # noqa: PLC0415 - see above
+
     drawn = vl_convert.vegalite_to_svg({**plot, "config": CONFIG}, vl_version=VERSION)
     head, gap, rest = PLACES.sub(lambda found: DIGITS.sub(r"\1", found[0]), drawn).partition(">")
     return f"{head}{gap}\n<style>{_dark_style()}</style>\n{rest}\n"
