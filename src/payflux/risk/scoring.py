@@ -5,6 +5,9 @@ from typing import Any
 
 from payflux.risk.assessment import RiskAssessment
 from payflux.risk.counts import Counts
+from payflux.risk.incidents.incident import Change, Incident
+from payflux.risk.incidents.standstill import Arrivals, Standstill
+from payflux.risk.incidents.tracker import Tracker
 from payflux.risk.judge import Limits
 from payflux.risk.observation import Observation, latency_class
 from payflux.risk.snapshot import restore, snapshot
@@ -16,12 +19,13 @@ MOST_SECONDS = 600
 
 
 class _Followed:
-    """One processor: its watch, once its first second was ticked, and the seconds that wait to be ticked."""
+    """One processor: its watch, once its first second was ticked, its incidents, and the seconds that wait."""
 
-    __slots__ = ("counts", "second", "waiting", "watch")
+    __slots__ = ("counts", "second", "tracker", "waiting", "watch")
 
-    def __init__(self) -> None:
+    def __init__(self, processor: str) -> None:
         self.watch: Watch | None = None
+        self.tracker = Tracker(processor)
         self.waiting: dict[int, Counts] = {}
         self.second = -1
         self.counts = Counts()
@@ -44,6 +48,8 @@ class Scorer:
         self._most = most_processors
         self._followed: OrderedDict[str, _Followed] = OrderedDict()  # the one idle longest first
         self._ticked = -1
+        self._changes: list[Change] = []
+        self.standstill = Standstill()
 
     def observe(  # noqa: PLR0917 - keywords would cost as much as the counting
         self,
@@ -70,7 +76,7 @@ class Scorer:
         counts.add(seen)
         if latency_ms >= 0 and seen.answered:
             counts.add_latency(latency_class(latency_ms))
-        if amount_minor and seen.counts:
+        if amount_minor and seen.failed:
             counts.add_value(seen, currency, amount_minor)
 
     def add(self, second: int, processor: str, counts: Counts) -> None:
@@ -94,12 +100,47 @@ class Scorer:
             counts = followed.waiting.pop(waiting)
             if followed.watch is None:
                 followed.watch = Watch(processor, self.limits, waiting - 1)
-            said += followed.watch.tick(waiting, counts)
+            said += self._told(followed, waiting, counts, followed.watch.tick(waiting, counts))
         if followed.second <= second:
             followed.second = -1
         if followed.watch and followed.watch.moved < second:
-            said += followed.watch.tick(second, None)
+            said += self._told(followed, second, None, followed.watch.tick(second, None))
         return said
+
+    def _told(
+        self, followed: _Followed, second: int, counts: Counts | None, said: list[RiskAssessment]
+    ) -> list[RiskAssessment]:
+        """Tell the processor's tracker what happened."""
+        self._changes += followed.tracker.tick(second, counts, said)
+        return said
+
+    def changes(self, second: int) -> list[Change]:
+        """What became of incidents since this was asked last.
+
+        Args:
+            second: stream time; all processors were ticked up to it.
+
+        Returns:
+            The changes, by second and incident.
+        """
+        changes, self._changes = self._changes, []
+        if not changes and not self.standstill.busy:
+            return []
+        changes.sort(key=lambda one: (one.second, one.incident.id))
+        watches = {name: one.watch for name, one in self._followed.items() if one.watch}
+        arrivals = {name: Arrivals(one.touched, one.volume.low) for name, one in watches.items()}
+        return self.standstill.fold(second, changes, arrivals)
+
+    def incidents(self) -> list[Incident]:
+        """The open incidents of all processors, the oldest first; those that make up a standstill left out."""
+        found = [self.standstill.current] if self.standstill.current else []
+        found += [
+            one
+            for followed in self._followed.values()
+            for one in followed.tracker.open
+            if one.id not in self.standstill.silent
+        ]
+        return sorted(found, key=lambda one: (one.opened, one.id))
 
     def tick(self, second: int) -> list[RiskAssessment]:
         """Close a second of stream time, and all before it, for every processor.
@@ -126,7 +167,7 @@ class Scorer:
     def snapshot(self, processor: str) -> dict[str, Any] | None:
         """All that is known of a processor up to the last tick, as plain data; None when nothing is."""
         watch = self.watch(processor)
-        return snapshot(watch) if watch else None
+        return snapshot(watch) | {"incidents": self._followed[processor].tracker.snapshot()} if watch else None
 
     def restore(self, processor: str, data: dict[str, Any]) -> None:
         """Go on from a snapshot; what came after its last tick is to be observed again.
@@ -136,11 +177,13 @@ class Scorer:
         """
         followed = self._follow(processor)
         followed.watch = restore(processor, self.limits, data)
+        if "incidents" in data:
+            followed.tracker.restore(data["incidents"])
 
     def _follow(self, processor: str) -> _Followed:
         if len(self._followed) >= self._most:
             self._followed.popitem(last=False)
-        followed = self._followed[processor] = _Followed()
+        followed = self._followed[processor] = _Followed(processor)
         return followed
 
     def _open(self, processor: str, followed: _Followed, second: int) -> Counts:

@@ -12,6 +12,10 @@
 --   {events_stream}:lease                string   who consumes the stream for the group payment_consumers
 --   {events_stream}:ledger               hash     how far that consumer got, and `at` when (milliseconds)
 --   {events_stream}:consumer:<name>      string   which node uses this consumer name
+--   {events_stream}:incidents            stream   changes of incidents: `id`, `processor`, `incident` (JSON)
+--   {events_stream}:incidents:open       hash     the open incidents by id, JSON
+--   {events_stream}:incidents:told       hash     the second up to which each processor's changes are kept
+--   {events_stream}:incidents:verdicts   hash     what people said of incidents by id, JSON
 --   {events_stream}:lease:<group>, {events_stream}:ledger:<group>, {events_stream}:consumer-of:<group>:<name>
 --                                                 the same for every other group
 --
