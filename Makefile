@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 $(shell $(BIN)/payflux --version >/dev/null 2>&1 || rm -f $(VENV)/.run $(VENV)/.dev)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check docs smoke bench bench-full compare structure dashboard pictures site wheel lock clean
+.PHONY: help run test check docs smoke bench bench-full bench-detection bench-detection-full compare structure dashboard pictures site wheel lock clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -38,6 +38,12 @@ bench-full: $(VENV)/.dev  ## every scenario, most of an hour; a summary in bench
 
 compare: $(VENV)/.dev  ## CPU of an event beside another commit: make compare BASE=REV; arguments in ARGS
 	$(BIN)/python -m benchmarks.compare $(BASE) $(ARGS)
+
+bench-detection: $(VENV)/.dev  ## what is found and how soon, beside other detectors; a quarter of an hour, goes on where it was
+	$(BIN)/python -m benchmarks.detection.bench
+
+bench-detection-full: $(VENV)/.dev  ## the same over six times as much traffic
+	$(BIN)/python -m benchmarks.detection.bench --full
 
 structure: $(VENV)/.dev  ## sizes of folders, files and functions, cycles, missing tests; BASE=REV beside them
 	$(BIN)/python -m scripts.structure $(BASE)

@@ -26,7 +26,6 @@ from benchmarks.servers.redis import Redis
 from payflux.consume.line import Enricher, Scorable
 from payflux.event import decode as events
 from payflux.event.card_numbers import may_contain_pan
-from payflux.event.outcome import outcome_of
 from payflux.event.timestamps import normal_timestamp
 from payflux.http.connection import Connection
 from payflux.http.limits import Limits
@@ -42,7 +41,8 @@ from payflux.redis.address import RedisAddress
 from payflux.redis.append import SCRIPT, RedisAppender, mark_of
 from payflux.redis.keys import Keys
 from payflux.redis.link import RedisLink, pack
-from payflux.risk.scorer import RiskScorer
+from payflux.risk.reading import observed
+from payflux.risk.scoring import Scorer
 from payflux.stream.deliveries import Delivery
 from payflux.telemetry.metrics import Metrics, create_slab
 
@@ -247,13 +247,13 @@ def consuming() -> Iterator[Part]:
     stored = [events.decode_event(one).data for one in new_bodies()]
     now = int(time.time() * 1000)
     deliveries = [Delivery(b"%d-0" % (now + at), at + 1, data) for at, data in enumerate(stored)]
-    enricher = Enricher("consumer", RiskScorer(300, (0.3, 0.6, 0.8)), Metrics(slab, "consumer"))
+    enricher = Enricher("consumer", Scorer().score, Metrics(slab, "consumer"))
     decode = msgspec.json.Decoder(Scorable).decode
-    scorer, outcome = RiskScorer(300, (0.3, 0.6, 0.8)), outcome_of("payment_failed", "failed", "processor_timeout")
+    scorer, seen = Scorer(), observed(decode(stored[0]))
     stamp = b"2026-01-09T17:00:00Z"
     yield Part("Enricher.line: from an entry to its line", each(lambda one: enricher.line(one, stamp), deliveries))
     yield Part("msgspec decodes what is needed", each(decode, stored), "Enricher.line")
-    score = each(lambda one: scorer.score(one.at_ms, "stripe", outcome, 0, "US"), deliveries)
+    score = each(lambda one: scorer.score(one.at_ms // 1000, "stripe", seen, -1, "", 0), deliveries)
     yield Part("count and score", score, "Enricher.line")
     os.close(slab.fd)
 

@@ -189,6 +189,9 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         "PAYFLUX_API_KEY",
         "PAYFLUX_API_KEYS",
         "PAYFLUX_METRICS_TOKEN",
+        "PAYFLUX_HASH_KEY",
+        "PAYFLUX_WEBHOOK_ADYEN_BASIC",
+        *(f"PAYFLUX_WEBHOOK_{name}_SECRETS" for name in ("ADYEN", "CHECKOUT", "STRIPE")),
         "STRIPE_API_KEY",
         "REDIS_URL",
     }

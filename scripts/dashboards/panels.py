@@ -7,8 +7,8 @@ There is no panel of drivers or of geographies, as no metric counts them: they a
 from dataclasses import dataclass
 from typing import Literal
 
-from payflux.risk import BANDS
-from payflux.risk.scorer import RISK_SCORE_THRESHOLDS
+from payflux.risk.assessment import BANDS
+from payflux.risk.scoring import RISK_SCORE_THRESHOLDS
 
 COLOURS = ("green", "yellow", "orange", "red")
 CUTS = RISK_SCORE_THRESHOLDS.parse(RISK_SCORE_THRESHOLDS.default or "")

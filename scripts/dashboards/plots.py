@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from payflux.risk import BANDS
+from payflux.risk.assessment import BANDS
 from payflux.terminal.drawing import INK, NUMBER, SERIES, SOFT
 from scripts.dashboards.grafana import WIDTH
 from scripts.dashboards.panels import COLOURS, Panel

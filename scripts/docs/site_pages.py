@@ -14,6 +14,7 @@ ORDER = (
         "quickstart",
         "deployment",
         "events",
+        "connect/*",
         "errors",
         "configuration",
         "commands",
@@ -25,7 +26,7 @@ ORDER = (
     *("metrics", "operations", "alerting", "performance", "persistence", "comparison", "status", "release"),
 )
 """Pages in the order of reading; `*` stands for the others of its folder, and pages that are not named come last."""
-TITLES = {"shipping": "Shipping"}
+TITLES = {"shipping": "Shipping", "connect": "Connect a processor"}
 LINK = re.compile(r"\[([^\]]+)\]\((\.\./[^)#]+)(?:#[^)]*)?\)")
 Navigation = list[str | dict[str, Any]]
 

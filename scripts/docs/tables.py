@@ -25,11 +25,15 @@ from payflux.operations import openapi
 from payflux.operations.exposition import HEALTH, INFO, REDIS_GAUGES
 from payflux.redis.monitor import Durability
 from payflux.telemetry import metrics
+from payflux.webhooks.registry import ADAPTERS, load_source, secrets_of
+from scripts.docs.detection import detected_incidents, detection_bounds, detection_costs, detectors
+from scripts.docs.markdown import Row, code, table
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = (
     *(ROOT / name for name in ("README.md", "RUNBOOK.md", "examples/README.md")),
     *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs" / "connect").glob("*.md")),
 )
 BLOCK = re.compile(r"(<!-- begin: ([a-z-]+) -->\n).*?(<!-- end: \2 -->)", re.DOTALL)
 INFO_LABELS = {"unready": ("reason",), "redis_durability_info": Durability._fields, "build_info": ("version", "python")}
@@ -38,19 +42,6 @@ UNROUTED = (
     (404, "not_found", "no such path"),
     (405, "method_not_allowed", "the path takes other methods; `Allow` names them"),
 )
-
-Row = tuple[str, ...]
-
-
-def table(head: Row, rows: Iterable[Row]) -> str:
-    """A Markdown table."""
-    lines = [head, ("---",) * len(head), *(tuple(cell.replace("|", "\\|") for cell in row) for row in rows)]
-    return "".join("| " + " | ".join(cells) + " |\n" for cells in lines)
-
-
-def code(text: object) -> str:
-    """Text in a code span; a hyphen for none."""
-    return f"`{text}`" if text not in (None, "") else "-"
 
 
 def settings() -> str:
@@ -70,6 +61,16 @@ def exporters() -> str:
     rows.append((code("both"), " and ".join(map(code, MODES["both"])), both, "no"))
     rows.append((code("none"), "nowhere: events are scored and acked all the same", "-", "no"))
     return table(("`PAYFLUX_EXPORT_MODE`", "lines go to", "settings", "`export_then_ack`"), rows)
+
+
+def webhooks() -> str:
+    """Every processor whose webhooks are understood."""
+    rows = []
+    for name, target in ADAPTERS.items():
+        source = load_source(target)
+        named = ", ".join(code(one.name) for one in (secrets_of(name), *source.settings))
+        rows.append((code(name), source.help, source.signed_by, f"{source.days} days", named))
+    return table(("processor", "what its webhooks carry", "signed by", "sent again for", "settings"), rows)
 
 
 def metric_rows() -> Iterator[Row]:
@@ -278,6 +279,10 @@ def scenarios() -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "settings": settings,
     "exporters": exporters,
+    "webhooks": webhooks,
+    "webhook-results": lambda: table(
+        ("result", "meaning"), ((code(name), meaning) for name, meaning in metrics.WEBHOOK_RESULTS.items())
+    ),
     "metrics": lambda: table(("metric", "type", "labels", "meaning"), metric_rows()),
     "reject-reasons": reasons(metrics.REJECT_REASONS),
     "http-reasons": reasons(metrics.HTTP_REASONS),
@@ -292,6 +297,10 @@ TABLES: dict[str, Callable[[], str]] = {
     "outcome-words": outcome_words,
     "failure-categories": failure_categories,
     "scenarios": scenarios,
+    "detectors": detectors,
+    "detected-incidents": detected_incidents,
+    "detection-bounds": detection_bounds,
+    "detection-costs": detection_costs,
     "commands": commands,
     "exit-codes": exit_codes,
 }

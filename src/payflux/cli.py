@@ -20,6 +20,7 @@ COMMANDS = {
     "incidents": "payflux.commands.incidents:incidents",
     "dlq": "payflux.commands.dlq:dlq",
     "replay": "payflux.commands.replay:replay",
+    "webhooks": "payflux.commands.webhooks:webhooks",
 }
 """Every command, as `module:function`."""
 

@@ -6,7 +6,7 @@ import pytest
 from incidents import NOON, driver, incident
 from payflux.alerts import Later, Notice
 from payflux.alerts.alertmanager import Alertmanager
-from receiving import receiving
+from their_server import receiving
 
 
 def sent(notice: Notice) -> dict[str, dict[str, str]]:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from incidents import NOON, driver, incident
 from payflux.alerts import Later, Notice, Refused
 from payflux.alerts.pagerduty import PagerDuty
-from receiving import receiving
+from their_server import receiving
 
 
 def test_one_incident_there_for_each_of_ours() -> None:

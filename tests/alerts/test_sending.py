@@ -2,7 +2,7 @@ import pytest
 
 from payflux.alerts import Later, Refused, Request
 from payflux.alerts.sending import send
-from receiving import receiving
+from their_server import receiving
 
 
 @pytest.mark.parametrize(

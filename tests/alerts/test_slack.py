@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from incidents import driver, incident
 from payflux.alerts import Later, Notice, Refused
 from payflux.alerts.slack import Slack
-from receiving import receiving
+from their_server import receiving
 
 
 def bodies(notice: Notice, slack: Slack | None = None) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from incidents import NOON, incident
 from payflux.alerts import Notice, Refused
 from payflux.alerts.webhook import Webhook
 from payflux.outgoing.signature import key_of, signed
-from receiving import receiving
+from their_server import receiving
 
 KEY = key_of("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
 

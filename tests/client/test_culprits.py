@@ -108,6 +108,24 @@ def test_what_refuses_everything_only_makes_it_wait(reply: Reply) -> None:
         assert client.counts().accepted == len(node.stored) == 1
 
 
+def test_a_way_that_opens_before_it_is_asked_about_blames_nobody() -> None:
+    """The event was refused, and the question behind it finds the way open: it is sent once more first."""
+    refused = False
+
+    def fault(_: ThreadNode, events: Sequence[bytes]) -> Reply | None:
+        nonlocal refused
+        if refused or not events:
+            return None
+        refused = True
+        return problem(404, "not_found")
+
+    with thread_node(fault) as node, Client(node.url, KEY) as client:
+        client.send(make_event())
+        assert client.flush(20)
+        assert refused
+        assert client.counts().accepted == len(node.stored) == 1
+
+
 def test_what_a_node_cannot_take_now_is_never_blamed() -> None:
     """Redis is down, and the node answers a batch without events all the same: that says nothing of the events."""
     tries = 0

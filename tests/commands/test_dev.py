@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 
 from needs import program
+from payflux.commands.dev import _kept
+from payflux.errors import SettingsError
 from real_parts import binary_or_skip
 from servers import until
 
@@ -310,3 +312,80 @@ def test_unusable(start: Start, directory: Path) -> None:
     assert "payflux: PAYFLUX_WORKERS='none'" in wrong.stderr
     assert wrong.servers() == []
     assert "Traceback" not in dev.stderr + wrong.stderr
+
+
+KEY_FILES = {
+    "empty": b"",
+    "blank": b" \n",
+    "binary": b"\xff\xfe\x00\x01",
+    "two lines": b"one\ntwo\n",
+    "two keys": b"one,two",
+    "huge": b"x" * 5000,
+    "directory": None,
+    "dangling link": None,
+    "link to itself": None,
+}
+
+
+@pytest.mark.parametrize("kind", KEY_FILES)
+def test_a_key_file_that_holds_no_key_is_refused(kind: str, tmp_path: Path) -> None:
+    """In one line that names the file and what to do; nothing is written in its place."""
+    file = tmp_path / "api-key"
+    if (content := KEY_FILES[kind]) is not None:
+        file.write_bytes(content)
+    elif kind == "directory":
+        file.mkdir()
+    else:
+        file.symlink_to(file if kind == "link to itself" else tmp_path / "nowhere")
+    with pytest.raises(SettingsError) as caught:
+        _kept(file, "dev_")
+    (problem,) = caught.value.problems
+    assert problem.startswith(f"{file}: expected ")
+    assert problem.endswith("remove it for a new one, or set PAYFLUX_API_KEY")
+    assert [path.name for path in tmp_path.iterdir()] == ["api-key"]
+
+
+def test_a_key_of_ones_own_is_kept(tmp_path: Path) -> None:
+    """With or without a newline at its end; none is made while one is there."""
+    file = tmp_path / "api-key"
+    file.write_text("my-own-key\n")
+    assert _kept(file, "dev_") == "my-own-key"
+    file.unlink()
+    assert _kept(file, "dev_") == _kept(file, "dev_") == file.read_text()
+
+
+def test_a_broken_key_file_ends_the_start(start: Start, directory: Path) -> None:
+    """Exit code 2, one line, and no server is left behind."""
+    (directory / "dev" / "home" / "api-key").mkdir(parents=True)
+    dev = start()
+    assert dev.process.wait(40) == 2
+    assert [line for line in dev.stderr.splitlines() if not line.startswith("{")] == [
+        (
+            f"payflux: {dev.home}/api-key: expected a file with an API key (Is a directory); "
+            "remove it for a new one, or set PAYFLUX_API_KEY"
+        )
+    ]
+    assert dev.servers() == []
+
+
+def test_without_a_home_it_asks_for_a_directory() -> None:
+    """A user id without an entry and without HOME: exit code 2, one line."""
+    ended = subprocess.run(
+        [sys.executable, "-c", HOMELESS], env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, timeout=60
+    )
+    assert (ended.returncode, ended.stderr) == (
+        2,
+        "payflux: HOME: expected a directory; or name one with --directory\n",
+    )
+
+
+HOMELESS = """
+import pwd, sys
+from payflux.cli import run
+
+def nobody(uid):
+    raise KeyError(uid)
+
+pwd.getpwuid = nobody
+sys.exit(run(["dev"]))
+"""

@@ -154,21 +154,21 @@ def test_a_target_of_another_type_is_one_line(run: Run, server: Server) -> None:
 @pytest.mark.process
 def test_a_replay_cut_short_says_how_to_continue(run: Run, server: Server, directory: Path) -> None:
     """A file that may grow no further stops it; continued from where it says, nothing is missing."""
-    traffic(server, 2500)
+    traffic(server, 9000)
     out = directory / "again.jsonl"
-    command = f"ulimit -f 2000; exec {sys.executable} -m payflux replay --to-stdout > {out}"
+    command = f"ulimit -f 9000; exec {sys.executable} -m payflux replay --to-stdout > {out}"
     stopped = subprocess.run(["sh", "-c", command], env=environ(server.url), capture_output=True, timeout=60)
     report, last = stopped.stderr.decode().splitlines()
     assert stopped.returncode == 1
     assert "cannot write: File too large" in last
     told = json.loads(report)
     written = [json.loads(line)["seq"] for line in out.read_bytes().split(b"\n")[:-1]]
-    assert 0 < told["replayed"] < 2500
+    assert 0 < told["replayed"] < 9000
     assert written[: told["replayed"]] == list(range(1, told["replayed"] + 1))
     assert len(written) <= told["replayed"] + told["perhaps_written_too"]
     code, lines, _ = run("--to-stdout", *told["continue_with"].split())
     assert code == 0
-    assert seqs(lines) == list(range(told["replayed"] + 1, 2501))
+    assert seqs(lines) == list(range(told["replayed"] + 1, 9001))
 
 
 @pytest.mark.process

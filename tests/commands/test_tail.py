@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from nodes import event
-from operator_commands import Running, add, canonical, environ, payflux, traffic, wait_for
+from operator_commands import Running, add, canonical, environ, payflux, say, traffic, wait_for
 from payflux.cli import app
 from real_parts import MakeNode
 from servers import Server, until
@@ -104,13 +104,14 @@ def test_declared_outcomes_are_those_filtered_by(server: Server, directory: Path
 
 
 def test_last_counts_what_matches_and_is_scored_as_ever(server: Server, follow: Follow) -> None:
-    """The last N that match, with the scores of a tail that read everything; none more."""
+    """The last N that match, with the risk that the node said; none more."""
     traffic(server, 2100)
+    say(server, "adyen", 0.7, "high")
     everything = follow("--from-start", "--processor", "adyen")
     last = follow("--last", "400", "--processor", "adyen")
     expected = wait_for(everything, 700)[-400:]
     assert without_own(wait_for(last, 400)) == without_own(expected)
-    assert expected[0]["processor_risk_score"] > 0  # with less than the whole window it would score 0
+    assert (expected[0]["processor_risk_score"], expected[0]["processor_risk_band"]) == (0.7, "high")
     assert (everything.interrupt(), last.interrupt()) == (0, 0)
     assert len(last.lines()) == 400
 
@@ -151,6 +152,7 @@ def test_a_restart_of_redis_is_waited_out(loses: bool, server: Server, directory
 def test_a_terminal_gets_rows_that_cannot_steer_it(server: Server) -> None:
     """Coloured by band, no JSON; escape sequences of other writers are shown, not obeyed."""
     traffic(server, 18)
+    say(server, "adyen", 0.5, "elevated")
     add(server, 19, canonical(processor="adyen", failure_category="EVIL").replace(b"EVIL", b"\\u001b[7m"))
     master, slave = os.openpty()
     child = subprocess.Popen(

@@ -19,7 +19,7 @@ from payflux.event.decode import StoredEvent, decode_event
 from payflux.exporters.fanout import ExporterQueue, FanOut, former_settled
 from payflux.redis.address import parse_url
 from payflux.redis.follow import RedisReader
-from payflux.risk.scorer import RiskScorer
+from payflux.risk.scoring import Scorer
 from payflux.stream.deliveries import Delivery
 from payflux.stream.protocol import GROUP
 from payflux.telemetry.metrics import STREAM_LOST, Metrics, create_slab
@@ -37,7 +37,7 @@ class Mortal(Enricher):
     """An enricher that dies of some events."""
 
     def __init__(self, metrics: Metrics, deadly: set[str]) -> None:
-        super().__init__("one", RiskScorer(300, (0.3, 0.6, 0.8)), metrics)
+        super().__init__("one", Scorer().score, metrics)
         self._deadly = deadly
 
     def line(self, delivery: Delivery, processed_at: bytes) -> Line:

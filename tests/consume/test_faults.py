@@ -178,6 +178,28 @@ async def test_rolled_back_and_killed_at_once(every_server: Server, export_first
         assert one.lost() == {}
 
 
+@pytest.mark.parametrize("export_first", [False, True])
+async def test_the_ledger_of_a_former_process_comes_back(every_server: Server, export_first: bool) -> None:
+    """It stands where ours does and counts other acks, so that the next process must not take these for lost lines."""
+    async with nodes(every_server, export_first=export_first) as (one,):
+        ids = await one.send(10)
+        await exported(one, ids)
+        await wait_for(lambda: one.processed == 10)
+        await one.kill()
+        state = State(every_server)
+        one.start()
+        await wait_for(lambda: every_server.client.hget(KEYS.ledger(GROUP), "acked") == b"0")
+        state.restore()
+        ids += await one.send(8)
+        await exported(one, ids)
+        await wait_for(lambda: one.processed == 18)
+        await one.kill()
+        one.start()
+        ids += await one.send(1)
+        await exported(one, ids)
+        assert one.lost() == {}
+
+
 @pytest.mark.parametrize("busy", [False, True])
 async def test_everything_flushed_with_two_nodes(every_server: Server, busy: bool) -> None:
     """Everything was exported, so nothing is lost, whichever of the two takes the lease after it."""

@@ -131,7 +131,7 @@ class Faults(RuleBasedStateMachine):
     @rule(number=st.sampled_from([1, 5, 5_000_000]))
     def intrude(self, number: int) -> None:
         """Somebody writes an entry with a number that is not the stream's."""
-        if number > self.given() or (self.node.consumer._ledger.noted().last_seq or 0) >= number:
+        if number > self.given() or ((self.node.consumer._ledger.noted().last_seq or 0) >= number):
             self.server.client.xadd(STREAM, {"data": good().data, "seq": number})
             self.send(1)
 

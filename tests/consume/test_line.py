@@ -12,16 +12,17 @@ from payflux.event.decode import decode_event
 from payflux.event.example import make_event
 from payflux.event.outcome import OUTCOMES
 from payflux.operations.exposition import Exposition
-from payflux.risk.scorer import RiskScorer
+from payflux.risk.assessment import RiskAssessment
+from payflux.risk.observation import Observation
+from payflux.risk.scoring import Scorer
 from payflux.stream.deliveries import Delivery
 from payflux.telemetry.metrics import Metrics, create_slab
 
 
 @pytest.mark.parametrize("digits", [4, 12, 13, 14, 16, 18])
-def test_the_window_moves_with_ids_of_any_length(digits: int) -> None:
-    """Events an hour later are scored by themselves, however alike their ids begin."""
-    slab = create_slab(["consumer"])
-    enricher = Enricher("me", RiskScorer(300, (0.3, 0.6, 0.8)), Metrics(slab, "consumer"))
+def test_stream_time_moves_with_ids_of_any_length(digits: int) -> None:
+    """A processor that is down is named in the second after it is known, however alike ids begin, and not before."""
+    enricher = Enricher("me", Scorer().score, Metrics(create_slab(["consumer"]), "consumer"))
     start = 10 ** (digits - 1)
     numbers = itertools.count(1)
 
@@ -29,11 +30,38 @@ def test_the_window_moves_with_ids_of_any_length(digits: int) -> None:
         delivery = Delivery(b"%d-0" % at_ms, next(numbers), CANONICAL)
         return enricher.line(delivery, b"").data.partition(b'"processor_risk_drivers":')[2].partition(b"]")[0]
 
-    assert drivers(start) == b'["insufficient_data"'
-    for _ in range(9):
-        found = drivers(start)
-    assert b"high_failure_rate" in found
-    assert drivers(start + 3_600_000) == b'["insufficient_data"'
+    assert {drivers(start) for _ in range(30)} == {b'["insufficient_data"'}
+    assert b"high_failure_rate" in drivers(start + 1000)
+    assert enricher.begun == ((start + 1000) // 1000, 31)
+
+
+def test_tests_and_canaries_are_answered_and_not_counted() -> None:
+    """They show the risk of their processor, and raise none."""
+    scorer = Scorer()
+    enricher = Enricher("me", scorer.score, Metrics(create_slab(["consumer"]), "consumer"))
+    for second in range(30):
+        data = decode_event(json.dumps(make_event(event_type="canary", retry_result="failed")).encode()).data
+        line = enricher.line(Delivery(b"%d-0" % (1_767_957_855_000 + 1000 * second), second + 1, data), b"").data
+        assert b'"processor_risk_drivers":["insufficient_data"]' in line
+    assert scorer.followed() == []
+
+
+def test_what_the_detector_sees_is_read_once_for_each_kind() -> None:
+    """An event that differs in nothing the detector reads is the same to it; who is to blame is no detail."""
+    said: list[Observation | None] = []
+
+    def score(second: int, processor: str, seen: Observation | None, *_: object) -> RiskAssessment:
+        said.append(seen)
+        return RiskAssessment(second - 1, processor)
+
+    enricher = Enricher("me", score, Metrics(create_slab(["consumer"]), "consumer"))
+    origins = ("processor", "issuer", "processor")
+    for seq, origin in enumerate(origins, 1):
+        event = make_event(failure_category="do_not_honor", failure_origin=origin, retry_result="failed")
+        data = decode_event(json.dumps(event).encode()).data
+        enricher.line(Delivery(b"1767957855596-%d" % seq, seq, data), b"")
+    assert [one.counts for one in said if one] == [True, False, True]
+    assert said[0] is said[2]
 
 
 def test_failures_in_words_nobody_knows_are_counted_by_name() -> None:

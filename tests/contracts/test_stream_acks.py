@@ -1,10 +1,11 @@
 """The contract of the stream, on every supported server: acks and dead letters."""
 
+import time
 from typing import Any
 
 import pytest
 
-from consumers import consuming, entries, ids_of, noted, pending_ids
+from consumers import Node, consuming, entries, ids_of, noted, pending_ids
 from payflux.errors import StreamUnavailable
 from payflux.stream.deliveries import Ledger
 from payflux.stream.protocol import GROUP, LeaseLost
@@ -165,9 +166,12 @@ async def test_a_broken_dead_letter_stream_keeps_the_entry(every_server: Server)
 
 
 async def test_the_unread_tail_is_told_from_a_deleted_one(every_server: Server) -> None:
-    """The last number when nothing follows, whatever was deleted; None while something follows."""
+    """The last number and the time when nothing follows, whatever was deleted; None while something follows."""
     async with consuming(every_server) as (one,):
-        assert await one.reader.unread_tail(one.ledger) == 0
+        before = time.time()
+        tail = await one.reader.unread_tail(one.ledger)
+        assert tail is not None
+        assert (tail.seq, abs(tail.at_ms / 1000 - before) < 5) == (0, True)
         await fill(every_server, 3)
         assert await one.reader.unread_tail(one.ledger) is None
         found = await one.reader.read(1, 0.1)
@@ -175,7 +179,7 @@ async def test_the_unread_tail_is_told_from_a_deleted_one(every_server: Server) 
         every_server.client.xtrim(STREAM, maxlen=1, approximate=False)
         assert await one.reader.unread_tail(one.ledger) is None
         every_server.client.xtrim(STREAM, maxlen=0, approximate=False)
-        assert await one.reader.unread_tail(one.ledger) == 3
+        assert await last_number(one) == 3
 
 
 async def test_a_tail_that_never_was_is_not_unread(every_server: Server) -> None:
@@ -186,6 +190,12 @@ async def test_a_tail_that_never_was_is_not_unread(every_server: Server) -> None
         await one.ack(found)
         for forged in ("5000000", "many", "-1"):
             every_server.client.hset(STATE, "seq", forged)
-            assert await one.reader.unread_tail(one.ledger) == 3
+            assert await last_number(one) == 3
         every_server.client.xtrim(STREAM, maxlen=0, approximate=False)
-        assert await one.reader.unread_tail(one.ledger) == 3
+        assert await last_number(one) == 3
+
+
+async def last_number(one: Node) -> int | None:
+    """The last number by the unread tail; None while something follows."""
+    tail = await one.reader.unread_tail(one.ledger)
+    return None if tail is None else tail.seq

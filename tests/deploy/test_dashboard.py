@@ -27,8 +27,9 @@ from servers import until
 
 GRAFANA = ROOT / "deploy" / "grafana"
 FILE = GRAFANA / "dashboards" / "payflux.json"
-UNSHOWN = {"export_reopened_total", "build_info"}
-"""Metrics without a panel: nothing an operator follows over time."""
+WEBHOOKS = {"webhook_events_total", "webhook_unmapped_total", "webhook_last_received_timestamp_seconds"}
+UNSHOWN = {"export_reopened_total", "build_info", *WEBHOOKS}
+"""Metrics without a panel: nothing an operator follows over time; of webhooks `payflux webhooks status` tells."""
 PANELS = [panel for row in ROWS.values() for panel in row]
 
 

@@ -107,6 +107,11 @@ dlq show
 dlq requeue --reason --id --from --to --yes
 dlq purge --reason --id --from --to --yes
 replay --from --to --processor --to-stdout --to-stream
+webhooks status --json
+webhooks send --count --incident --secret
+webhooks try
+webhooks normalize
+webhooks codes --unmapped
 check --json
 config
 send

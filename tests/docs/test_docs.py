@@ -17,8 +17,8 @@ from payflux.operations.exposition import HEALTH, INFO, REDIS_GAUGES
 from payflux.operations.health import UNREADY
 from payflux.operations.openapi import UNCONFIRMED
 from payflux.operations.routes import Answer, alive
-from payflux.risk import BANDS
-from payflux.risk.score_v1 import LIMITS
+from payflux.risk.assessment import BANDS
+from payflux.risk.drivers import DRIVERS
 from payflux.telemetry.metrics import (
     DENIED_REASONS,
     DLQ_REASONS,
@@ -27,6 +27,7 @@ from payflux.telemetry.metrics import (
     LOST_REASONS,
     METRICS,
     REJECT_REASONS,
+    WEBHOOK_RESULTS,
 )
 from payflux.terminal.ending import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
 from scripts.docs import tables
@@ -68,6 +69,7 @@ def test_every_table_is_in_a_page() -> None:
 DECLARED = {
     "configuration.md": [s.name for s in SETTINGS],
     "metrics.md": [
+        *WEBHOOK_RESULTS,
         *(*REJECT_REASONS, *HTTP_REASONS, *DENIED_REASONS, *EXPORT_REASONS, *LOST_REASONS, *DLQ_REASONS),
         *(f"payflux_{name}" for name in [*(m.name for m in METRICS), *REDIS_GAUGES, *HEALTH, *INFO]),
     ],
@@ -75,7 +77,7 @@ DECLARED = {
     "events.md": [*(f"{method} {path}" for method, path, _ in tables._operations()), *EVENT_FIELDS, *ADDITIVE_FIELDS],
     "commands.md": [f"payflux {words}" for words in tables.every_command()],
     "operations.md": [*DLQ_REASONS],
-    "risk.md": [*LIMITS, *BANDS, "nominal_behavior", "insufficient_data"],
+    "risk.md": [*DRIVERS, *BANDS],
 }
 
 

@@ -21,25 +21,40 @@ def greet() -> int:
     print("hello")
     return 0
 '''
-DETECTOR = '''"""A detector."""
 
 
-class Calm:
-    """Is never worried."""
+ADAPTER = '''"""Acme: payments of a processor of one's own."""
 
-    def __init__(self, window_sec: int) -> None:
-        del window_sec
+import json
 
-    def observe(self, *event: object) -> None:
-        """Look at one event."""
+from payflux.webhooks import Payment, Source, Unverified, Webhook
 
-    def assess(self, at_ms: int) -> tuple[float, tuple[str, ...]]:
-        """Nothing to say."""
-        return 0.25, ("nominal_behavior",)
 
-    def explain(self, at_ms: int) -> dict[str, tuple[float, float]]:
-        """Nothing to explain."""
-        return {}
+class Acme:
+    """The adapter."""
+
+    def __init__(self, opening):
+        self._secrets = opening.secrets
+
+    def verify(self, webhook, now):
+        """A secret in a header."""
+        if webhook.headers.get(b"acme-secret", b"").decode() not in self._secrets:
+            raise Unverified("signature_wrong")
+
+    def read(self, webhook):
+        """One payment."""
+        body = json.loads(webhook.body)
+        yield Payment(event_type="payment_failed", reference=(body["id"],), at=body["at"], failure=body["why"])
+
+
+SOURCE = Source(
+    Acme,
+    "payments of Acme",
+    secret="any text",
+    sign=lambda body, secret, now: Webhook(body, {b"acme-secret": secret.encode()}),
+    signed_by="a header",
+    days=1,
+)
 '''
 
 
@@ -95,18 +110,6 @@ def test_a_command_is_a_file_and_an_entry(tree: Tree) -> None:
     assert "Greet whoever asks." in tree.run("-m", "payflux", "--help")
 
 
-def test_a_detector_is_a_file_and_an_entry(tree: Tree) -> None:
-    """The scorer takes it by its name."""
-    tree.write("risk/calm.py", DETECTOR)
-    tree.register("risk/__init__.py", "DETECTORS = {", '"calm": "payflux.risk.calm:Calm", ')
-    code = (
-        "from payflux.risk.scorer import RiskScorer; from payflux.event.outcome import outcome_of;"
-        "scorer = RiskScorer(300, (0.2, 0.6, 0.8), detector='calm');"
-        "print(scorer.score(0, 'stripe', outcome_of('payment_failed', '', ''), 0, 'US').band)"
-    )
-    assert tree.run("-c", code) == "elevated\n"
-
-
 def test_a_setting_is_its_declaration_and_its_place_in_the_list(tree: Tree) -> None:
     """It is read, shown, and refused when it is wrong, with what was expected."""
     tree.register(
@@ -137,9 +140,42 @@ def test_a_metric_is_its_declaration_and_its_place_in_the_list(tree: Tree) -> No
     assert "payflux_births_total 3.0" in tree.run("-c", code)
 
 
+def test_a_webhook_adapter_is_a_file_and_an_entry(tree: Tree) -> None:
+    """Settings, refusals, the path, its description and the event all follow."""
+    tree.write("webhooks/processors/acme.py", ADAPTER)
+    tree.register("webhooks/registry.py", "ADAPTERS = {\n", '    "acme": "payflux.webhooks.processors.acme:SOURCE",\n')
+    environ = {"PAYFLUX_WEBHOOK_ACME_SECRETS": "one,two", "PAYFLUX_API_KEY": "key"}
+    with pytest.raises(
+        AssertionError, match=r"PAYFLUX_HASH_KEY: expected a key .* PAYFLUX_WEBHOOK_ACME_SECRETS is set"
+    ):
+        tree.run("-m", "payflux", "config", **environ)
+    shown = tree.run("-m", "payflux", "config", "--json", PAYFLUX_HASH_KEY="k" * 16, **environ)
+    assert json.loads(shown)["PAYFLUX_WEBHOOK_ACME_SECRETS"]["value"] == "****"
+    code = (
+        "import json; from payflux.operations import openapi;"
+        "print(json.dumps(openapi.document(['/v1/webhooks/acme'])['paths']['/v1/webhooks/acme']['post']['summary']))"
+    )
+    assert tree.run("-c", code) == '"Take a webhook of acme"\n'
+    code = (
+        "from payflux.webhooks import Opening, Webhook; from payflux.webhooks.registry import known, live, secrets_of;"
+        "from payflux.webhooks.normal import Normaliser; from payflux.webhooks.identifiers import Hasher;"
+        "from payflux.node.settings import load_settings;"
+        "values = load_settings(serves=False); [(name, source)] = live(values).items();"
+        "adapter = source.make(Opening(values, values[secrets_of(name)]));"
+        "import json; body = json.dumps({'id': '1', 'at': 1, 'why': 'declined'}).encode();"
+        "webhook = source.sign(body, 'two', 0.0); adapter.verify(webhook, 0.0);"
+        "[payment] = adapter.read(webhook);"
+        "print(Normaliser(name, Hasher('k' * 16)).event(payment).event.data.decode())"
+    )
+    event = json.loads(tree.run("-c", code, PAYFLUX_HASH_KEY="k" * 16, **environ))
+    assert (event["processor"], event["failure_category"]) == ("acme", "do_not_honor")
+
+
 def test_an_endpoint_is_its_handler_and_its_description(tree: Tree) -> None:
     """It is described in the document of the node that serves it."""
-    tree.register("operations/routes.py", '        ("/livez", alive, everybody),\n', '        ("/alive", alive, everybody),\n')
+    tree.register(
+        "operations/routes.py", '        ("/livez", alive, everybody),\n', '        ("/alive", alive, everybody),\n'
+    )
     tree.register(
         "operations/openapi.py",
         '        "/livez": _question("live", "Whether the process is alive", fine),\n',

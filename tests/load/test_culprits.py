@@ -58,3 +58,20 @@ async def test_what_refuses_everything_refuses_no_event() -> None:
         async with Sender(node.url, [KEY], patience_seconds=1.0, longest_wait_seconds=0.05) as sender:
             assert not await Culprits(sender, 2.0, record.append).send(ITEMS)
     assert {(attempt.verdict, attempt.code) for attempt in record} == {("unknown", "redis_down")}
+
+
+async def test_a_way_that_opens_before_it_is_asked_about_blames_nobody() -> None:
+    """The event was refused, and the question behind it finds the way open: it is sent once more first."""
+    record: list[Attempt] = []
+    refused = 0
+
+    def fault(_: ThreadNode, events: Sequence[bytes]) -> Reply | None:
+        nonlocal refused
+        refused += bool(events)
+        return (403, {}, b"no") if events and refused == 1 else None
+
+    with thread_node(fault) as node:
+        async with Sender(node.url, [KEY], patience_seconds=1.0) as sender:
+            assert await Culprits(sender, 5, record.append).send(ITEMS[:1])
+        assert len(node.stored) == 1
+    assert [attempt.verdict for attempt in record] == ["accepted"]

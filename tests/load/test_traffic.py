@@ -17,7 +17,8 @@ from payflux.load.corpus.population import DECLINES, DEMO, GEOS, METHODS, PROCES
 from payflux.load.corpus.scenarios import SCENARIOS, Incident
 from payflux.load.corpus.schedule import now_and_then, staged
 from payflux.load.traffic import Traffic
-from payflux.risk.scorer import RiskScorer
+from payflux.risk.reading import Facts, observed
+from payflux.risk.scoring import Scorer
 
 START = 1_767_960_000.0
 
@@ -154,23 +155,16 @@ def test_merchants_follow_zipf(normal: list[tuple[float, Event]]) -> None:
     assert len(counts) > 250
 
 
-@pytest.mark.parametrize(
-    "name", ["outage", "timeout_creep", "auth_cluster", "retry_storm", "geo_spread", "traffic_spike"]
-)
-def test_an_incident_drives_its_processors_score_up(name: str) -> None:
-    """Each incident crosses the first threshold at its processor, and nobody else's score does."""
-    (incident,) = staged([name])
-    scorer = RiskScorer(300, (0.3, 0.6, 0.8))
+def test_an_outage_drives_its_processors_score_up() -> None:
+    """It is unmistakable on the first minutes too, and nobody else's score rises."""
+    (incident,) = staged(["outage"])
+    scorer = Scorer()
     top: dict[str, float] = defaultdict(float)
     for at, event in events_of(3, incident.end + 10, incident):
-        texts = [str(event[name]) for name in ("event_type", "retry_result", "failure_category")]
-        geo = str(event["geo_bucket"])
-        risk = scorer.score(
-            int(at * 1000), str(event["processor"]), outcome_of(*texts), int(str(event["retry_count"])), geo
-        )
-        if at > 60:
-            top[str(event["processor"])] = max(top[str(event["processor"])], risk.score)
-    assert top.pop(incident.processor) >= 0.37
+        facts = msgspec.convert(event, Facts)
+        risk = scorer.score(int(START + at), facts.processor, observed(facts))
+        top[facts.processor] = max(top[facts.processor], risk.score)
+    assert top.pop(incident.processor) >= 0.8
     assert max(top.values()) < 0.3
 
 

@@ -60,7 +60,7 @@ async def test_only_who_ingests_has_the_producers_paths(checkout: str, slab_fd: 
         metrics = metrics_of(made)
         appender = appender_of(made, settings, metrics, lambda: 0)
         monitor = RedisMonitor(address_of(settings), Keys(), GROUP)
-        assert set(routes_of(made, settings, metrics, appender, monitor)) == OPERATORS | further
+        assert set(routes_of(made, settings, metrics, appender, monitor, webhooks={})) == OPERATORS | further
 
 
 async def test_operators_may_have_an_address_of_their_own(slab_fd: int) -> None:
@@ -70,13 +70,13 @@ async def test_operators_may_have_an_address_of_their_own(slab_fd: int) -> None:
     metrics = metrics_of(made)
     appender = appender_of(made, settings, metrics, lambda: 0)
     monitor = RedisMonitor(address_of(settings), Keys(), GROUP)
-    servers = servers_of(made, settings, metrics, appender, monitor)
+    servers = servers_of(made, settings, metrics, appender, monitor, webhooks={})
     assert [listeners for _, listeners in servers] == [(7, 8), (9,)]
     assert {server._limits.idle_seconds for server, _ in servers} == {620}
     probes = {"/health", "/livez", "/readyz"}
     paths = [{path for path, _ in server._shared.handler._routes} for server, _ in servers]  # type: ignore[attr-defined]
     assert paths == [{EVENT_PATH, BATCH_PATH} | probes, OPERATORS]
-    [(only, listeners)] = servers_of(structs.replace(made, admin=()), settings, metrics, appender, monitor)
+    [(only, listeners)] = servers_of(structs.replace(made, admin=()), settings, metrics, appender, monitor, webhooks={})
     assert listeners == (7, 8)
     assert {path for path, _ in only._shared.handler._routes} == paths[0] | paths[1]  # type: ignore[attr-defined]
 

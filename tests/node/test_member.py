@@ -5,21 +5,26 @@ import os
 import signal
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 
 from payflux.node.member import Member
-from payflux.node.plan import END, READY, Plan
+from payflux.node.plan import END, GIVEN, READY, Plan
 from payflux.telemetry.metrics import create_slab
 from payflux.telemetry.notes import CONSUMER, SUPERVISOR
 
 
 @pytest.fixture
-def member(monkeypatch: pytest.MonkeyPatch) -> Iterator[Member]:
-    """An ingest process of a node whose Redis is away, without a socket of its own."""
-    monkeypatch.setenv("PAYFLUX_API_KEY", "key")
-    monkeypatch.setenv("PAYFLUX_CHECKOUT_ENABLED", "false")
-    monkeypatch.setenv("REDIS_URL", "unix:///nowhere/redis.sock")
-    slab = create_slab([SUPERVISOR, CONSUMER])
+def member() -> Iterator[Member]:
+    """An ingest process of a node whose Redis is away, without a socket; its settings are in the slab alone."""
+    settings = {
+        "PAYFLUX_API_KEY": "key",
+        "PAYFLUX_CHECKOUT_ENABLED": "false",
+        "REDIS_URL": "unix:///nowhere/redis.sock",
+    }
+    given = msgspec.json.encode(settings)
+    slab = create_slab([SUPERVISOR, CONSUMER], **{GIVEN: len(given)})
+    slab.bytes(GIVEN)[:] = given
     yield Member(Plan(CONSUMER, slab.fd, (), (), -1, False, True, 0, True, "token", "name"))
     os.close(slab.fd)
 

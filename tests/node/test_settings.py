@@ -95,7 +95,10 @@ def test_unreadable_values(monkeypatch: pytest.MonkeyPatch, name: str, value: st
         ({"REDIS_URL": "redis://h", "REDIS_ADDR": "h:1"}, "REDIS_URL and REDIS_ADDR: expected one of the two"),
         ({"PAYFLUX_EXPORT_MODE": "file"}, "PAYFLUX_EXPORT_FILE: expected a path, as PAYFLUX_EXPORT_MODE is file"),
         ({"PAYFLUX_EXPORT_MODE": "both"}, "PAYFLUX_EXPORT_FILE: expected a path, as PAYFLUX_EXPORT_MODE is both"),
-        ({"PAYFLUX_EXPORT_MODE": "file", "PAYFLUX_EXPORT_FILE": "/"}, "PAYFLUX_EXPORT_FILE='/': expected a file"),
+        (
+            {"PAYFLUX_EXPORT_MODE": "file", "PAYFLUX_EXPORT_FILE": "/"},
+            "PAYFLUX_EXPORT_FILE='/': expected a regular file",
+        ),
         (
             {"PAYFLUX_EXPORT_MODE": "file", "PAYFLUX_EXPORT_FILE": "/no/such/directory/f"},
             "PAYFLUX_EXPORT_FILE='/no/such/directory/f': expected a file",

@@ -33,7 +33,9 @@ from payflux.settings import load
 from payflux.stream.protocol import GROUP
 from payflux.telemetry.metrics import REJECT_REASONS, Metrics, create_slab
 from payflux.telemetry.notes import CONSUMER, SUPERVISOR
+from payflux.webhooks.registry import ADAPTERS, PREFIX
 from real_parts import MakeNode
+from receiving import environ
 from stripe_server import KEY as STRIPE_KEY
 from stripe_server import stripe_server
 
@@ -75,7 +77,7 @@ async def test_each_role_describes_exactly_what_it_serves(checkout: str, ingests
     values = load(SETTINGS, ENVIRON | {"PAYFLUX_CHECKOUT_ENABLED": checkout})
     metrics = Metrics(slab, plan.child)
     appender = appender_of(plan, values, metrics, lambda: 0)
-    routes = routes_of(plan, values, metrics, appender, RedisMonitor(address_of(values), Keys(), GROUP))
+    routes = routes_of(plan, values, metrics, appender, RedisMonitor(address_of(values), Keys(), GROUP), webhooks={})
     answer: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
     routes[openapi.PATH]["GET"].handle(Request("GET", openapi.PATH), answer.set_result)
     described = json.loads((await answer).body)["paths"]
@@ -174,10 +176,14 @@ def test_every_example_is_accepted_by_a_living_node(make_node: MakeNode) -> None
     with stripe_server() as stripe:
         node = make_node(
             {"PAYFLUX_CHECKOUT_ENABLED": "true", "STRIPE_API_KEY": STRIPE_KEY, "STRIPE_API_BASE": stripe.url}
+            | environ(*ADAPTERS)
+            | {"PAYFLUX_API_KEY": KEY}
         )
         assert json.loads(node.get(openapi.PATH)[1]) == document()
         sent = 0
         for path, method, operation in operations():
+            if path.startswith(PREFIX):
+                continue  # what comes there is the processor's, not ours to describe
             if "requestBody" not in operation:
                 status, answer = send(node, path, method)
                 assert status == 200, path

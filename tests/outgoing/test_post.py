@@ -4,7 +4,7 @@ import threading
 import pytest
 
 from payflux.outgoing.post import NotSent, Place, is_public, post, web_address
-from receiving import receiving
+from their_server import receiving
 
 
 def test_a_body_arrives_as_it_is() -> None:

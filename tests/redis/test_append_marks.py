@@ -6,6 +6,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable
 from itertools import count, islice
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -15,7 +16,7 @@ from append_state import age, layers, marks, numbers, put_layers
 from payflux.event.decode import StoredEvent
 from payflux.redis.append import mark_of
 from servers import Server, until
-from stream_keys import STREAM
+from stream_keys import KEYS, STATE, STREAM
 from streams import WINDOW, append, appending, event
 
 # marks
@@ -201,3 +202,26 @@ def test_ids_that_share_bits_spread_over_the_buckets(when: int, step: int, kind:
     mean = len(ids) / size
     counts = Counter(int(bucket[:1], 16) for bucket, _ in found)
     assert all(abs(counts[n] - mean) < 8 * mean**0.5 for n in range(size))
+
+
+async def test_webhooks_have_marks_and_windows_of_their_own(every_server: Server) -> None:
+    """What a producer sent is new to a processor, and a window that is longer forgets later; numbers have no gap."""
+    one = event()
+    source = KEYS.webhook_marks("stripe")
+    async with (
+        appending(every_server) as producers,
+        appending(every_server, window=10 * WINDOW, source="stripe") as webhooks,
+        appending(every_server, window=10 * WINDOW, source="adyen") as others,
+    ):
+        for appender in (producers, webhooks, others):
+            assert await append(appender, [one, one]) == (b"10", "")
+        text: Any = every_server.client.hget(source, "layers")
+        layer = [int(number) for number in text.decode().split(",")]
+        layer[2] -= 3 * WINDOW
+        every_server.client.hset(source, "layers", ",".join(map(str, layer)))
+        age(every_server, 3 * WINDOW)
+        assert await append(webhooks, [one]) == (b"0", "")
+        assert await append(producers, [one]) == (b"1", "")
+    assert numbers(every_server) == [1, 2, 3, 4]
+    assert set(every_server.client.hkeys(STATE)) == {b"seq", b"layers"}
+    assert set(every_server.client.hkeys(source)) == {b"layers"}

@@ -4,16 +4,19 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from needs import program
 from payflux.errors import StreamUnavailable
 from payflux.redis.address import RedisAddress, parse_url
+from payflux.redis.append import probe
 from payflux.redis.dial import Dialler, connect
 from real_parts import binary_or_skip
 from redis_links import linked, refused, speaking
-from servers import Server
+from servers import Server, until
+from stream_keys import KEYS, STREAM
 
 PASSWORD = "s3cret/:@#%"
 
@@ -140,6 +143,59 @@ async def test_tls_is_verified(directory: Path, certificate: Path, port: int, mo
         assert (await refused(RedisAddress("127.0.0.1", port, tls=True))).code == "redis_tls"
     finally:
         server.stop()
+
+
+async def test_tls_where_there_is_none_and_none_where_there_is(
+    directory: Path, certificate: Path, port: int, tcp_server: Server
+) -> None:
+    """Each says that it is about TLS, or may be; none asks whether Redis is running."""
+    assert (await refused(RedisAddress("127.0.0.1", port, tls=True))).code == "redis_tls"
+    tcp_server.stop()
+    (directory / "tls").mkdir()
+    server = tls_server(directory / "tls", certificate, port)
+    try:
+        assert "rediss://" in str(await refused(RedisAddress("127.0.0.1", port)))
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def sentinel(directory: Path, port: int) -> Iterator[int]:
+    """The port of a Sentinel that watches nothing."""
+    config = directory / "sentinel.conf"
+    config.write_text(f"port {port}\ndir {directory}\nlogfile {directory}/sentinel.log\n")
+    command = [binary_or_skip("redis-7"), str(config), "--sentinel"]
+    said = directory / "sentinel.log"
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            until(lambda: said.exists() and b"Running mode=sentinel" in said.read_bytes(), "the Sentinel")
+            yield port
+        finally:
+            process.kill()
+
+
+async def test_a_sentinel_is_told_from_redis(sentinel: int) -> None:
+    """It speaks the protocol, answers PING, and keeps nothing; whatever is wanted of it at first."""
+    for address in (RedisAddress("127.0.0.1", sentinel), RedisAddress("127.0.0.1", sentinel, database=3)):
+        assert (await refused(address)).code == "redis_sentinel"
+
+
+async def test_protected_mode_is_told_from_a_wrong_password() -> None:
+    """The server says so before it is asked anything, and hangs up: loopback alone is let in without a password."""
+    said = b"-DENIED Redis is running in protected mode because protected mode is enabled and no password is set\r\n"
+    async with speaking(said) as address:
+        assert (await refused(address)).code == "redis_protected"
+
+
+async def test_a_node_of_a_cluster_without_our_slot_says_who_has_it(clustered_server: Server) -> None:
+    """The reason names the other node; a cluster in which nobody has it is told as such."""
+    client: Any = clustered_server.client
+    async with linked(parse_url(clustered_server.url)) as link:
+        slot = client.execute_command("CLUSTER", "KEYSLOT", STREAM)
+        client.execute_command("CLUSTER", "DELSLOTS", slot)
+        with pytest.raises(StreamUnavailable) as raised:
+            await probe(link, KEYS)
+        assert raised.value.code == "redis_cluster"
 
 
 async def test_a_cluster_is_told_from_a_single_server(clustered_server: Server) -> None:

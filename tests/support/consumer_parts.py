@@ -13,6 +13,7 @@ from payflux.consume.ledger import ConsumerLedger
 from payflux.consume.line import Enricher, Line
 from payflux.consume.membership import Membership
 from payflux.consume.reclaim import Reclaim
+from payflux.consume.scoring import Scoring
 from payflux.consume.settle import Settlement
 from payflux.errors import StreamUnavailable
 from payflux.event.decode import StoredEvent, decode_event
@@ -130,7 +131,10 @@ class Parts(Generic[Stream]):
         self.ledger = ConsumerLedger(self.fan_out, self.metrics, token, former_settled)
         self.membership = Membership(stream, self.ledger, self.metrics, now=self.clock)
         self.assembler = Assembler(self.enricher, MAX_DELIVERIES)
-        self.settlement = Settlement(stream, self.assembler, self.ledger, self.fan_out, self.metrics, now=self.clock)
+        self.scoring = Scoring(stream, None, self.enricher, 0, self.clock)
+        self.settlement = Settlement(
+            *(stream, self.assembler, self.ledger, self.fan_out, self.metrics, self.scoring), now=self.clock
+        )
         self.reclaim = Reclaim(
             *(stream, self.settlement, self.ledger, self.metrics),
             stay=self.membership.stay,

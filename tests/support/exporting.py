@@ -5,6 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+from payflux.exporters.fanout import ExporterQueue
+from payflux.telemetry.metrics import EXPORT_ERRORS, EXPORT_REASONS, Metric, Metrics
+from servers import until
+
+NAMES = ("stdout", "file")
 LINES = [b'{"event_id":"%d","text":"%s"}\n' % (number, b"x" * (number % 97)) for number in range(2000)]
 LIMITED = """
 import os, resource, sys
@@ -70,3 +75,47 @@ def unprivileged(logs: Path, mode: int) -> tuple[str, str]:
         logs.chmod(0o700)
     refused, written = ended.stdout.split("\n")[:2]
     return refused, written
+
+
+ENOUGH = 10**9
+
+
+class Scripted:
+    """An exporter that raises what it is told to, once for each write, and keeps the rest."""
+
+    def __init__(self, *errors: Exception | None) -> None:
+        self.errors = list(errors)
+        self.data = b""
+
+    def write(self, data: bytes) -> None:
+        """Keep it, or raise."""
+        error = self.errors.pop(0) if self.errors else None
+        if error is not None:
+            raise error
+        self.data += data
+
+    def sync(self) -> None:
+        """It is kept."""
+
+    def reopen(self) -> bool:
+        """There is nothing to reopen."""
+        return False
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
+def value(metrics: Metrics, metric: Metric, *labels: str) -> float:
+    """What a series of the consumer counts."""
+    return metrics.get(metric, *(metrics.destinations.index(label) if label in NAMES else label for label in labels))
+
+
+def errors(metrics: Metrics, destination: str) -> dict[str, float]:
+    """The lines not exported, by reason, where there are any."""
+    found = {reason: value(metrics, EXPORT_ERRORS, destination, reason) for reason in EXPORT_REASONS}
+    return {reason: lines for reason, lines in found.items() if lines}
+
+
+def settled(*queues: ExporterQueue) -> None:
+    """Wait until everything is done."""
+    until(lambda: all(queue.idle for queue in queues), "the queues to be done")

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -51,15 +51,17 @@ class Gated(RedisReader):
 
     async def read(self, *arguments: Any) -> Any:
         """Read, when it may; see ReadStream."""
-        await self.gate.wait()
-        return await super().read(*arguments)
+        return await self._held(super().read, *arguments)
 
     async def follow(self, *arguments: Any) -> Any:
         """Read, when it may; see ReadStream."""
+        return await self._held(super().follow, *arguments)
+
+    async def _held(self, read: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
         await self.gate.wait()
         self._reading += 1
         try:
-            return await super().follow(*arguments)
+            return await read(*arguments)
         finally:
             self._reading -= 1
 

@@ -9,9 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from nodes import event
 from payflux.event.decode import decode_event
+from payflux.risk.assessment import RiskAssessment
 from servers import Server, until
+from stream_keys import KEYS
 
 START_MS = 1_767_957_855_000
 VARIABLES = ("PAYFLUX_", "REDIS_", "STRIPE_")
@@ -122,6 +126,12 @@ def traffic(server: Server, count: int) -> None:
         else:
             data = canonical(processor="adyen", retry_count=seq % 4)
         add(server, seq, data)
+
+
+def say(server: Server, processor: str, score: float, band: str) -> None:
+    """What a node says of a processor, from the first second on."""
+    said = msgspec.json.encode(RiskAssessment(1, processor, score, band))
+    server.client.xadd(KEYS.assessments, {"processor": processor, "second": 1, "assessment": said})
 
 
 def wait_for(running: Running, count: int) -> list[dict[str, Any]]:

@@ -31,7 +31,11 @@ def test_no_two_numbers_share_a_place() -> None:
     owners = [notes, *(notes.destination(number) for number in range(DESTINATIONS + 1))]
     told = 0
     for owner in owners:
-        for name in ("heartbeat", "failing", "base") if owner is notes else ("settled", "refused", "writing", "error"):
+        for name in (
+            ("heartbeat", "failing", "base", "trouble")
+            if owner is notes
+            else ("settled", "refused", "writing", "error")
+        ):
             told += 1
             setattr(owner, name, float(told))
     assert list(values) == list(range(1, ChildNotes.SIZE + 1))

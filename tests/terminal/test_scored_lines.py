@@ -9,7 +9,7 @@ from payflux.errors import InvalidEvent
 from payflux.event.decode import decode_event
 from payflux.event.outcome import OUTCOMES
 from payflux.redis.address import REDIS_URL
-from payflux.risk.scorer import SETTINGS
+from payflux.risk.scoring import SETTINGS
 from payflux.settings import load
 from payflux.stream.deliveries import Delivery
 from payflux.terminal.scored_lines import LineFilter, LineMaker

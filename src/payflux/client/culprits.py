@@ -3,8 +3,8 @@
 A firewall, a gateway or a load balancer refuses a request for a word in one of its events, with a status of its own, a
 page of HTML or a cut connection, and gives no result for each event. Sent again it is refused again. Whether it is the
 batch or the whole way that is closed, a batch without events tells: a node refuses that one by a code of its own, and
-only after it has accepted the key. If the node is there, the batch is halved until the event is alone, and that one is
-refused for good.
+only after it has accepted the key. If the node is there and refuses the batch once more (the way may have opened only
+for the question), it is halved until the event is alone, and that one is refused for good.
 """
 
 from collections.abc import Callable, Sequence
@@ -37,6 +37,10 @@ class Culprits:
         if self._suspected < result.suspect_after:
             return result
         self._suspected = 0
+        if result.suspect_after == 1:  # else it was refused after such a question already
+            result = self._send(batch)
+            if not result.suspect_after:
+                return result
         return blamed(len(batch), result.code, f"refused on its way to the node: {result.why}")
 
     def _send(self, batch: Sequence[bytes]) -> BatchResult:

@@ -164,14 +164,15 @@ class Worker:
         """Go on at once, with smaller batches, or after a wait."""
         if result.split:
             self._most = max(1, events // 2)
+            self._failures = 0  # the way is open, so nothing is gained by longer and longer waits
         elif not result.unsettled:
             self._most = min(BATCH_EVENTS, self._most * 2)
             if self._failures:
                 _log.info("payflux client: %s takes events again", self._name)
-            self._failures = 0
+            self._failures, self._say_at = 0, 0.0
             self._queue.set_away(False)
         else:
-            if not self._failures or time.monotonic() >= self._say_at:
+            if time.monotonic() >= self._say_at:
                 self._say_at = time.monotonic() + SAY_SECONDS
                 _log.warning("payflux client: %s takes no events: %s", self._name, result.why)
             self._failures += 1

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import secrets
 import select
 import shlex
@@ -9,7 +10,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -28,10 +29,16 @@ from payflux.log import announce, log
 from payflux.node.settings import load_settings
 from payflux.node.supervisor import supervise
 from payflux.redis.embedded import EmbeddedServer
-from payflux.settings import environment, set_environment
+from payflux.settings import FILE, environment, set_environment
 from payflux.terminal.ending import refuse
+from payflux.webhooks.identifiers import HASH_KEY
+from payflux.webhooks.registry import ADAPTERS, secrets_of
 
 KEY_FILE = "api-key"
+HASH_KEY_FILE, WEBHOOK_FILE = "hash-key", "webhook-secret"
+KEY_BYTES = 1000
+KEY = re.compile(rb"[!-+\--~]{1,1000}")  # a comma would make two of one
+NEW_KEY = "remove it for a new one, or set PAYFLUX_API_KEY"
 LISTEN = "127.0.0.1:8080"  # a laptop in a café is no server
 SIMULATED_RATE = 20.0  # events a second: far below the default rate limit of a key
 HELD_SECONDS = 60.0  # on a terminal, where the lines of the traffic would push the banner away
@@ -50,7 +57,11 @@ Look around:
   curl -s -w '\\n' {url}/export/health
   curl -s {url}/metrics | grep payflux_
 
-In a second terminal, traffic with an incident, and events as a table:
+In a second terminal, a webhook of Stripe, signed as Stripe signs:
+
+  {program} webhooks send stripe charge.failed --url {url} --secret {secret}
+
+Traffic with an incident, and events as a table:
 
   {program} simulate --url {url} --key {key} --incident outage
   REDIS_URL={redis_url} {program} tail
@@ -84,7 +95,10 @@ def dev(
 
     Exit codes: 0 ended by a signal, 1 its parts kept dying, 2 it cannot start as configured.
     """
-    home = directory or _home()
+    try:
+        home = directory or _home()
+    except RuntimeError:  # no HOME, and no such user
+        return refuse(SettingsError(["HOME: expected a directory; or name one with --directory"]))
     signal.signal(signal.SIGTERM, _end)  # until the node has its own handler: the server must not stay behind
     try:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -122,16 +136,36 @@ def _prepare(home: Path, url: str) -> str:
     changes["PAYFLUX_CHECKOUT_ENABLED"] = environ.get("PAYFLUX_CHECKOUT_ENABLED") or "false"
     configured = environ.get("PAYFLUX_API_KEYS") or environ.get("PAYFLUX_API_KEY")
     if not configured:
-        configured = changes["PAYFLUX_API_KEY"] = _kept_key(home / KEY_FILE)
-    set_environment(changes)
+        configured = changes["PAYFLUX_API_KEY"] = _kept(home / KEY_FILE, "dev_")
+    set_environment(changes | _webhooks(home, environ))
     return configured.split(",")[0].strip()
 
 
-def _kept_key(file: Path) -> str:
-    if not file.exists():
-        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as handle:
-            handle.write(f"dev_{secrets.token_hex(16)}")
-    return file.read_text().strip()
+def _webhooks(home: Path, environ: Mapping[str, str]) -> dict[str, str]:
+    """A key of hashes, and secrets for every processor, where none is set."""
+    given = {name.removesuffix(FILE) for name, text in environ.items() if text.strip()}
+    changes = {HASH_KEY.name: _kept(home / HASH_KEY_FILE)}
+    changes |= {secrets_of(name).name: _kept(home / WEBHOOK_FILE) for name in ADAPTERS}
+    return {name: text for name, text in changes.items() if name not in given}
+
+
+def _kept(file: Path, prefix: str = "") -> str:
+    """The key that is kept, made at the first start.
+
+    Raises:
+        SettingsError: what is there is no key, or none can be made there.
+    """
+    try:
+        if not os.path.lexists(file):
+            with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as handle:
+                handle.write(prefix + secrets.token_hex(16))
+        with file.open("rb") as kept:
+            key = kept.read(KEY_BYTES + 1).strip()
+    except OSError as error:
+        raise SettingsError([f"{file}: expected a file with an API key ({error.strerror}); {NEW_KEY}"]) from None
+    if not KEY.fullmatch(key):
+        raise SettingsError([f"{file}: expected an API key of printable ASCII characters in one line; {NEW_KEY}"])
+    return key.decode()
 
 
 def _on_ready(home: Path, key: str, redis_url: str, *, simulate: bool) -> Callable[[str, int], None]:
@@ -141,7 +175,14 @@ def _on_ready(home: Path, key: str, redis_url: str, *, simulate: bool) -> Callab
         url = f"http://{host}:{port}"
         event = msgspec.json.encode(make_event()).decode()
         hold = HELD.format(seconds=HELD_SECONDS) if held else ""
-        places = {"path": EVENT_PATH, "directory": home, "redis_url": redis_url, "program": sys.argv[0]}
+        secret = shlex.quote(environment().get(secrets_of("stripe").name, "…").split(",")[0])
+        places = {
+            "secret": secret,
+            "path": EVENT_PATH,
+            "directory": home,
+            "redis_url": redis_url,
+            "program": sys.argv[0],
+        }
         announce(BANNER.format(url=url, key=key, event=event, held=hold, **places))
         if simulate:
             # In a thread, so that it ends with this process however that ends.

@@ -68,8 +68,8 @@ def replay(
 ) -> int:
     """Replay events that are still in the stream, by time or by entry id.
 
-    To stdout it writes the lines of the export, marked `"replayed":true`, scored by a scorer of its own that was fed
-    with the window before --from. To another stream it appends entries with `data`, `seq` and `replayed`. The events
+    To stdout it writes the lines of the export, marked `"replayed":true`, with the risk they were exported with, from
+    the log of assessments. To another stream it appends entries with `data`, `seq` and `replayed`. The events
     stay where they are and the consumer group is not touched. A replay that is cut short says how to continue.
 
     For example:
@@ -156,11 +156,11 @@ class Replay:
 
     async def _replay(self, start: bytes, end: bytes) -> None:
         await self._warn_if_trimmed(start)
-        if self._to_stream is None:
-            await self._maker.warm_up(self._history, start)
         with _progress(await self._span(start, end), to_stdout=self._to_stream is None) as advance:
             while entry_key(start) <= entry_key(end) and self._tally.replayed != self._limit:
                 page = await self._history.page(start, end)
+                if page and self._to_stream is None:
+                    await self._maker.catch_up(self._history, page[-1].id)
                 read, chosen = self._choose(page)
                 await self._write(chosen)
                 if read:

@@ -52,9 +52,9 @@ def tail(
     """Follow the events of the stream: rows on a terminal, the export's JSON lines in a pipe.
 
     It reads the stream itself, without the consumer group, so it disturbs nobody and shows events a stalled export has
-    not seen. Risk is scored here, from the window before the first event on: bands agree with those of a node that ran
-    through that window, and may differ from one that was started later. Times are UTC, by Redis's clock. It waits out a
-    restart of Redis, and Ctrl-C ends it.
+    not seen. Risk is what the node said, so bands agree with those of the export; an event that the node has not read
+    within a second shows what was said last. Times are UTC, by Redis's clock. It waits out a restart of Redis, and
+    Ctrl-C ends it.
 
     For example:
 
@@ -150,10 +150,11 @@ class Follower:
         async with self._history as history:
             if last is not None:
                 self._at = await self._behind_which(last)
-                await self._maker.warm_up(history, id_after(self._at))
             while True:
                 try:
                     deliveries = await history.read_after(self._at, BLOCK_SECONDS)
+                    if deliveries:
+                        await self._maker.catch_up(history, deliveries[-1].id)
                 except StreamUnavailable as error:
                     await self._wait_out(error)
                 else:

@@ -114,7 +114,7 @@ class SeqAudit:
         before counts only while nothing of that state was seen: it is of a still older one.
 
         Args:
-            last_seq: the number of the last entry that both have; None when that is unknown.
+            last_seq: the number of the last entry that both have; None when it is not known.
             last_id: that entry.
             handled_to: up to which number all was handled in the state that is gone.
         """

@@ -21,13 +21,14 @@ from payflux.consume.line import Enricher
 from payflux.consume.membership import STANDBY_SECONDS, Membership
 from payflux.consume.parting import Parting
 from payflux.consume.reclaim import Reclaim
+from payflux.consume.scoring import Scoring
 from payflux.consume.settle import Outdated, Settlement, Stopped
 from payflux.consume.states import TRANSITIONS, News, State
 from payflux.errors import StreamUnavailable
 from payflux.exporters.fanout import FanOut
 from payflux.log import log
+from payflux.risk.scoring import Scorer
 from payflux.settings import Setting, integer
-from payflux.stream.deliveries import at_ms
 from payflux.stream.protocol import GroupMissing, LeaseLost, ReadStream
 from payflux.telemetry.metrics import Metrics
 
@@ -39,7 +40,8 @@ MAX_DELIVERIES = Setting(
 )
 # Between two reads under load: larger batches for fewer wake-ups, and far below what anybody waits for a line.
 PACE_SECONDS, BUSY_PACE_SECONDS, BUSY = 0.004, 0.012, 32
-SHOW_SECONDS = 1.0
+LOOK_SECONDS = 1.0
+WAITING = 2000  # invalid entries that may wait while it is halted; then nothing more is read
 PROBE = 10  # entries read at once while nearly everything is invalid
 BACKOFF_SECONDS = (0.05, 2.0)
 
@@ -52,6 +54,8 @@ class Consumer:
         enricher: makes lines.
         fan_out: takes them.
         metrics: of this consumer; a second one beside it, for another group, is given numbers of its own.
+        scorer: scores what the enricher makes lines of; None when scoring is off.
+        maxlen: about how many entries the stream holds; 0 when it is not trimmed.
         token: what tells this node from every other one.
         claim_idle: seconds after which a pending entry is taken over.
         max_deliveries: deliveries of an entry before it is dead-lettered.
@@ -67,6 +71,8 @@ class Consumer:
         fan_out: FanOut,
         metrics: Metrics,
         *,
+        scorer: Scorer | None = None,
+        maxlen: int = 0,
         token: str,
         claim_idle: float,
         max_deliveries: int,
@@ -74,7 +80,7 @@ class Consumer:
         former_settled: int | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._stream, self._enricher, self._now = stream, enricher, now
+        self._stream, self._now = stream, now
         self._notes = metrics.notes
         self._alone = max_deliveries == 1  # what is read with care is read one by one, so it must not be much
         self._assembler = Assembler(enricher, max_deliveries)
@@ -83,8 +89,9 @@ class Consumer:
         self._parting = Parting(stream, self._ledger)
         self._ahead = ReadAhead(stream, BATCH if self._alone else MOST)
         self._careful = CarefulReader(stream, self._ledger, alone=self._alone)
+        self._scoring = Scoring(stream, scorer, enricher, maxlen, now)
         self._settlement = Settlement(
-            *(stream, self._assembler, self._ledger, fan_out, metrics),
+            *(stream, self._assembler, self._ledger, fan_out, metrics, self._scoring),
             wait=self._wait_for_lines if export_first else None,
             now=now,
         )
@@ -103,7 +110,7 @@ class Consumer:
             State.HALTED: self._halt,
         }
         self._state = State.STANDBY
-        self._read_at = self._tail_at = self._show_at = 0.0
+        self._read_at = self._tail_at = 0.0
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
@@ -147,18 +154,24 @@ class Consumer:
         await self._membership.connect()
         if news := await self._membership.renew():
             self._hear(news)
-        if self._state is not State.STANDBY and not self._membership.sure:
-            if await self._parting.find():
-                self._hear(News.ROLLED_BACK)
-            if await self._membership.ensure_group():
-                self._hear(News.GROUP_MADE)
+        if self._state is not State.STANDBY:
+            if not self._membership.sure:
+                await self._look_for_group()
+            await self._scoring.recover(self._ledger.noted(), self._stay)
         await self._turns[self._state]()
+
+    async def _look_for_group(self) -> None:
+        if await self._parting.find():
+            self._hear(News.ROLLED_BACK)
+        if await self._membership.ensure_group():
+            self._hear(News.GROUP_MADE)
 
     def _hear(self, news: News) -> None:
         """Go on in the state that follows from the news."""
         match news:
             case News.LEASE_TAKEN:
                 self._settlement.forget()
+                self._scoring.forget()
                 self._reclaim.suspect()
                 self._careful.owe(self._ahead.in_hand)
             case News.LEASE_LOST:
@@ -211,10 +224,15 @@ class Consumer:
         await self._end_turn(len(deliveries))
 
     async def _halt(self) -> None:
-        if self._settlement.halted:
+        """Nothing is dead-lettered; a valid entry behind the invalid ones passes, and proves that they are to blame."""
+        if not self._settlement.halted:
+            self._hear(News.TIME_IS_UP)
+        elif len(self._ledger.unacked) >= WAITING:
             await self._pause(STANDBY_SECONDS)
         else:
-            self._hear(News.TIME_IS_UP)
+            if deliveries := await self._ahead.probe(self._ledger.last_id, BATCH):
+                await self._settlement.process(deliveries, followed=True)
+            await self._end_turn(len(deliveries))
 
     # parts of it
 
@@ -234,17 +252,24 @@ class Consumer:
                 seconds = BUSY_PACE_SECONDS if entries > BUSY else PACE_SECONDS
                 await asyncio.sleep(max(0.0, self._read_at + seconds - self._now()))
             self._read_at = self._now()
-        else:
-            await self._look_at_end()
-        self._show()
+        clock_ms = None if entries else await self._look_at_end()
+        await self._scoring.pass_time(self._ledger.noted(), clock_ms)
 
-    async def _look_at_end(self) -> None:
-        """Nothing to read: what was numbered and is not there was deleted unread."""
-        if self._ledger.begun and not self._ledger.unacked and self._now() >= self._tail_at:
-            self._tail_at = self._now() + SHOW_SECONDS
-            newest = await self._stream.unread_tail(self._ledger.noted())
-            if newest is not None and self._ledger.lacks(newest):
-                await self._miss(newest)
+    async def _look_at_end(self) -> int | None:
+        """Nothing to read: what was numbered and is not there was deleted unread.
+
+        Returns:
+            The stream's clock in milliseconds; None when something is unread, or it is not time to look again.
+        """
+        if self._now() < self._tail_at:
+            return None
+        self._tail_at = self._now() + LOOK_SECONDS
+        tail = await self._stream.unread_tail(self._ledger.noted())
+        if tail is None:
+            return None
+        if self._ledger.begun and not self._ledger.unacked and self._ledger.lacks(tail.seq):
+            await self._miss(tail.seq)
+        return tail.at_ms
 
     async def _miss(self, newest: int) -> None:
         """Nothing follows, and more was numbered: it was deleted, unless Redis has an older state."""
@@ -263,15 +288,6 @@ class Consumer:
         if self._stopping.is_set():
             raise Stopped
         await self._stay()
-
-    def _show(self) -> None:
-        """Let others see the risk."""
-        self._enricher.show_latest()
-        last_id, since = self._settlement.exported
-        if self._now() >= self._show_at and last_id:
-            self._show_at = self._now() + SHOW_SECONDS
-            idle = self._now() - since
-            self._enricher.show_decayed(at_ms(last_id) + (int(idle * 1000) if idle > SHOW_SECONDS else 0))
 
     def _beat(self) -> None:
         self._notes.beat(self._now())

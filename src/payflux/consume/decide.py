@@ -5,6 +5,7 @@ from collections.abc import Collection, Container, Sequence
 from typing import NamedTuple
 
 from payflux.consume.line import Enricher, Line
+from payflux.consume.strangers import are_ours, strictly
 from payflux.errors import InvalidEvent
 from payflux.log import log
 from payflux.stream.deliveries import Delivery
@@ -77,7 +78,7 @@ class Assembler:
         batch = Batch({}, [], {}, [])
         lines, silent, invalid, failed = batch
         stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()).encode()
-        line_of = self._enricher.line
+        line_of, ours = self._enricher.line, are_ours(deliveries)
         for index, delivery in enumerate(deliveries):
             if delivery.gone or (index < known and delivery.id not in unacked):
                 silent.append(delivery)
@@ -86,7 +87,7 @@ class Assembler:
             else:
                 try:
                     built = self._built.pop(delivery.id, None) if self._built else None
-                    lines[delivery.id] = built or line_of(delivery, stamp)
+                    lines[delivery.id] = built or line_of(delivery if ours else strictly(delivery), stamp)
                 except InvalidEvent as error:
                     invalid[delivery.id] = (delivery, error.code)
                     self._invalid_row += self._none_valid or not redelivered

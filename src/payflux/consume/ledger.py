@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from payflux.consume.audit import Losses, SeqAudit
 from payflux.consume.decide import Batch
+from payflux.consume.doubt import InDoubt, Run, runs_of
 from payflux.consume.line import Line
 from payflux.exporters.fanout import FanOut
 from payflux.log import log
@@ -32,6 +33,7 @@ class ConsumerLedger:
         self._values, self._processed = metrics.values, metrics.slot(PROCESSED)
         self._former_settled = former_settled
         self._audit = SeqAudit()
+        self._in_doubt = InDoubt(fan_out)
         self._base = 0  # lines published before the ledger began, less those acked without one
         self.handled = Handled(metrics.slab)
         if former_settled is not None:
@@ -117,19 +119,23 @@ class ConsumerLedger:
 
     def noted(self) -> Ledger:
         """The ledger as it should be noted now."""
-        return self._noted(self._audit, self._unacked)
+        return self._noted(self._audit, self._unacked, self._in_doubt.noted())
 
     def noted_after(self, batch: Batch, audit: SeqAudit) -> Ledger:
         """The ledger as it should be noted in the step that acks a batch."""
-        return self._noted(audit, self._unacked_after(batch))
+        return self._noted(audit, self._unacked_after(batch), self._in_doubt.noted(self._runs(batch, audit)))
 
-    def _noted(self, audit: SeqAudit, unacked: Mapping[bytes, None]) -> Ledger:
+    def _runs(self, batch: Batch, audit: SeqAudit) -> tuple[Run, ...]:
+        return runs_of(batch, (self._audit.last_seq or 0) + 1, audit.last_seq or 0)
+
+    def _noted(self, audit: SeqAudit, unacked: Mapping[bytes, None], in_doubt: bytes) -> Ledger:
         return Ledger(
             self._token,
             settled=max(0, self._fan_out.settled - self._base),
             last_id=audit.last_id,
             last_seq=audit.last_seq or 0,
             unacked=tuple(sorted(unacked, key=entry_key)) if unacked else (),
+            in_doubt=in_doubt,
         )
 
     def _unacked_after(self, batch: Batch) -> dict[bytes, None]:
@@ -151,7 +157,8 @@ class ConsumerLedger:
         ours = fresh and before.owner == self._token and self._former_settled is not None
         if ours or (former is None and not self.behind(before)):
             settled = max(before.settled, self._former_settled or 0) if ours else before.settled
-            self._count_lost("crash", before.acked - settled, former=before.owner)
+            gone = self._in_doubt.gone(before.acked - settled, before.in_doubt)
+            self._count_lost("crash", gone, former=before.owner)
         last = former or before
         if last.owner != self._token and entry_key(last.last_id) > entry_key(self.handled.newest or b"0-0"):
             self.handled.keep({}, {})  # another went on from there
@@ -174,6 +181,19 @@ class ConsumerLedger:
         self._note_base()
         self._remember_reported()
         log("warning", "redis_rolled_back", last_id=place.last_id.decode(), last_seq=place.last_seq, seen=handled_to)
+
+    def recount(self, noted: Ledger) -> None:
+        """Redis may have come back with what an earlier process of this node had noted, at the same place as ours.
+
+        Its count of acked events is the one a successor will be told, so that ours begins where that one stands.
+
+        Args:
+            noted: the ledger in Redis; no ack of ours is in doubt.
+        """
+        same = noted.owner == self._token and noted.last_id == self.last_id
+        if same and noted.acked > self._fan_out.published - self._base:
+            self._base = self._fan_out.published - noted.acked
+            self._note_base()
 
     def place(self, last_id: bytes, *, anew: bool) -> None:
         """Where the stream says the group is, or was made anew: perhaps in another stream, or an older state of it."""
@@ -201,6 +221,7 @@ class ConsumerLedger:
         silent = [d for d, flag in zip(batch.silent, flags[len(batch.lines) :], strict=True) if flag == ord("1")]
         gone = sum(delivery.gone and entry_key(delivery.id) <= entry_key(self.last_id) for delivery in silent)
         self._count_losses(audit.losses(), gone)
+        self._in_doubt.add(self._runs(batch, audit), len(lines))
         self._audit, self._unacked = audit.counted(), self._unacked_after(batch)
         self._remember_reported()
         self._base -= len(silent)

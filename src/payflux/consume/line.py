@@ -1,29 +1,26 @@
 """From a delivery to its line: read what is needed, score it, splice the enrichment into the stored bytes."""
 
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import msgspec
 
+from payflux.consume.meaning import REMEMBERED, Meanings
 from payflux.errors import InvalidEvent
-from payflux.event.outcome import NOTHING_DECLARED, Declared, Outcome, outcome_of
-from payflux.event.taxonomy import is_recognised
-from payflux.risk import BANDS, Assessment
-from payflux.risk.scorer import RiskScorer
+from payflux.event.outcome import NOTHING_DECLARED, Declared
+from payflux.risk.assessment import BANDS, RiskAssessment
+from payflux.risk.observation import Observation
+from payflux.risk.reading import Facts
 from payflux.stream.deliveries import Delivery, at_ms
-from payflux.telemetry.metrics import (
-    BY_OUTCOME,
-    FAILURES,
-    RETRIES,
-    RISK_EVENTS,
-    RISK_SCORE,
-    UNCATEGORISED,
-    UNCLASSIFIED,
-    Metrics,
-)
+from payflux.telemetry.metrics import RISK_SCORE, Metrics
+
+Score = Callable[[int, str, Observation | None, int, str, int], RiskAssessment]
+"""Counts an event and tells what holds for it: its stream time in seconds, processor, observation (None: it is not
+counted), latency in milliseconds (below 0: not known), currency and amount in minor units; see `Scorer.score`."""
 
 
-class Scorable(msgspec.Struct, gc=False):
-    """The members of a stored event that scoring and metrics need; canonical JSON always has them all."""
+class Scorable(Facts, gc=False, kw_only=True):
+    """The members of a stored event that scoring and metrics need; canonical JSON has those without a default."""
 
     event_id: str
     event_type: str
@@ -31,6 +28,9 @@ class Scorable(msgspec.Struct, gc=False):
     failure_category: str
     retry_count: int
     geo_bucket: str
+    amount_bucket: str
+    payment_method_bucket: str
+    channel: str
     retry_result: str
     failure_origin: str
 
@@ -42,25 +42,23 @@ class Line(msgspec.Struct, frozen=True, gc=False):
     slots: tuple[int, ...]
 
 
-class _Meaning(NamedTuple):
-    """What events of one kind say, and the slots they count in by risk band; real traffic repeats a few kinds."""
-
-    outcome: Outcome
-    slots: tuple[tuple[int, ...], ...]
-
-
 class _Shown(NamedTuple):
     """A processor's latest assessment as it stands in lines."""
 
-    assessment: Assessment
+    assessment: RiskAssessment
     snippet: bytes
     band: int
 
 
 _decode = msgspec.json.Decoder(Scorable).decode
 _BAND_INDEX = {band: index for index, band in enumerate(BANDS)}
-_REMEMBERED = 10_000
 _join = b"".join
+_NUMBER, _END = b',"seq":', b',"schema_version":1}\n'
+
+
+def number_of(line: bytes) -> int:
+    """The number of the entry a finished line was made of."""
+    return int(line[line.rindex(_NUMBER) + len(_NUMBER) : -len(_END)])
 
 
 class Enricher:
@@ -68,23 +66,23 @@ class Enricher:
 
     Args:
         consumer: name of the consumer, as it stands in the lines.
-        scorer: scores processors; None when scoring is off.
+        score: counts events and tells what holds for them; None when scoring is off.
         metrics: where names get their numbers and scores are shown.
         declared: outcomes of event types that the operator has declared.
     """
 
     def __init__(
-        self, consumer: str, scorer: RiskScorer | None, metrics: Metrics, declared: Declared = NOTHING_DECLARED
+        self, consumer: str, score: Score | None, metrics: Metrics, declared: Declared = NOTHING_DECLARED
     ) -> None:
         self._name = msgspec.json.encode(consumer)
-        self._scorer = scorer
+        self._score = score
         self._metrics = metrics
-        self._declared = declared
-        self._meanings: dict[tuple[str, str, str, str, bool], _Meaning] = {}
+        self._meanings = Meanings(metrics, declared, scores=score is not None)
         self._shown: dict[str, _Shown] = {}
         self._changed: set[str] = set()
         self._stamp = self._middle = b""
-        self._moment, self._at_ms = b"", 0  # where the last entry's id begins like this, its stream time is known
+        self._moment, self._second = b"", 0  # where the last entry's id begins like this, its stream time is known
+        self._begun = (0, 0)
 
     def line(self, delivery: Delivery, processed_at: bytes) -> Line:
         """Score one delivery and build its line; to be called once for each entry, in stream order.
@@ -107,15 +105,16 @@ class Enricher:
             raise InvalidEvent("invalid_json", ()) from None
         if data[-1] != 0x7D or b"\n" in data:  # another's JSON, which would break the line
             raise InvalidEvent("invalid_event", ())
-        entry_id, processor, retries = delivery.id, event.processor, event.retry_count
-        kind = (processor, event.event_type, event.retry_result, event.failure_category, retries > 0)
-        outcome, slots = self._meanings.get(kind) or self._learn(*kind)
+        entry_id, processor = delivery.id, event.processor
+        meaning = self._meanings.of(event)
         risk, band = b"", 0
-        if self._scorer is not None:
+        if self._score is not None:
             if entry_id[:14] != self._moment:
-                self._at_ms = at_ms(entry_id)
-                self._moment = entry_id[:14] if entry_id[13:14] == b"-" else b""
-            assessment = self._scorer.score(self._at_ms, processor, outcome, retries, event.geo_bucket)
+                self._move(entry_id, delivery.seq)
+            seen = self._meanings.seen(meaning, event)
+            assessment = self._score(
+                self._second, processor, seen, event.latency_ms, event.currency, event.amount_minor
+            )
             shown = self._shown.get(processor)
             if shown is None or shown.assessment is not assessment:
                 shown = self._show(processor, assessment)
@@ -124,61 +123,40 @@ class Enricher:
             self._stamp = processed_at
             self._middle = b'","consumer_name":%b,"processed_at":"%b"' % (self._name, processed_at)
         end = b',"seq":%d,"schema_version":1}\n' % delivery.seq
-        return Line(_join((data[:-1], b',"stream_message_id":"', entry_id, self._middle, risk, end)), slots[band])
+        return Line(
+            _join((data[:-1], b',"stream_message_id":"', entry_id, self._middle, risk, end)), meaning.slots[band]
+        )
 
-    def _learn(
-        self,
-        processor: str,
-        event_type: str,
-        retry_result: str,
-        failure_category: str,
-        retried: bool,  # noqa: FBT001
-    ) -> _Meaning:
-        outcome = outcome_of(event_type, retry_result, failure_category, self._declared)
-        meaning = _Meaning(outcome, ((),) * len(BANDS))
-        if outcome.scored:
-            slot, number = self._metrics.slot, self._metrics.processors.index(processor)
-            slots = [slot(BY_OUTCOME, number, outcome.kind)]
-            if retried:
-                slots.append(slot(RETRIES, number))
-            if outcome.kind == "failure":
-                slots.append(slot(FAILURES, number, self._metrics.categories.index(failure_category or "unknown")))
-                if failure_category and not is_recognised(failure_category):
-                    slots.append(slot(UNCATEGORISED, self._metrics.unrecognised.index(failure_category)))
-            if not outcome.classified:
-                slots.append(slot(UNCLASSIFIED, self._metrics.event_types.index(event_type)))
-            bands = [(slot(RISK_EVENTS, number, band),) if self._scorer is not None else () for band in BANDS]
-            meaning = _Meaning(outcome, tuple((*slots, *band) for band in bands))
-        if len(self._meanings) >= _REMEMBERED:
-            self._meanings.clear()
-        self._meanings[processor, event_type, retry_result, failure_category, retried] = meaning
-        return meaning
+    def _move(self, entry_id: bytes, seq: int) -> None:
+        """Another millisecond of stream time."""
+        self._second = at_ms(entry_id) // 1000
+        self._moment = entry_id[:14] if entry_id[13:14] == b"-" else b""
+        if self._second > self._begun[0]:
+            self._begun = (self._second, seq)
 
-    def _show(self, processor: str, assessment: Assessment) -> _Shown:
-        if len(self._shown) >= _REMEMBERED:
+    @property
+    def begun(self) -> tuple[int, int]:
+        """The latest second of stream time there was a line of, and the number of the first entry in it."""
+        return self._begun
+
+    def _show(self, processor: str, assessment: RiskAssessment) -> _Shown:
+        if len(self._shown) >= REMEMBERED:
             self._shown.clear()
+            self._changed.clear()
         snippet = b',"processor_risk_score":%b,"processor_risk_band":"%b","processor_risk_drivers":%b' % (
             msgspec.json.encode(assessment.score),
             assessment.band.encode(),
-            msgspec.json.encode(assessment.drivers),
+            msgspec.json.encode(assessment.names),
         )
         shown = self._shown[processor] = _Shown(assessment, snippet, _BAND_INDEX[assessment.band])
         self._changed.add(processor)
         return shown
 
-    def show_latest(self) -> None:
-        """Set the gauges of the processors whose risk has changed since the last call."""
+    def show(self, assessments: Iterable[RiskAssessment]) -> None:
+        """Set the gauges of processors, and of those an event was seen of for the first time since the last call."""
+        latest = {one.processor: one for one in assessments}
         for processor in self._changed:
-            if processor in self._shown:
-                self._set(processor, self._shown[processor].assessment)
+            latest.setdefault(processor, self._shown[processor].assessment)
         self._changed.clear()
-
-    def show_decayed(self, at_ms: int) -> None:
-        """Set the gauges of all processors as they stand at a stream time: without traffic they decay."""
-        if self._scorer is not None:
-            for processor, assessment in self._scorer.current(at_ms):
-                self._set(processor, assessment)
-                self._shown.pop(processor, None)  # so that the next event sets the gauge again
-
-    def _set(self, processor: str, assessment: Assessment) -> None:
-        self._metrics.set(RISK_SCORE, self._metrics.processors.index(processor), to=assessment.score)
+        for processor, one in latest.items():
+            self._metrics.set(RISK_SCORE, self._metrics.processors.index(processor), to=one.score)

@@ -56,6 +56,7 @@ class Reclaim:
             StreamUnavailable, GroupMissing, LeaseLost: as the stream does.
         """
         await self._settlement.learn()
+        self._ledger.recount(await self._stream.noted())
         await self.take_up_all(count_attempt=self._deadly)
         self._deadly = False
 

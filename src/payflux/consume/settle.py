@@ -9,10 +9,11 @@ from typing import NamedTuple
 from payflux.consume.audit import SeqAudit
 from payflux.consume.decide import Assembler, Batch
 from payflux.consume.ledger import ConsumerLedger
+from payflux.consume.scoring import Scoring
 from payflux.errors import StreamUnavailable
 from payflux.exporters.fanout import FanOut
 from payflux.log import log
-from payflux.stream.deliveries import Delivery, entry_key, just_before
+from payflux.stream.deliveries import Change, Delivery, entry_key, just_before
 from payflux.stream.protocol import BurialRefused, GroupMissing, LeaseLost, ReadStream
 from payflux.telemetry.metrics import CONSUMER_HALTED, DEAD_LETTERED, Metrics
 
@@ -38,12 +39,14 @@ class _Ack(NamedTuple):
         batch: what is acked of it.
         audit: the numbers of the entries after it.
         followed: it moves the group over a range; else single entries are acked.
+        changes: assessments that are kept with it.
     """
 
     deliveries: Sequence[Delivery]
     batch: Batch
     audit: SeqAudit
     followed: bool
+    changes: Sequence[Change] = ()
 
 
 class Settlement:
@@ -55,27 +58,29 @@ class Settlement:
         ledger: how far the consumer got.
         fan_out: takes the lines.
         metrics: of this consumer.
+        scoring: what is said of processors meanwhile.
         wait: called twice a second while lines are being made safe before their ack; None: they are exported after it.
         now: a monotonic clock.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - all it works with
         self,
         stream: ReadStream,
         assembler: Assembler,
         ledger: ConsumerLedger,
         fan_out: FanOut,
         metrics: Metrics,
+        scoring: Scoring,
         *,
         wait: Callable[[], Awaitable[None]] | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._stream, self._assembler, self._ledger = stream, assembler, ledger
         self._fan_out, self._metrics, self._wait, self._now = fan_out, metrics, wait, now
+        self._scoring = scoring
         self._values, self._halted_slot = metrics.values, metrics.slot(CONSUMER_HALTED)
         self._unanswered: _Ack | None = None  # it had no reply
         self._halted_until = 0.0
-        self._exported = b"", 0.0
         self._dying: dict[bytes, str] = {}  # being dead-lettered, and why
         self._refused: dict[bytes, tuple[Delivery, str]] = {}  # the dead-letter stream did not take them
         self._bury_at = 0.0
@@ -83,12 +88,7 @@ class Settlement:
     @property
     def halted(self) -> bool:
         """Whether nothing is to be read for a while, as nearly everything read was invalid."""
-        return self._now() < self._halted_until
-
-    @property
-    def exported(self) -> tuple[bytes, float]:
-        """The newest entry up to which lines are exported, and since when by the clock; empty before the first."""
-        return self._exported
+        return self._assembler.suspicious and self._now() < self._halted_until
 
     async def process(
         self, deliveries: Sequence[Delivery], *, redelivered: bool = False, followed: bool = False
@@ -105,7 +105,7 @@ class Settlement:
         batch = self._assembler.batch(deliveries, known, ledger.unacked, redelivered=redelivered)
         new = deliveries[known:]
         audit = ledger.after(new) or await self._look_into_gap(new)
-        ack = _Ack(deliveries, batch, audit, followed)
+        ack = _Ack(deliveries, batch, audit, followed, self._scoring.unkept)
         if self._wait is not None:
             await self._make_safe(ack, self._wait)
         try:
@@ -126,12 +126,13 @@ class Settlement:
 
     async def _send(self, ack: _Ack) -> tuple[_Ack, bytes]:
         """Ack; returns what was acked in the end, and for each of its ids `1` or `0`."""
-        _, batch, audit, followed = ack
+        _, batch, audit, followed, changes = ack
         ids, undone, after = batch.ids, batch.undone, self._ledger.noted_after(batch, audit)
         if not followed:
+            await self._scoring.keep()
             return ack, await self._stream.ack(ids, after, len(ids) + len(after.unacked))
         entries = len(ids) + len(undone)
-        gone = await self._stream.commit(after, self._ledger.last_id, entries, audit.trimmed, undone)
+        gone = await self._stream.commit(after, self._ledger.last_id, entries, audit.trimmed, undone, changes)
         if gone:  # trimmed while we held them: there is nothing left to take up
             audit = replace(audit, trimmed=audit.trimmed + len(gone))
             ack = ack._replace(batch=batch.without(gone), audit=audit)
@@ -139,12 +140,11 @@ class Settlement:
 
     def _acked(self, ack: _Ack, flags: bytes) -> None:
         """The ack has happened: count it, and hand the lines of what was ours to the exporters."""
+        self._scoring.kept(ack.changes)
         lines = self._ledger.acked(ack.batch, ack.audit, flags)
         if lines and self._wait is None:
             self._remember(ack)  # before they are published: of what is remembered too much, the newest is dropped
             self._fan_out.publish([line.data for line in lines])
-        if lines:
-            self._exported = self._ledger.last_id, self._now()
         if self._wait is not None:
             self._ledger.handled.ack_safe(ack.batch.lines)
 
@@ -215,6 +215,8 @@ class Settlement:
                 self._refused.pop(entry_id, None)
 
     def _halt(self) -> None:
+        if self.halted:
+            return
         self._halted_until = self._now() + HALT_SECONDS
         self._assembler.distrust()
         self._values[self._halted_slot] = 1.0

@@ -15,7 +15,7 @@ class State(Enum):
     FOLLOW = "follow"
     """Without a word to Redis about single entries: the group is moved over whole ranges."""
     HALTED = "halted"
-    """Nearly everything read was invalid: the fault may be ours, so nothing is read for a while."""
+    """Nothing but invalid entries for a while: the fault may be ours, so they wait, and only valid ones pass."""
 
 
 class News(Enum):

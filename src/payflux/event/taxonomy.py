@@ -18,6 +18,8 @@ Origin = Literal["issuer", "network", "processor", "merchant", "customer", "unkn
 Retry = Literal["never", "after_change", "with_authentication", "later", "now"]
 
 UNKNOWN = "unknown"
+UNVERIFIED = "unverified"
+"""The `failure_origin` of a reason that nothing proves: it is shown, and never counts against the processor."""
 
 
 class Category(NamedTuple):
@@ -72,6 +74,7 @@ ORIGINS: dict[str, Origin] = {
     **dict.fromkeys(("processor", "psp", "gateway", "acquirer", "provider", "payment processor"), "processor"),
     **dict.fromkeys(("merchant", "seller", "business"), "merchant"),
     **dict.fromkeys(("customer", "cardholder", "shopper", "payer", "buyer", "consumer", "user"), "customer"),
+    UNVERIFIED: "unknown",
 }
 """Who caused a failure, by the whole `failure_origin`."""
 

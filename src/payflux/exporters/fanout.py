@@ -2,14 +2,14 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from queue import SimpleQueue
 from typing import Literal, NamedTuple
 
 from payflux.errors import ExportFailed
-from payflux.exporters import Exporter
+from payflux.exporters import Exported, Exporter, Recalling
 from payflux.log import log
 from payflux.settings import Setting, integer
 from payflux.telemetry.metrics import (
@@ -77,6 +77,15 @@ class ExporterQueue:
     def done(self) -> int:
         """Lines exported or counted as not exported."""
         return self._done + self._refused
+
+    @property
+    def written(self) -> int:
+        """Lines the thread is done with, in order; those refused before they came to it are not among them."""
+        return self._done
+
+    def recall(self, lines: int) -> Iterable[Exported]:
+        """The newest lines at the destination, so many at most, where it can be read; before the first is put."""
+        return self._exporter.recall(lines) if isinstance(self._exporter, Recalling) else ()
 
     @property
     def idle(self) -> bool:
@@ -251,6 +260,15 @@ class FanOut:
     def settled(self) -> int:
         """Of the lines published, how many every exporter is done with; without exporters, all there will ever be."""
         return min((queue.done for queue in self._queues), default=EVERY_LINE)
+
+    @property
+    def written(self) -> int:
+        """How many lines at the least, the first ones published, every exporter is done with."""
+        return min((queue.written for queue in self._queues), default=EVERY_LINE)
+
+    def recall(self, lines: int) -> list[Exported]:
+        """The newest lines that stand at any destination that can be read, so many of each at most."""
+        return [one for queue in self._queues for one in queue.recall(lines)]
 
     def reopen(self) -> None:
         """SIGHUP: reopen what can be reopened."""

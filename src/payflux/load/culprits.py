@@ -57,13 +57,25 @@ class Culprits:
                 return await self._apart(items, attempts[-1])
 
     async def _apart(self, items: Sequence[Item], why: Attempt) -> bool:
-        """Send each half by itself; one that is alone is refused."""
+        """Send each half by itself; one that is alone, and refused once more, is refused."""
         if len(items) == 1:
-            code = why.code or (f"http_{why.status}" if why.status else "no_answer")
-            self._record(why._replace(event_id=items[0].event_id, verdict="rejected", code=code))
-            return True
+            return await self._alone(items, why)
         half = len(items) // 2
         return await self.send(items[:half]) and await self.send(items[half:])
+
+    async def _alone(self, items: Sequence[Item], why: Attempt) -> bool:
+        try:
+            attempts = await self._sender.send(items, "ndjson")
+        except AnswerError:
+            attempts = []
+        if attempts and attempts[-1].settled:  # the way was closed, and opened just before it was asked about
+            self._record(attempts[-1])
+            return True
+        if attempts and not _is_suspicious(attempts):
+            return await self.send(items)
+        code = why.code or (f"http_{why.status}" if why.status else "no_answer")
+        self._record(why._replace(event_id=items[0].event_id, verdict="rejected", code=code))
+        return True
 
 
 def _is_suspicious(attempts: Sequence[Attempt]) -> bool:

@@ -20,10 +20,11 @@ from payflux.consume.consumer import Consumer
 from payflux.errors import ConsumerNameTaken
 from payflux.exporters.fanout import FanOut
 from payflux.log import count_dropped, in_background, log
-from payflux.node.composition import appender_of, consumer_of, servers_of
+from payflux.node.composition import appender_of, consumer_of, servers_of, webhook_appenders_of
 from payflux.node.plan import END, GIVEN, NAME_TAKEN, READY, REOPEN, Plan
 from payflux.node.settings import load_settings
 from payflux.redis.address import address_of
+from payflux.redis.append import RedisAppender
 from payflux.redis.keys import Keys
 from payflux.redis.monitor import RedisMonitor
 from payflux.settings import Values
@@ -49,11 +50,15 @@ class Child:
         count_dropped(lambda lines: metrics.add(LOG_LINES_DROPPED, n=lines))
         self._ending = asyncio.Event()
         self._appender = appender_of(plan, values, metrics, self._producers)
+        self._webhooks = webhook_appenders_of(plan, values, metrics)
         self._admin = RedisMonitor(address_of(values), Keys(), GROUP)
-        self._servers = servers_of(plan, values, metrics, self._appender, self._admin)
+        self._servers = servers_of(plan, values, metrics, self._appender, self._admin, webhooks=self._webhooks)
         self._fan_out: FanOut | None = None
         self._consumer: Consumer | None = None
         self._control = socket.socket(fileno=plan.control)
+
+    def _appenders(self) -> list[RedisAppender]:
+        return [self._appender, *self._webhooks.values()]
 
     def _producers(self) -> int:
         return self._servers[0][0].connections if self._servers else 0
@@ -80,7 +85,7 @@ class Child:
         return 0
 
     def _begin(self) -> set[asyncio.Task[None]]:
-        tasks = {asyncio.create_task(self._appender.run())}
+        tasks = {asyncio.create_task(appender.run()) for appender in self._appenders()}
         if self._servers:
             tasks.add(asyncio.create_task(self._serve()))
         if self._plan.consumes:
@@ -91,7 +96,8 @@ class Child:
         return tasks
 
     async def _serve(self) -> None:
-        await self._appender.tried(TRY_SECONDS)  # or the first events would be refused although Redis is up
+        # Or the first events would be refused although Redis is up.
+        await asyncio.gather(*(appender.tried(TRY_SECONDS) for appender in self._appenders()))
         for server, listeners in self._servers:
             await server.start(*(socket.socket(fileno=fd) for fd in listeners))
         log("info", "listening", child=self._plan.child)
@@ -104,7 +110,7 @@ class Child:
     async def _finish(self, tasks: set[asyncio.Task[None]]) -> None:
         """In order: no new requests, finish those begun, no new batch, export what was acked, leave."""
         await asyncio.gather(*(server.stop(FINISH_SECONDS) for server, _ in self._servers))
-        await self._appender.drain()
+        await asyncio.gather(*(appender.drain() for appender in self._appenders()))
         if self._consumer is not None and self._fan_out is not None:
             self._consumer.stop()
             await asyncio.wait(tasks, timeout=FINISH_SECONDS, return_when=asyncio.FIRST_COMPLETED)
@@ -113,7 +119,8 @@ class Child:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._appender.close()
+        for appender in self._appenders():
+            appender.close()
         self._admin.close()
 
     def _obey(self) -> None:

@@ -1,6 +1,7 @@
 """What a child of a node is made of: the composition root."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 
 from payflux.consume.consumer import CLAIM_IDLE_SEC, MAX_DELIVERIES, Consumer
 from payflux.consume.line import Enricher
@@ -29,12 +30,18 @@ from payflux.redis.append import DEDUP_TTL_SEC, STREAM_MAXLEN, RedisAppender
 from payflux.redis.follow import RedisReader
 from payflux.redis.keys import Keys
 from payflux.redis.monitor import RedisMonitor
-from payflux.risk.scorer import RISK_SCORE_ENABLED, RISK_SCORE_THRESHOLDS, RISK_SCORE_WINDOW_SEC, RiskScorer
+from payflux.risk.scoring import RISK_SCORE_ENABLED, Scorer, limits_of
 from payflux.settings import Values
 from payflux.stream.protocol import GROUP
 from payflux.telemetry.highest_number import HighestNumber
 from payflux.telemetry.metrics import CONSUMER_ACTIVE, OF_THE_ACTIVE, Metrics, place_of
 from payflux.telemetry.notes import CONSUMER, SUPERVISOR
+from payflux.webhooks import DAY
+from payflux.webhooks import Opening as WebhookOpening
+from payflux.webhooks.endpoint import Challenge, Parts, WebhookEndpoint
+from payflux.webhooks.identifiers import hasher_of
+from payflux.webhooks.normal import Normaliser
+from payflux.webhooks.registry import WEBHOOK_RPS, live, path_of, secrets_of
 
 
 def appender_of(plan: Plan, values: Values, metrics: Metrics, producers: Callable[[], int]) -> RedisAppender:
@@ -58,8 +65,40 @@ def appender_of(plan: Plan, values: Values, metrics: Metrics, producers: Callabl
     )
 
 
+def webhook_appenders_of(plan: Plan, values: Values, metrics: Metrics) -> dict[str, RedisAppender]:
+    """The write path of each processor's webhooks: marks of its own, remembered for longer than it repeats itself.
+
+    Args:
+        plan: of the child.
+        values: the settings of the node.
+        metrics: of the child.
+    """
+    if not plan.ingests:
+        return {}
+    found = {}
+    for number, (name, source) in enumerate(live(values).items(), 1):  # 0 is the producers'
+        highest = HighestNumber(metrics.slab, place_of(metrics.slab, plan.child, number))
+        found[name] = RedisAppender(
+            address_of(values),
+            Keys(),
+            maxlen=values[STREAM_MAXLEN],
+            window_sec=(source.days + 1) * DAY,
+            told=highest.told,
+            heard=highest.heard,
+            client=f"payflux-webhooks-{name}",
+            source=name,
+        )
+    return found
+
+
 def routes_of(
-    plan: Plan, values: Values, metrics: Metrics, appender: RedisAppender, admin: RedisMonitor
+    plan: Plan,
+    values: Values,
+    metrics: Metrics,
+    appender: RedisAppender,
+    admin: RedisMonitor,
+    *,
+    webhooks: Mapping[str, RedisAppender],
 ) -> dict[str, dict[str, Handler]]:
     """The paths a child answers, by method.
 
@@ -69,6 +108,7 @@ def routes_of(
         metrics: of the child.
         appender: its write path.
         admin: asks Redis what operators want to know.
+        webhooks: its write paths of webhooks, by processor.
     """
     consumer = Metrics(metrics.slab, CONSUMER) if plan.node_consumes else None
     mode = values[EXPORT_MODE]
@@ -81,11 +121,18 @@ def routes_of(
     )
     if plan.ingests:
         found |= _producers_routes(plan, values, metrics, appender)
+        found |= _webhook_routes(plan, values, metrics, webhooks)
     return found | openapi.route(found)
 
 
 def servers_of(
-    plan: Plan, values: Values, metrics: Metrics, appender: RedisAppender, admin: RedisMonitor
+    plan: Plan,
+    values: Values,
+    metrics: Metrics,
+    appender: RedisAppender,
+    admin: RedisMonitor,
+    *,
+    webhooks: Mapping[str, RedisAppender],
 ) -> list[tuple[HttpServer, tuple[int, ...]]]:
     """The HTTP servers of a child, each with the descriptors it listens on; that for producers comes first.
 
@@ -95,10 +142,11 @@ def servers_of(
         metrics: of the child.
         appender: its write path.
         admin: asks Redis what operators want to know.
+        webhooks: its write paths of webhooks, by processor.
     """
     if not plan.listeners:
         return []
-    everything = routes_of(plan, values, metrics, appender, admin)
+    everything = routes_of(plan, values, metrics, appender, admin, webhooks=webhooks)
     shares = zip(moved(everything) if plan.admin else [everything], (plan.listeners, plan.admin), strict=False)
     limits = Limits(idle_seconds=values[HTTP_KEEPALIVE_SEC])
     refused = RefusalCounter(metrics, (EVENT_PATH, BATCH_PATH))
@@ -117,6 +165,23 @@ def _producers_routes(
     if values[checkout.CHECKOUT_ENABLED]:
         sessions = checkout.StripeSessions(checkout.offer_of(values))
         found["/checkout"] = {"POST": checkout.Checkout(gatekeeper, metrics, sessions.open)}
+    return found
+
+
+def _webhook_routes(
+    plan: Plan, values: Values, metrics: Metrics, appenders: Mapping[str, RedisAppender]
+) -> dict[str, dict[str, Handler]]:
+    rate, first = values[WEBHOOK_RPS], len(keys_of(values))  # their rates lie behind those of the keys
+    bucket = TokenBucket(rate, rate, metrics.slab, alone=plan.workers == 1)
+    found: dict[str, dict[str, Handler]] = {}
+    for number, (name, source) in enumerate(live(values).items(), first):
+        secrets = values[secrets_of(name)] or ()
+        adapter = source.make(WebhookOpening(values, secrets))
+        normaliser = Normaliser(name, hasher_of(values))
+        parts = Parts(name, source, adapter, normaliser, appenders[name], bucket, number)
+        found[path_of(name)] = {"POST": WebhookEndpoint(parts, metrics)}
+        if source.challenge is not None:
+            found[path_of(name)]["GET"] = Challenge(partial(source.challenge, secrets=secrets))
     return found
 
 
@@ -148,11 +213,15 @@ def consumer_of(plan: Plan, values: Values, metrics: Metrics) -> tuple[Consumer,
     mode = values[EXPORT_MODE]
     settled = former_settled(metrics, mode)
     exporting = fan_out_of(plan, values, metrics)
+    scorer = Scorer(limits_of(values)) if values[RISK_SCORE_ENABLED] else None
+    score = scorer.score if scorer is not None else None
     consumer = Consumer(
         RedisReader(address_of(values), Keys(), GROUP, plan.consumer, plan.token),
-        Enricher(plan.consumer, _scorer_of(values), metrics, values[OUTCOMES]),
+        Enricher(plan.consumer, score, metrics, values[OUTCOMES]),
         exporting,
         metrics,
+        scorer=scorer,
+        maxlen=values[STREAM_MAXLEN],
         token=plan.token,
         claim_idle=values[CLAIM_IDLE_SEC],
         max_deliveries=values[MAX_DELIVERIES],
@@ -160,9 +229,3 @@ def consumer_of(plan: Plan, values: Values, metrics: Metrics) -> tuple[Consumer,
         former_settled=settled,
     )
     return consumer, exporting
-
-
-def _scorer_of(values: Values) -> RiskScorer | None:
-    if not values[RISK_SCORE_ENABLED]:
-        return None
-    return RiskScorer(values[RISK_SCORE_WINDOW_SEC], values[RISK_SCORE_THRESHOLDS])

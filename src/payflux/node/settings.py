@@ -15,8 +15,9 @@ from payflux.ingest.token_bucket import RATELIMIT_BURST, RATELIMIT_RPS
 from payflux.operations import checkout
 from payflux.redis.address import REDIS_ADDR, REDIS_URL, check_address
 from payflux.redis.append import DEDUP_TTL_SEC, STREAM_MAXLEN
-from payflux.risk.scorer import RISK_SCORE_ENABLED, RISK_SCORE_THRESHOLDS, RISK_SCORE_WINDOW_SEC
+from payflux.risk.scoring import RISK_SCORE_ENABLED, RISK_SCORE_THRESHOLDS, RISK_SCORE_WINDOW_SEC
 from payflux.settings import Setting, Values, choice, environment, integer, load, optional
+from payflux.webhooks import registry as webhooks
 
 
 def _name(text: str) -> str:
@@ -50,6 +51,7 @@ SETTINGS: tuple[Setting[Any], ...] = (
     *(registry.EXPORT_MODE, *registry.settings(), registry.EXPORT_ACK, EXPORT_QUEUE_BYTES),
     *(CLAIM_IDLE_SEC, MAX_DELIVERIES),
     *(OUTCOMES, RISK_SCORE_ENABLED, RISK_SCORE_WINDOW_SEC, RISK_SCORE_THRESHOLDS),
+    *webhooks.settings(),
     *checkout.SETTINGS,
 )
 """Every setting of a node."""
@@ -81,4 +83,6 @@ def load_settings(*, serves: bool = True, environ: Mapping[str, str] | None = No
     """
     needed = (check_a_key, checkout.check_checkout) if serves else ()
     environ = environment() if environ is None else environ
-    return load(SETTINGS, environ, (*needed, check_keys, check_admin, check_address, registry.check_export))
+    declared = (*SETTINGS, *webhooks.further_settings(environ))
+    checks = (check_keys, check_admin, check_address, registry.check_export, webhooks.check_webhooks)
+    return load(declared, environ, (*needed, *checks))

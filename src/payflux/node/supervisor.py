@@ -29,6 +29,7 @@ from payflux.settings import Role, Values
 from payflux.telemetry.metrics import CHILD_DEATHS, LOG_LINES_DROPPED, Metrics, create_slab, give_destinations
 from payflux.telemetry.notes import SUPERVISOR
 from payflux.telemetry.slab import Slab
+from payflux.webhooks.registry import live
 
 EXIT_FAILED = 1
 EXIT_CONFIGURATION = 2
@@ -130,9 +131,10 @@ class Supervisor:
             raise _CannotListen(name, address, error) from None
 
     def _make_slab(self, children: Sequence[str]) -> Slab:
+        sources = len(live(self._values))
         given = msgspec.json.encode(self._values.given())
-        sizes = {BUCKETS: 8 * len(keys_of(self._values)), GIVEN: len(given)}
-        slab = create_slab([SUPERVISOR, *children], **sizes)
+        sizes = {BUCKETS: 8 * (len(keys_of(self._values)) + sources), GIVEN: len(given)}
+        slab = create_slab([SUPERVISOR, *children], appenders=1 + sources, **sizes)
         slab.bytes(GIVEN)[:] = given
         own = [name for name in self._values[EXPORT_MODE] if name not in EXPORTERS]
         give_destinations(slab, [*EXPORTERS, *own])

@@ -96,7 +96,7 @@ class Exposition(Collector):
         if metric in OF_THE_ACTIVE and self._sum(OFFSETS[CONSUMER_ACTIVE]) != 1:
             return family
         for labels in product(*(self._values(label) for label in metric.labels)):
-            value = self._sum(OFFSETS[metric] + _position(metric, labels))
+            value = self._together(metric, OFFSETS[metric] + _position(metric, labels))
             if value is not None and (value or not sparse):
                 family.add_metric([text for _, text in labels], value)
         return family
@@ -110,10 +110,19 @@ class Exposition(Collector):
             numbered[-1] = (label.capacity, numbered[-1][1])
         return numbered
 
+    def _together(self, metric: Metric, slot: int) -> float | None:
+        """What a series is for the node; None for a gauge that no child has set."""
+        found = self._set(slot)
+        return (max(found) if metric.largest else sum(found)) if found else None
+
     def _sum(self, slot: int) -> float | None:
         """The sum over the children; None for a gauge none of them has set."""
-        found = [value for child in self._children if not isnan(value := child[slot])]
+        found = self._set(slot)
         return sum(found) if found else None
+
+    def _set(self, slot: int) -> list[float]:
+        """What the children have there, as far as they have set it."""
+        return [value for child in self._children if not isnan(value := child[slot])]
 
     def _histogram(self, metric: Metric) -> Family:
         start, total = OFFSETS[metric], 0.0

@@ -40,6 +40,9 @@ from payflux.operations.exposition import CONTENT_TYPE
 from payflux.operations.health import UNREADY, Refusal
 from payflux.operations.routes import NO_TOKEN, Answer
 from payflux.operations.schemas import record, ref, schemas
+from payflux.webhooks.endpoint import BAD_ENCODING as BAD_WEBHOOK_ENCODING
+from payflux.webhooks.endpoint import NO_CHALLENGE, NO_GZIP, UNVERIFIED, accepted_of
+from payflux.webhooks.registry import ADAPTERS, PREFIX, described, path_of
 
 Json = dict[str, Any]
 PATH = "/openapi.json"
@@ -116,6 +119,7 @@ def _event(**members: object) -> bytes:
 
 _EVERYWHERE = (BAD_REQUEST, TIMED_OUT, BODY_TOO_LARGE, HEAD_TOO_LARGE, INTERNAL_ERROR, TOO_MANY_CONNECTIONS)
 _WITH_KEY = (*_EVERYWHERE, UNAUTHORIZED, BAD_ENCODING, too_fast(1.0))
+WEBHOOK_REFUSALS = (*UNVERIFIED.values(), BAD_WEBHOOK_ENCODING, NO_GZIP, too_fast(1.0))
 _NO_EVENTS = (
     b"{",
     b'{"channel":"web","channel":"app"}',
@@ -183,6 +187,35 @@ def _batch_path() -> Json:
     }
 
 
+def _webhook_path(processor: str) -> Json:
+    """The path of a processor's webhooks, which are as that processor describes them."""
+    source = described(processor)
+    accepted = accepted_of(source) if source is not None else Response(200)
+    kind = accepted.head.partition(b"Content-Type: ")[2].partition(b"\r\n")[0]
+    told = {"description": "All of it is in the stream.", "content": {kind.decode(): {"schema": {}}}}
+    name = processor.replace("-", "_")
+    found = {
+        "post": _operation(
+            f"receive_{name}",
+            f"Take a webhook of {processor}",
+            "Signed by the processor. A success means that every event in it is in the stream, or was there already, "
+            "or that it says nothing of payments. Anything else makes the processor send it again.",
+            _problems(*_EVERYWHERE, *WEBHOOK_REFUSALS, *(unavailable(StreamUnavailable(c, "")) for c in UNCONFIRMED))
+            | {str(accepted.status): told},
+        )
+        | {"requestBody": {"required": True, "content": {"application/json": {"schema": {}}}}}
+    }
+    if source is not None and source.challenge is not None:
+        proof = _ok("The proof.", {"type": "string"}, kind=TEXT)
+        found["get"] = _operation(
+            f"prove_{name}",
+            f"Prove to {processor} that the node knows the secret",
+            "",
+            _problems(*_EVERYWHERE, NO_CHALLENGE) | proof,
+        )
+    return found
+
+
 def _checkout_path() -> Json:
     address = record("Where the buyer pays.", url={"type": "string", "format": "uri"})
     return {
@@ -218,13 +251,14 @@ def _metrics_path() -> Json:
     return {"get": _operation("metrics", "Metrics of all processes of the node", about, answers)}
 
 
-def _paths() -> dict[str, Json]:
+def _paths(processors: Iterable[str] = tuple(ADAPTERS)) -> dict[str, Json]:
     ready = ("part_failing", *UNCONFIRMED)
     fine = _ok("ok", {"type": "string"}, "ok\n", kind=TEXT)
     export = _ok("Each destination.", ref("ExportHealth"), EXPORT)
     return {
         EVENT_PATH: _event_path(),
         BATCH_PATH: _batch_path(),
+        **{path_of(name): _webhook_path(name) for name in processors},
         "/checkout": _checkout_path(),
         "/health": _question("health", "Whether the node can do its work", fine, *UNREADY, *UNCONFIRMED),
         "/livez": _question("live", "Whether the process is alive", fine),
@@ -308,12 +342,17 @@ def document(paths: Collection[str]) -> Json:
         "openapi": "3.1.0",
         "info": {"title": "PayFlux", "version": __version__, "description": DESCRIPTION},
         "servers": [{"url": "/"}],
-        "paths": {path: item for path, item in _paths().items() if path in paths},
+        "paths": {path: item for path, item in _paths(_processors(paths)).items() if path in paths},
         "components": {
             "schemas": schemas(),
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "description": "A configured key."}},
         },
     }
+
+
+def _processors(paths: Iterable[str]) -> list[str]:
+    """Those whose webhooks are taken at one of these paths."""
+    return [path.removeprefix(PREFIX) for path in paths if path.startswith(PREFIX)]
 
 
 def route(routes: Collection[str]) -> dict[str, dict[str, Handler]]:

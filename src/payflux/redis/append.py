@@ -96,6 +96,7 @@ class RedisAppender:
         heard: Callable[[int], None] = lambda _: None,
         producers: Callable[[], int] = lambda: 0,
         client: str = "payflux-ingest",
+        source: str = "",
     ) -> None:
         """Prepare; `run` connects.
 
@@ -108,9 +109,10 @@ class RedisAppender:
             heard: takes the number a reply tells; below `told()` when Redis has lost events.
             producers: how many connections may bring events; 0 when that is unknown, and no script waits for more.
             client: name of the connection.
+            source: whose webhooks these events are, which have marks of their own; empty: the producers' events.
         """
         self._address, self._keys = address, keys
-        self._script_keys = (keys.stream, keys.state)
+        self._script_keys = (keys.stream, keys.state, *([keys.webhook_marks(source)] if source else ()))
         self._limits = (str(maxlen).encode(), str(window_sec).encode())
         self._told, self._heard, self._producers, self._client = told, heard, producers, client
         self._loop = asyncio.get_running_loop()

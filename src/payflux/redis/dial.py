@@ -13,6 +13,7 @@ from payflux.redis.link import Command, RedisLink
 from payflux.redis.replies import named, unavailable
 
 CONNECT_SECONDS = 2.0
+HANDSHAKE_SECONDS = 1.5  # a server without TLS says nothing to it
 
 
 async def connect(address: RedisAddress, client: str, on_lost: Callable[[], None] | None = None) -> RedisLink:
@@ -32,7 +33,8 @@ async def connect(address: RedisAddress, client: str, on_lost: Callable[[], None
     except (hiredis.ReplyError, StreamUnavailable) as error:
         link.close()
         refusal = unavailable(error)
-        raise StreamUnavailable(refusal.code, f"{address} refuses the connection: {refusal}") from None
+        why = f"{refusal} (does it want TLS, rediss://?)" if refusal.code == "redis_down" else str(refusal)
+        raise StreamUnavailable(refusal.code, f"{address} refuses the connection: {why}") from None
     return link
 
 
@@ -45,7 +47,10 @@ async def _open(address: RedisAddress, on_lost: Callable[[], None] | None) -> Re
             else:
                 context = ssl.create_default_context() if address.tls else None
                 _, link = await loop.create_connection(
-                    lambda: RedisLink(on_lost), address.host, address.port, ssl=context
+                    lambda: RedisLink(on_lost),
+                    *(address.host, address.port),
+                    ssl=context,
+                    ssl_handshake_timeout=HANDSHAKE_SECONDS if address.tls else None,
                 )
     except (OSError, ValueError) as error:  # ValueError: a name no resolver takes
         # Whoever hangs up in the handshake does not speak TLS, or not ours.

@@ -110,6 +110,8 @@ def ledger_of(flat: list[bytes]) -> tuple[Ledger, dict[str, bytes]]:
     """
     found = {text(name): value for name, value in named(flat).items()}
     odd = {name: found[name] for name, ours in _OURS.items() if name in found and not ours.fullmatch(found[name])}
+    done, _, in_doubt = (b"" if "settled" in odd else found.get("settled", b"")).partition(b" ")
+    found["settled"] = done
     acked, settled, last_seq = (
         0 if name in odd else count_of(found.get(name, b"")) for name in ("acked", "settled", "last_seq")
     )
@@ -122,15 +124,21 @@ def ledger_of(flat: list[bytes]) -> tuple[Ledger, dict[str, bytes]]:
         last_id=FIRST if "last_id" in odd else found.get("last_id", FIRST),
         last_seq=last_seq,
         unacked=() if "left" in odd else tuple(found.get("left", b"").split()),
+        in_doubt=in_doubt,
     )
     return ledger, odd
+
+
+def settled_text(ledger: Ledger) -> bytes:
+    """How many events are settled, and the numbers of those in doubt: one field, as both change in every step."""
+    return b"%d %b" % (ledger.settled, ledger.in_doubt) if ledger.in_doubt else b"%d" % ledger.settled
 
 
 _PART = rb"(?:[0-9]{1,19}|18446744073709551615)"  # of an id, which has 64 bits
 _NUMBER, _ID = rb"[0-9]{1,15}", rb"%b-%b" % (_PART, _PART)
 _OURS = {
     "acked": re.compile(_NUMBER),
-    "settled": re.compile(_NUMBER),
+    "settled": re.compile(rb"%b(?: %b-%b)*" % (_NUMBER, _NUMBER, _NUMBER)),
     "last_seq": re.compile(_NUMBER),
     "last_id": re.compile(_ID),
     "left": re.compile(rb"(?:%b(?: %b)*)?" % (_ID, _ID)),

@@ -11,12 +11,23 @@ from payflux.errors import StreamUnavailable
 from payflux.log import log
 from payflux.redis.address import RedisAddress
 from payflux.redis.dial import Dialler
-from payflux.redis.entries import FIRST, count_of, deliveries_of, delivery_of, ledger_of, newest_id
+from payflux.redis.entries import FIRST, count_of, deliveries_of, delivery_of, ledger_of, newest_id, settled_text
 from payflux.redis.keys import Keys
 from payflux.redis.link import Command
 from payflux.redis.replies import named, text, unavailable
+from payflux.redis.risk import MOST_ASSESSMENTS, RiskKeeper, words
 from payflux.redis.script import Script, explained
-from payflux.stream.deliveries import Delivery, Ledger, Numbers, entry_key, just_before
+from payflux.stream.deliveries import (
+    Change,
+    Delivery,
+    Ledger,
+    Numbers,
+    RiskKept,
+    RiskNews,
+    Tail,
+    entry_key,
+    just_before,
+)
 from payflux.stream.protocol import BurialRefused, GroupMissing, LeaseLost
 
 LEASE_MS = 5000
@@ -49,6 +60,7 @@ class RedisReader:
         self._keys, self._group, self._token = keys, group, token
         self._stream, self._name = keys.stream, keys.consumer(group, consumer)
         self._lease, self._ledger = keys.lease(group), keys.ledger(group)
+        self._risk = RiskKeeper(keys, token)
         self._dialler = Dialler(address, f"payflux-{consumer}"[:60])
         self._read_dialler = Dialler(address, "payflux-reader")
 
@@ -65,7 +77,7 @@ class RedisReader:
 
     async def take_lease(self, ledger: Ledger, *, fresh: bool) -> Ledger | None:
         """Take or keep the lease; see ReadStream."""
-        arguments = (self._token, LEASE_MS, int(fresh), ledger.settled)
+        arguments = (self._token, LEASE_MS, int(fresh), settled_text(ledger))
         reply = await self._run(_LEASE, (self._lease, self._ledger), arguments)
         if reply is None:
             return None
@@ -146,8 +158,14 @@ class RedisReader:
             first[0] if first else b"",
         )
 
-    async def commit(
-        self, ledger: Ledger, after: bytes, entries: int, trimmed: int, undone: Sequence[bytes]
+    async def commit(  # noqa: PLR0917 - as in ReadStream
+        self,
+        ledger: Ledger,
+        after: bytes,
+        entries: int,
+        trimmed: int,
+        undone: Sequence[bytes],
+        changes: Sequence[Change] = (),
     ) -> Sequence[bytes]:
         """Note that what was followed is done; see ReadStream."""
         arguments: Command = (
@@ -157,9 +175,12 @@ class RedisReader:
             after,
             entries,
             trimmed,
+            MOST_ASSESSMENTS,
+            len(changes),
+            *words(changes),
             *undone,
         )
-        gone: list[bytes] = await self._guarded(_COMMIT, arguments)
+        gone: list[bytes] = await self._guarded(_COMMIT, arguments, self._keys.assessments, self._keys.risk)
         return gone
 
     async def noted(self) -> Ledger:
@@ -224,10 +245,26 @@ class RedisReader:
                 raise
             raise BurialRefused(error.code, f"{dead_letters}: {error}") from None
 
-    async def unread_tail(self, ledger: Ledger) -> int | None:
+    async def unread_tail(self, ledger: Ledger) -> Tail | None:
         """The last number given when nothing follows; see ReadStream."""
         reply = await self._run(_UNREAD_TAIL, (self._stream, self._keys.state), (ledger.last_id, ledger.last_seq or 0))
-        return None if reply is None else count_of(reply)
+        return None if reply is None else Tail(count_of(reply[0]), int(reply[1]) * 1000 + int(reply[2]) // 1000)
+
+    async def keep_risk(self, news: RiskNews) -> None:
+        """Keep assessments and snapshots; see ReadStream."""
+        try:
+            await self._risk.keep(self._dialler.link, news)
+        except hiredis.ReplyError as error:
+            raise _translate(error) from None
+
+    async def risk(self) -> RiskKept:
+        """What is kept of the risk of processors; see ReadStream."""
+        return await self._risk.kept(self._dialler.link)
+
+    async def snapshot(self, processor: str) -> bytes | None:
+        """The snapshot that is kept of a processor; see ReadStream."""
+        found: bytes | None = await self._call("GET", self._keys.snapshot(processor))
+        return found
 
     async def leave(self) -> None:
         """Give up lease and name, which expire by themselves where that fails, and close both connections."""
@@ -249,7 +286,7 @@ class RedisReader:
 
     def _head(self, ledger: Ledger) -> Command:
         """How the arguments of a script begin that notes a ledger."""
-        noted = (ledger.settled, ledger.last_id, ledger.last_seq or 0, b" ".join(ledger.unacked))
+        noted = (settled_text(ledger), ledger.last_id, ledger.last_seq or 0, b" ".join(ledger.unacked))
         return (self._group, self._token, LEASE_MS, *noted)
 
     async def _guarded(self, script: Script, arguments: Command, *keys: str) -> Any:

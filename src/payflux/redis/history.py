@@ -9,7 +9,9 @@ from payflux.redis.dial import Dialler
 from payflux.redis.entries import FIRST, deliveries_of, newest_id
 from payflux.redis.keys import Keys
 from payflux.redis.replies import unavailable
+from payflux.redis.risk import assessments, latest
 from payflux.stream.deliveries import Delivery
+from payflux.stream.protocol import GROUP
 
 PAGE = 1000
 
@@ -53,6 +55,18 @@ class StreamHistory:
         command = ("XREAD", "COUNT", PAGE, "BLOCK", block, "STREAMS", self._keys.stream, entry_id)
         reply = await self._dialler.link.ask(*command, timeout=block_seconds + 4)
         return [] if reply is None else deliveries_of(reply[0][1])
+
+    async def assessed(self, after: bytes) -> list[tuple[bytes, bytes]]:
+        """What was said of processors, after an entry of the log of it: ids, and assessments as JSON."""
+        return [one async for one in assessments(self._dialler.link, self._keys, after)]
+
+    async def latest_assessments(self) -> list[bytes]:
+        """What was said last of each processor, as JSON."""
+        return list((await latest(self._dialler.link, self._keys)).values())
+
+    async def scored_up_to(self) -> bytes:
+        """The newest entry that was scored; what was said of later ones is not in the log yet."""
+        return await self._dialler.link.ask("HGET", self._keys.ledger(GROUP), "last_id") or FIRST
 
     async def copy_to(self, name: str, deliveries: list[Delivery]) -> None:
         """Append entries to another stream, marked `replayed`; after an error some of them may be there.

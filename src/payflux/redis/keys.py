@@ -24,6 +24,10 @@ class Keys:
         """The last number given, and the layers of marks."""
         return f"{self._tag}:state"
 
+    def webhook_marks(self, processor: str) -> str:
+        """The layers of marks of a processor's webhooks; the names of the marks begin with it."""
+        return f"{self._tag}:webhook-marks:{processor}"
+
     @property
     def marks(self) -> str:
         """How the names of the sets of marks begin."""
@@ -64,6 +68,25 @@ class Keys:
     def consumer(self, group: str, name: str) -> str:
         """Which node uses a consumer's name in a group."""
         return f"{self._tag}:consumer:{name}" if group == GROUP else f"{self._tag}:consumer-of:{group}:{name}"
+
+    @property
+    def assessments(self) -> str:
+        """The log of what was said of processors."""
+        return f"{self._tag}:assessments"
+
+    @property
+    def risk(self) -> str:
+        """What was said last of each processor."""
+        return f"{self._tag}:risk"
+
+    @property
+    def scored(self) -> str:
+        """The place up to which everything is in some snapshot."""
+        return f"{self._tag}:scored"
+
+    def snapshot(self, processor: str) -> str:
+        """All that is known of a processor."""
+        return f"{self._tag}:snapshot:{processor}"
 
     def kinds(self, group: str, *, clustered: bool) -> dict[str, str]:
         """Of each key whose name is always the same, with the lease and ledger of a group, the type it has to be of."""

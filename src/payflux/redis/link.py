@@ -151,7 +151,9 @@ class RedisLink(asyncio.Protocol):
             timer.cancel()
         for reply in replies:
             if isinstance(reply, StreamUnavailable):
-                raise reply
+                # In protected mode the first command is refused, and then the server hangs up.
+                denied = [one for one in replies if isinstance(one, hiredis.ReplyError) and str(one)[:6] == "DENIED"]
+                raise unavailable(denied[0]) if denied else reply
         return replies
 
 

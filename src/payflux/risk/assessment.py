@@ -18,7 +18,8 @@ class RiskAssessment(msgspec.Struct, frozen=True, gc=False):
         band: the one of `BANDS` the score lies in, or a higher one that is still held.
         drivers: what is out of the ordinary, the first cause first; also what does not raise the score.
         learned: it is known what is normal; before, nothing exceeds `elevated` but the unmistakable.
-        note: what happened to the baseline: empty, `baseline_learned`, or `baseline_reset`.
+        note: what happened to the baseline: empty, `baseline_learned`, `baseline_reset`, or `baseline_gap`:
+            events are missing that the stream held no longer when a consumer took over.
     """
 
     second: int

@@ -13,6 +13,23 @@ from payflux.risk.severity import NOTICE, SHOWN_GATES, certainty, damage, is_sho
 Key = tuple[str, str, str, bool]
 """A driver's name, dimension and value, and whether it raises the score."""
 
+DRIVERS = {
+    "high_failure_rate": "More attempts fail than usual, everywhere; or nearly all do while nothing is known yet.",
+    "failure_clustering": "Failures of one category are more than usual.",
+    "timeout_clustering": "The same of timeouts.",
+    "auth_failure_cluster": "The same of failed authentication.",
+    "segment_degradation": "One geography, method, issuer country or channel fails more than usual, others less.",
+    "retry_pressure_spike": "More of the traffic is retries than failures explain.",
+    "card_testing_suspected": "More of the failures are of the smallest amounts than usual.",
+    "volume_drop": "Fewer events come than at this time of the day and week.",
+    "traffic_volatility": "More events come than at this time of the day and week.",
+    "geo_entropy_increase": "Traffic comes from elsewhere than usual.",
+    "latency_increase": "More answers than usual are slower than 95 of 100 were.",
+    "nominal_behavior": "Nothing is out of the ordinary.",
+    "insufficient_data": "It is not known yet what is ordinary.",
+}
+"""The drivers as they are exported, and what each means."""
+
 EXPLAINED = 4.0
 """Nats that must be left of a segment's evidence once the rise elsewhere is taken for granted."""
 

@@ -1,10 +1,12 @@
 """The scorer: a watch on every processor, in bounded memory, and in stream time alone."""
 
-from collections import OrderedDict
+import re
+from collections import OrderedDict, deque
 from typing import Any
 
 from payflux.risk.assessment import RiskAssessment
 from payflux.risk.counts import Counts
+from payflux.risk.history import History
 from payflux.risk.incidents.incident import Change, Incident
 from payflux.risk.incidents.standstill import Arrivals, Standstill
 from payflux.risk.incidents.tracker import Tracker
@@ -12,8 +14,46 @@ from payflux.risk.judge import Limits
 from payflux.risk.observation import Observation, latency_class
 from payflux.risk.snapshot import restore, snapshot
 from payflux.risk.watch import Watch
+from payflux.settings import Setting, Values, flag, integer
+
+
+def _thresholds(text: str) -> tuple[float, float, float]:
+    numbers = [word.strip() for word in text.split(",")]
+    if len(numbers) == 3 and all(re.fullmatch(r"[0-9]*\.?[0-9]+", number) for number in numbers):
+        elevated, high, critical = map(float, numbers)
+        if 0 < elevated < high < critical <= 1:
+            return elevated, high, critical
+    raise ValueError("three ascending numbers above 0 and up to 1, such as 0.3,0.6,0.8")
+
+
+RISK_SCORE_ENABLED = Setting(
+    "PAYFLUX_RISK_SCORE_ENABLED", flag, "true", "Whether exported events carry their processor's risk."
+)
+RISK_SCORE_WINDOW_SEC = Setting(
+    "PAYFLUX_RISK_SCORE_WINDOW_SEC",
+    integer(20, 86400),
+    "300",
+    "How many seconds a score must have been lower before its band falls; also the window in which a processor that "
+    "nothing is known of yet may be found to be down.",
+)
+RISK_SCORE_THRESHOLDS = Setting(
+    "PAYFLUX_RISK_SCORE_THRESHOLDS",
+    _thresholds,
+    "0.3,0.6,0.8",
+    "The scores from which a processor's risk is `elevated`, `high` and `critical`; below the first it is `low`.",
+)
+SETTINGS = (RISK_SCORE_ENABLED, RISK_SCORE_WINDOW_SEC, RISK_SCORE_THRESHOLDS)
+
+
+def limits_of(values: Values) -> Limits:
+    """How scores become bands, as it is set."""
+    return Limits(values[RISK_SCORE_THRESHOLDS], values[RISK_SCORE_WINDOW_SEC])
+
 
 MOST_PROCESSORS = 1000
+MOST_CHANGES = 10_000
+"""Changes of incidents that wait to be asked for; the oldest are dropped."""
+
 MOST_SECONDS = 600
 """Seconds that may wait to be ticked; what comes later is counted into the last of them."""
 
@@ -21,7 +61,7 @@ MOST_SECONDS = 600
 class _Followed:
     """One processor: its watch, once its first second was ticked, its incidents, and the seconds that wait."""
 
-    __slots__ = ("counts", "second", "tracker", "waiting", "watch")
+    __slots__ = ("counts", "holds", "known", "second", "tracker", "waiting", "watch")
 
     def __init__(self, processor: str) -> None:
         self.watch: Watch | None = None
@@ -29,6 +69,8 @@ class _Followed:
         self.waiting: dict[int, Counts] = {}
         self.second = -1
         self.counts = Counts()
+        self.holds = RiskAssessment(0, processor)
+        self.known = -1  # the second up to which all events are in the snapshot it was restored from
 
 
 class Scorer:
@@ -38,17 +80,24 @@ class Scorer:
     a later second is read, or nothing is unread and the stream's clock is two seconds ahead. What is said follows from
     the events and their entry ids alone. Events that come after their second was ticked count in the next one.
 
+    Processors have nothing to do with each other: a second may be closed for one of them when its next event comes
+    (`score`), and for the others when there is time (`due`, `tick_one`).
+
     Args:
         limits: thresholds and hold.
         most_processors: how many processors are followed; one more, and the one idle longest is forgotten.
+
     """
 
     def __init__(self, limits: Limits | None = None, most_processors: int = MOST_PROCESSORS) -> None:
         self.limits = limits or Limits()
+        self._said: list[RiskAssessment] = []
+        self._forgotten: list[str] = []
+        self._history = History()  # for events that come late
         self._most = most_processors
         self._followed: OrderedDict[str, _Followed] = OrderedDict()  # the one idle longest first
         self._ticked = -1
-        self._changes: list[Change] = []
+        self._changes: deque[Change] = deque(maxlen=MOST_CHANGES)
         self.standstill = Standstill()
 
     def observe(  # noqa: PLR0917 - keywords would cost as much as the counting
@@ -73,11 +122,60 @@ class Scorer:
         followed = self._followed.get(processor) or self._follow(processor)
         second = at_ms // 1000
         counts = followed.counts if second == followed.second else self._open(processor, followed, second)
-        counts.add(seen)
-        if latency_ms >= 0 and seen.answered:
-            counts.add_latency(latency_class(latency_ms))
-        if amount_minor and seen.failed:
-            counts.add_value(seen, currency, amount_minor)
+        _count(counts, seen, latency_ms, currency, amount_minor)
+
+    def score(  # noqa: PLR0917 - as above
+        self,
+        second: int,
+        processor: str,
+        seen: Observation | None,
+        latency_ms: int = -1,
+        currency: str = "",
+        amount_minor: int = 0,
+    ) -> RiskAssessment:
+        """Count one event, and tell what holds for it: what was said of its processor after the seconds before its own.
+
+        Args:
+            second: its stream time, in seconds.
+            processor: its payment processor.
+            seen: what it says; None for one that is not counted.
+            latency_ms: as in `observe`, and so are the rest.
+            currency: in which it was paid.
+            amount_minor: how much.
+
+        Returns:
+            The assessment; the same object as before where nothing changed. An event of a second that is within the
+            snapshot its processor was restored from is not counted again.
+        """
+        followed = self._followed.get(processor)
+        if followed is None:
+            if seen is None:
+                return RiskAssessment(0, processor)
+            followed = self._follow(processor)
+        if second == followed.second:
+            counts = followed.counts
+        else:
+            if (second > followed.second and followed.waiting) or (followed.watch and followed.watch.due < second):
+                self._said += self.tick_one(processor, second - 1)
+            counts = self._open(processor, followed, second)
+        if seen is not None and second > followed.known:
+            _count(counts, seen, latency_ms, currency, amount_minor)
+        holds = followed.holds
+        return holds if holds.second < second else self._history.at(processor, second)
+
+    def take_said(self) -> list[RiskAssessment]:
+        """The assessments that changed while events were scored, since the last call."""
+        said, self._said = self._said, []
+        return said
+
+    def take_forgotten(self) -> list[str]:
+        """The processors that were forgotten since the last call."""
+        forgotten, self._forgotten = self._forgotten, []
+        return forgotten
+
+    def recall(self, said: RiskAssessment) -> None:
+        """What another scorer said, for events that come late."""
+        self._history.add(said)
 
     def add(self, second: int, processor: str, counts: Counts) -> None:
         """Add what another counter counted of a second that was not ticked yet."""
@@ -89,7 +187,8 @@ class Scorer:
         return [
             processor
             for processor, followed in self._followed.items()
-            if followed.waiting or (followed.watch and followed.watch.due <= second)
+            if (followed.waiting and min(followed.waiting) <= second)
+            or (followed.watch and followed.watch.due <= second)
         ]
 
     def tick_one(self, processor: str, second: int) -> list[RiskAssessment]:
@@ -105,13 +204,16 @@ class Scorer:
             followed.second = -1
         if followed.watch and followed.watch.moved < second:
             said += self._told(followed, second, None, followed.watch.tick(second, None))
+        for one in said:
+            followed.holds = one
+            self._history.add(one)
         return said
 
     def _told(
         self, followed: _Followed, second: int, counts: Counts | None, said: list[RiskAssessment]
     ) -> list[RiskAssessment]:
         """Tell the processor's tracker what happened."""
-        self._changes += followed.tracker.tick(second, counts, said)
+        self._changes.extend(followed.tracker.tick(second, counts, said))
         return said
 
     def changes(self, second: int) -> list[Change]:
@@ -123,7 +225,8 @@ class Scorer:
         Returns:
             The changes, by second and incident.
         """
-        changes, self._changes = self._changes, []
+        changes = list(self._changes)
+        self._changes.clear()
         if not changes and not self.standstill.busy:
             return []
         changes.sort(key=lambda one: (one.second, one.incident.id))
@@ -159,6 +262,26 @@ class Scorer:
         """What was last said of each processor, the one idle longest first."""
         return [followed.watch.judge.last for followed in self._followed.values() if followed.watch]
 
+    def latest(self, processor: str) -> RiskAssessment:
+        """What was said last of a processor."""
+        followed = self._followed.get(processor)
+        return followed.holds if followed else RiskAssessment(0, processor)
+
+    def followed(self) -> list[str]:
+        """The processors that are followed, the one idle longest first."""
+        return list(self._followed)
+
+    def is_changed_since(self, processor: str, second: int) -> bool:
+        """Whether events of a processor were counted that came after a second."""
+        followed = self._followed[processor]
+        return bool(followed.waiting) or (followed.watch is not None and followed.watch.touched > second)
+
+    def miss(self) -> None:
+        """Events are missing that came after the snapshots the processors were restored from."""
+        for followed in self._followed.values():
+            if followed.watch is not None:
+                followed.watch.miss()
+
     def watch(self, processor: str) -> Watch | None:
         """The watch on a processor; None when there is none yet."""
         followed = self._followed.get(processor)
@@ -175,24 +298,45 @@ class Scorer:
         Raises:
             ValueError: the snapshot is of another version.
         """
+        watch = restore(processor, self.limits, data)
         followed = self._follow(processor)
-        followed.watch = restore(processor, self.limits, data)
+        followed.watch, followed.holds, followed.known = watch, watch.judge.last, watch.moved
         if "incidents" in data:
             followed.tracker.restore(data["incidents"])
 
+    def clear(self) -> None:
+        """Forget everything."""
+        self._said, self._forgotten, self._history = [], [], History()
+        self._followed.clear()
+        self._ticked = -1
+        self._changes.clear()
+        self.standstill = Standstill()
+
     def _follow(self, processor: str) -> _Followed:
-        if len(self._followed) >= self._most:
-            self._followed.popitem(last=False)
+        if processor not in self._followed and len(self._followed) >= self._most:
+            gone, _ = self._followed.popitem(last=False)
+            self._forgotten.append(gone)
+            self._history.forget(gone)
         followed = self._followed[processor] = _Followed(processor)
         return followed
 
     def _open(self, processor: str, followed: _Followed, second: int) -> Counts:
         self._followed.move_to_end(processor)
-        second = max(second, self._ticked + 1)
+        watch = followed.watch
+        second = max(second, self._ticked + 1, watch.moved + 1 if watch else 0)
         waiting = followed.waiting
         if second not in waiting:
             if len(waiting) >= MOST_SECONDS:
                 return waiting[max(waiting)]
             waiting[second] = Counts()
-            followed.second, followed.counts = second, waiting[second]
+            if second > followed.second:
+                followed.second, followed.counts = second, waiting[second]
         return waiting[second]
+
+
+def _count(counts: Counts, seen: Observation, latency_ms: int, currency: str, amount_minor: int) -> None:
+    counts.add(seen)
+    if latency_ms >= 0 and seen.answered:
+        counts.add_latency(latency_class(latency_ms))
+    if amount_minor and seen.failed:
+        counts.add_value(seen, currency, amount_minor)

@@ -92,6 +92,10 @@ class Watch:
         self.due = self._next_due(second)
         return [*said, now] if now else said
 
+    def miss(self) -> None:
+        """Events are missing between the last tick and the next one: say so."""
+        self.note = "baseline_gap"
+
     def _pass(self, second: int) -> list[RiskAssessment]:
         """Let idle time pass, up to and with a second."""
         said = []
@@ -221,7 +225,9 @@ class Watch:
     def _remember(self, second: int) -> None:
         """Keep the totals at some places of the window."""
         window, step = self.window, max(self.limits.hold_sec // WINDOW_STEPS, 1)
-        if not window or second // step != window[-1][0] // step:
+        if not window:
+            window.append((second - 1, 0))
+        if second // step != window[-1][0] // step:
             window.append((second, self.segments.whole.total))
         while len(window) > 1 and window[1][0] <= second - self.limits.hold_sec:
             window.popleft()

@@ -1,5 +1,6 @@
 """What is read from the stream, how far its consumer got, and what waits in it."""
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -61,6 +62,7 @@ class Ledger(msgspec.Struct):
         last_id: the newest entry acked or dead-lettered.
         last_seq: its number; None when that cannot be known.
         unacked: older entries that are not acked yet, in order.
+        in_doubt: the numbers of acked events that may not be exported yet, `first-last` each, separated by blanks.
     """
 
     owner: str = ""
@@ -69,6 +71,80 @@ class Ledger(msgspec.Struct):
     last_id: bytes = b"0-0"
     last_seq: int | None = 0
     unacked: tuple[bytes, ...] = ()
+    in_doubt: bytes = b""
+
+
+class Tail(NamedTuple):
+    """The end of the stream, when everything in it was read.
+
+    Attributes:
+        seq: the last number given.
+        at_ms: the time by the stream's clock, milliseconds.
+    """
+
+    seq: int
+    at_ms: int
+
+
+class Change(NamedTuple):
+    """An assessment that is to be kept with the stream.
+
+    Attributes:
+        processor: the payment processor.
+        second: stream time from which on it holds; a processor's go up.
+        data: the assessment as JSON.
+    """
+
+    processor: str
+    second: int
+    data: bytes
+
+
+class Scored(NamedTuple):
+    """A place in the stream in stream time: between two seconds.
+
+    Attributes:
+        second: the one before it.
+        seq: the number of the first entry after it, or a lower one; 0 when that is not known.
+    """
+
+    second: int = 0
+    seq: int = 0
+
+    @property
+    def just_before(self) -> bytes:
+        """The highest entry id before it."""
+        return just_before(b"%d-0" % (1000 * (self.second + 1))) if self.second else b"0-0"
+
+
+class RiskNews(NamedTuple):
+    """What is to be kept of the risk of processors.
+
+    Attributes:
+        changes: assessments, in order.
+        snapshots: by processor, each with what was said last of it, be it nothing: so that it is found again.
+        scored: the place up to which everything is in some snapshot; None when that has not changed.
+        forgotten: processors of which nothing is to be kept any more but their snapshots.
+    """
+
+    changes: Sequence[Change] = ()
+    snapshots: Mapping[str, tuple[Change, bytes]] = {}
+    scored: Scored | None = None
+    forgotten: Sequence[str] = ()
+
+
+class RiskKept(NamedTuple):
+    """What is kept of the risk of processors, beside their snapshots.
+
+    Attributes:
+        log: assessments as JSON, in the order they were kept; older ones are dropped.
+        current: the latest one of each processor.
+        scored: the place up to which everything is in some snapshot.
+    """
+
+    log: Sequence[bytes]
+    current: Mapping[str, bytes]
+    scored: Scored
 
 
 class Numbers(NamedTuple):

@@ -10,8 +10,18 @@ import msgspec
 
 from payflux.errors import StreamUnavailable
 from payflux.event.decode import StoredEvent
-from payflux.stream.deliveries import Backlog, Delivery, Ledger, Numbers
+from payflux.stream.deliveries import (
+    Backlog,
+    Change,
+    Delivery,
+    Ledger,
+    Numbers,
+    RiskKept,
+    RiskNews,
+    Tail,
+)
 from payflux.stream.protocol import APPENDED, DUPLICATE, GROUP, GroupMissing, LeaseLost, OnAppended
+from payflux.stream.risk_store import RiskStore
 
 LEASE_SECONDS = 5.0
 NAME_SECONDS = 10.0
@@ -53,6 +63,7 @@ class _Store:
     marks: set[bytes] = field(default_factory=set)
     dead: list[tuple[Delivery, str]] = field(default_factory=list)
     groups: dict[str, _Group] = field(default_factory=dict)
+    risk: RiskStore = field(default_factory=RiskStore)
     appended: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -166,10 +177,10 @@ class MemoryStream:
             return None
         group.lease = (self._token, now + LEASE_SECONDS)
         if group.ledger.owner == self._token and not fresh:
-            group.ledger.settled = ledger.settled
+            group.ledger.settled, group.ledger.in_doubt = ledger.settled, ledger.in_doubt
             return ledger
-        before = msgspec.structs.replace(group.ledger)
-        group.ledger.owner, group.ledger.acked, group.ledger.settled = self._token, 0, 0
+        before = group.ledger
+        group.ledger = msgspec.structs.replace(group.ledger, owner=self._token, acked=0, settled=0, in_doubt=b"")
         return before
 
     async def ensure_group(self, ledger: Ledger) -> bool:
@@ -223,8 +234,14 @@ class MemoryStream:
             deliveries = found()
         return deliveries
 
-    async def commit(
-        self, ledger: Ledger, after: bytes, entries: int, trimmed: int, undone: Sequence[bytes]
+    async def commit(  # noqa: PLR0917 - as in ReadStream
+        self,
+        ledger: Ledger,
+        after: bytes,
+        entries: int,
+        trimmed: int,
+        undone: Sequence[bytes],
+        changes: Sequence[Change] = (),
     ) -> Sequence[bytes]:
         """Note that what was followed is done; see ReadStream. The other numbers serve the lag a server tells."""
         del after, trimmed
@@ -234,6 +251,7 @@ class MemoryStream:
         alive = self._store.entries or {}
         place.pending |= {_id(entry): _Pending(self._now(), 1) for entry in undone if _id(entry) in alive}
         self._note(ledger, entries - len(undone))
+        self._store.risk.keep_changes(changes)
         return [entry for entry in undone if _id(entry) not in alive]
 
     async def noted(self) -> Ledger:
@@ -288,11 +306,27 @@ class MemoryStream:
         noted.owner, noted.last_id, noted.last_seq = self._token, ledger.last_id, ledger.last_seq
         return True
 
-    async def unread_tail(self, ledger: Ledger) -> int | None:
+    async def unread_tail(self, ledger: Ledger) -> Tail | None:
         """The last number given when nothing follows; see ReadStream."""
         self._check()
         last = _id(ledger.last_id)
-        return None if any(at > last for at in self._store.entries or {}) else self._store.seq
+        followed = any(at > last for at in self._store.entries or {})
+        return None if followed else Tail(self._store.seq, int(self._now() * 1000))
+
+    async def keep_risk(self, news: RiskNews) -> None:
+        """Keep assessments and snapshots; see ReadStream."""
+        self._hold()
+        self._store.risk.keep(news)
+
+    async def risk(self) -> RiskKept:
+        """What is kept of the risk of processors; see ReadStream."""
+        self._check()
+        return self._store.risk.kept()
+
+    async def snapshot(self, processor: str) -> bytes | None:
+        """The snapshot that is kept of a processor; see ReadStream."""
+        self._check()
+        return self._store.risk.snapshot(processor)
 
     async def leave(self) -> None:
         """Give up lease and name; see ReadStream."""

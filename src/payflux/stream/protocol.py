@@ -5,7 +5,7 @@ from typing import Protocol
 
 from payflux.errors import PayfluxError, StreamUnavailable
 from payflux.event.decode import StoredEvent
-from payflux.stream.deliveries import Delivery, Ledger, Numbers
+from payflux.stream.deliveries import Change, Delivery, Ledger, Numbers, RiskKept, RiskNews, Tail
 
 APPENDED = ord("1")
 DUPLICATE = ord("0")
@@ -95,8 +95,14 @@ class ReadStream(Protocol):
     async def numbers(self, after: bytes) -> Numbers:
         """What the stream tells of the numbers of its entries up to an id, which were read before."""
 
-    async def commit(
-        self, ledger: Ledger, after: bytes, entries: int, trimmed: int, undone: Sequence[bytes]
+    async def commit(  # noqa: PLR0917 - one step, and all that belongs to it
+        self,
+        ledger: Ledger,
+        after: bytes,
+        entries: int,
+        trimmed: int,
+        undone: Sequence[bytes],
+        changes: Sequence[Change] = (),
     ) -> Sequence[bytes]:
         """Note in one step that the group is done with what was followed, and the ledger with it.
 
@@ -106,6 +112,7 @@ class ReadStream(Protocol):
             entries: how many were read after it.
             trimmed: how many were deleted from there unread.
             undone: entries of the range that become pending, with one delivery each; the others are acked by this.
+            changes: assessments to be kept in the same step, as `keep_risk` does.
 
         Returns:
             Those that did not become pending, as they were deleted from the stream meanwhile.
@@ -148,8 +155,21 @@ class ReadStream(Protocol):
             BurialRefused: the dead-letter stream does not take it. LeaseLost, GroupMissing: nothing was changed.
         """
 
-    async def unread_tail(self, ledger: Ledger) -> int | None:
-        """The last number given when no entry after `ledger.last_id` exists; None while there is one."""
+    async def unread_tail(self, ledger: Ledger) -> Tail | None:
+        """The last number given, and the time, when no entry after `ledger.last_id` exists; None while there is one."""
+
+    async def keep_risk(self, news: RiskNews) -> None:
+        """Keep assessments and snapshots in one step; an assessment not later than its processor's last one is dropped.
+
+        Raises:
+            LeaseLost: nothing was kept.
+        """
+
+    async def risk(self) -> RiskKept:
+        """What is kept of the risk of processors."""
+
+    async def snapshot(self, processor: str) -> bytes | None:
+        """The snapshot that is kept of a processor."""
 
     async def leave(self) -> None:
         """Give up lease and name, and close."""

@@ -19,11 +19,12 @@ class HighestNumber:
     the number in the lower ones, so that the highest of all is the highest number of the newest life. Two processes
     that find out about the same loss begin the same life.
 
-    One script at a time is under way: `told` is asked for before it is sent, `heard` takes its reply.
+    One script at a time is under way: `told` is asked for before it is sent, `heard` takes its reply. A process with
+    several write paths has a place for each, as scripts of theirs are under way together.
 
     Args:
         slab: the node's shared memory.
-        place: of this process among those of the node, from 0.
+        place: of this write path among those of the node, from 0.
     """
 
     def __init__(self, slab: Slab, place: int) -> None:
@@ -32,9 +33,9 @@ class HighestNumber:
         self._sent = 0
 
     @staticmethod
-    def size(processes: int) -> int:
-        """The bytes it takes for so many processes."""
-        return processes * 8
+    def size(places: int) -> int:
+        """The bytes it takes for so many write paths."""
+        return places * 8
 
     def told(self) -> int:
         """The highest number any process has been told in this life; 0 when none was."""

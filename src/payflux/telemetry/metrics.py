@@ -6,7 +6,7 @@ from itertools import accumulate
 from math import nan, prod
 from typing import Literal
 
-from payflux.risk import BANDS
+from payflux.risk.assessment import BANDS
 from payflux.telemetry import handled, highest_number
 from payflux.telemetry.handled import Handled
 from payflux.telemetry.highest_number import HighestNumber
@@ -55,11 +55,25 @@ DLQ_REASONS = {
     "invalid_event": "`data` lacks a member or has one of the wrong type",
     "missing_data": "the entry has no `data` and `seq`",
     "max_deliveries": "delivered `PAYFLUX_MAX_DELIVERIES` times without success",
+    "duplicate_member": "`data` has a member twice",
+    "pan_detected": "`data` holds what looks like a card number",
 }
 LOST_REASONS = {
     "trimmed": "deleted from the stream before it was read or while it was pending",
     "reset": "gone with the data of Redis (flushed, or rolled back by a restart)",
     "crash": "acked, and not written when the consumer died",
+}
+WEBHOOK_RESULTS = {
+    "accepted": "in the stream now",
+    "duplicate": "in the stream already: sent again, or told twice",
+    "ignored": "a kind of webhook that says nothing of payments; acknowledged",
+    "signature_missing": "no signature; refused",
+    "signature_wrong": "signed by none of the live secrets; refused",
+    "timestamp_outside": "signed too long ago, or for later; refused",
+    "invalid": "signed, and not readable; refused",
+    "body_too_large": "a body over 1 MiB; refused",
+    "rate_limited": "over PAYFLUX_WEBHOOK_RPS; refused, the processor sends it again",
+    "unavailable": "Redis did not confirm; the processor sends it again",
 }
 DENIED_REASONS = {"missing": "no bearer key", "invalid": "a key that is not configured"}
 OUTCOMES = ("success", "failure", "neutral")
@@ -101,6 +115,8 @@ class Metric:
     kind: Kind
     help: str
     labels: tuple[Label, ...] = ()
+    largest: bool = False
+    """What the processes of a node have set is not added up: the largest is shown."""
 
     @property
     def slots(self) -> int:
@@ -118,6 +134,7 @@ PROCESSOR = Label("processor", table="names:processor", capacity=PROCESSORS)
 CATEGORY = Label("category", table="names:category", capacity=CATEGORIES)
 EVENT_TYPE = Label("event_type", table="names:event_type", capacity=EVENT_TYPES)
 UNRECOGNISED = Label("category", table="names:unrecognised", capacity=CATEGORIES)
+CODE = Label("code", table="names:webhook_code", capacity=CATEGORIES)
 DESTINATION = Label("destination", table="names:destination", capacity=DESTINATIONS, given=True)
 
 INGEST_ACCEPTED = Metric("ingest_accepted_total", "counter", "Events appended to the stream.")
@@ -133,6 +150,25 @@ INGEST_DURATION = Metric(
 BY_PROCESSOR = Metric("events_by_processor_total", "counter", "Events accepted, by payment processor.", (PROCESSOR,))
 AUTH_DENIED = Metric(
     "auth_denied_total", "counter", "Requests without a valid key.", (_fixed("reason", DENIED_REASONS),)
+)
+WEBHOOK_EVENTS = Metric(
+    "webhook_events_total",
+    "counter",
+    "Events in webhooks of payment processors, and webhooks without any, by what became of them.",
+    (PROCESSOR, _fixed("result", WEBHOOK_RESULTS)),
+)
+WEBHOOK_UNMAPPED = Metric(
+    "webhook_unmapped_total",
+    "counter",
+    "Failures in webhooks whose code nobody knows; they count against the processor.",
+    (PROCESSOR, CODE),
+)
+WEBHOOK_LAST = Metric(
+    "webhook_last_received_timestamp_seconds",
+    "gauge",
+    "When a verified webhook of a processor last came, Unix time.",
+    (PROCESSOR,),
+    largest=True,
 )
 HTTP_CONNECTIONS = Metric("http_connections", "gauge", "Open HTTP connections.")
 HTTP_REFUSED = Metric(
@@ -199,11 +235,12 @@ CHILD_DEATHS = Metric("child_deaths_total", "counter", "Child processes of the n
 
 LOG_LINES_DROPPED = Metric("log_lines_dropped_total", "counter", "Log lines that stderr's reader did not take.")
 
-NAMED = (PROCESSOR, CATEGORY, EVENT_TYPE, UNRECOGNISED, DESTINATION)
+NAMED = (PROCESSOR, CATEGORY, EVENT_TYPE, UNRECOGNISED, CODE, DESTINATION)
 """Labels whose values are names, each with a table of its own."""
 
 METRICS = (
     *(INGEST_ACCEPTED, INGEST_REJECTED, INGEST_DUPLICATE, INGEST_DURATION, BY_PROCESSOR, AUTH_DENIED),
+    *(WEBHOOK_EVENTS, WEBHOOK_UNMAPPED, WEBHOOK_LAST),
     *(HTTP_CONNECTIONS, HTTP_REFUSED),
     *(PROCESSED, REDELIVERED, DEAD_LETTERED, GROUP_RECREATED, CONSUMER_ACTIVE, CONSUMER_HALTED),
     *(STREAM_LOST, BY_OUTCOME, UNCLASSIFIED, FAILURES, UNCATEGORISED, RETRIES, RISK_EVENTS, RISK_SCORE),
@@ -221,16 +258,17 @@ SLOTS = _ENDS[-1] + ChildNotes.SIZE
 CHILD = "child:"
 
 
-def create_slab(children: Sequence[str], **further: int) -> Slab:
+def create_slab(children: Sequence[str], *, appenders: int = 1, **further: int) -> Slab:
     """The shared memory of a new node.
 
     Args:
         children: names of its processes, each of which gets a section.
+        appenders: how many write paths to Redis a process may have.
         further: sizes in bytes of further sections, by name.
     """
     sections = {CHILD + name: SLOTS * 8 for name in children}
     sections |= {label.table: Names.size(label.capacity) for label in NAMED}
-    sections[highest_number.SECTION] = HighestNumber.size(len(children))
+    sections[highest_number.SECTION] = HighestNumber.size(len(children) * appenders)
     sections[handled.SECTION] = Handled.size()
     slab = Slab.create(sections | further)
     for section in sections_of(slab):
@@ -256,9 +294,10 @@ def sections_of(slab: Slab) -> list["memoryview[float]"]:
     return [slab.doubles(name) for name in slab.names() if name.startswith(CHILD)]
 
 
-def place_of(slab: Slab, child: str) -> int:
-    """The place of a process among those of the node, from 0."""
-    return [name for name in slab.names() if name.startswith(CHILD)].index(CHILD + child)
+def place_of(slab: Slab, child: str, appender: int = 0) -> int:
+    """The place of a write path of a process among all those of the node, from 0; `appender` is its number there."""
+    children = [name for name in slab.names() if name.startswith(CHILD)]
+    return appender * len(children) + children.index(CHILD + child)
 
 
 def _blank_gauges(values: "memoryview[float]") -> None:
@@ -279,6 +318,7 @@ class Metrics:
         self.categories = Names(slab, CATEGORY.table)
         self.event_types = Names(slab, EVENT_TYPE.table)
         self.unrecognised = Names(slab, UNRECOGNISED.table)
+        self.codes = Names(slab, CODE.table)
         self.destinations = Names(slab, DESTINATION.table)
         self.notes = ChildNotes(self.values, _ENDS[-1])
 

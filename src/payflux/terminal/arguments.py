@@ -12,7 +12,7 @@ from payflux.ingest.gatekeeper import API_KEY, API_KEYS, keys_of
 from payflux.node.settings import SETTINGS
 from payflux.redis.address import REDIS_ADDR, REDIS_URL, check_address
 from payflux.redis.entries import parse_position
-from payflux.risk.scorer import SETTINGS as RISK_SETTINGS
+from payflux.risk.scoring import SETTINGS as RISK_SETTINGS
 from payflux.settings import Setting, Values, environment, load, variables
 from payflux.stream.deliveries import entry_key
 

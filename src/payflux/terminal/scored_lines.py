@@ -1,7 +1,8 @@
 """Export lines away from the node: the line a node would write for an entry, and what filters look at in it."""
 
+import asyncio
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -9,17 +10,20 @@ from typing import NamedTuple
 import msgspec
 
 from payflux.consume.line import Enricher
-from payflux.errors import InvalidEvent
 from payflux.event.outcome import NOTHING_DECLARED, OUTCOMES, Declared, Kind, outcome_of
-from payflux.redis.entries import id_after
-from payflux.redis.history import PAGE, StreamHistory
-from payflux.risk.scorer import RISK_SCORE_ENABLED, RISK_SCORE_THRESHOLDS, RISK_SCORE_WINDOW_SEC, RiskScorer
+from payflux.redis.entries import FIRST
+from payflux.redis.history import StreamHistory
+from payflux.risk.assessment import RiskAssessment
+from payflux.risk.history import History
+from payflux.risk.scoring import RISK_SCORE_ENABLED
 from payflux.settings import Values
 from payflux.stream.deliveries import Delivery, entry_key
 from payflux.telemetry.metrics import Metrics, create_slab
 
-WARM_UP_SECONDS = 10
-"""More than the window that is scored: windows are kept in buckets, and the oldest must be whole."""
+PATIENCE_SECONDS = 1.0
+"""How long it is waited for a node that does not get on."""
+
+POLL_SECONDS = 0.02
 
 
 class Shown(msgspec.Struct, gc=False):
@@ -50,29 +54,29 @@ class ScoredLine(NamedTuple):
 
 
 _decode = msgspec.json.Decoder(Shown).decode
+_assessment = msgspec.json.Decoder(RiskAssessment).decode
 
 
 class LineMaker:
-    """Scores and makes lines with the code of the node, and a scorer of its own.
-
-    A score depends on the events of the window alone, so after `warm_up` scores and bands are those of a node that ran
-    through the window. A node that was started within it, or that fell behind, knew less.
+    """Makes lines with the code of the node. What it says of risk is what the node said: it scores nothing itself.
 
     Args:
         consumer: what the lines name as their consumer.
         values: the settings of scoring.
+        now: a monotonic clock.
     """
 
-    def __init__(self, consumer: str, values: Values) -> None:
-        self._window_ms = 1000 * (values[RISK_SCORE_WINDOW_SEC] + WARM_UP_SECONDS)
+    def __init__(self, consumer: str, values: Values, now: Callable[[], float] = time.monotonic) -> None:
         self.scores = values[RISK_SCORE_ENABLED]
-        scorer = RiskScorer(values[RISK_SCORE_WINDOW_SEC], values[RISK_SCORE_THRESHOLDS]) if self.scores else None
-        self._declared = values[OUTCOMES]
+        self._declared, self._now = values[OUTCOMES], now
+        self._known = History()
+        self._read = FIRST
+        self._waited = (FIRST, -PATIENCE_SECONDS)  # for what, and since when
         metrics = Metrics(create_slab([consumer]), consumer)
-        self._enricher = Enricher(consumer, scorer, metrics, self._declared)
+        self._enricher = Enricher(consumer, self._known.score if self.scores else None, metrics, self._declared)
 
     def line(self, delivery: Delivery) -> ScoredLine:
-        """The line of one entry; to be called for each in stream order.
+        """The line of one entry, with what is known of its processor; see `catch_up`.
 
         Raises:
             InvalidEvent: the entry is not a canonical event.
@@ -82,24 +86,36 @@ class LineMaker:
         shown = _decode(data)
         return ScoredLine(data, shown, shown.outcome(self._declared))
 
-    async def warm_up(self, history: StreamHistory, first: bytes) -> None:
-        """Score the window before an entry id, so that what comes from there on is scored as the node scored it.
+    async def catch_up(self, history: StreamHistory, last_id: bytes) -> None:
+        """Learn what was said of the entries up to one; to be called before their lines are made.
+
+        It waits a moment for the node to score them. A node that has fallen behind, or that does not run, is waited for
+        once, until it gets on: what it said last holds for what it has not read.
 
         Raises:
-            StreamUnavailable: the stream cannot be read.
+            StreamUnavailable: the log of assessments cannot be read.
         """
-        start = b"%d-0" % max(0, entry_key(first)[0] - self._window_ms)
-        while self.scores and entry_key(start) < entry_key(first):
-            page = await history.page(start, b"(" + first)
-            for delivery in page:
-                self._score(delivery)
-            if len(page) < PAGE:
-                return
-            start = id_after(page[-1].id)
+        if not self.scores:
+            return
+        if self._read == FIRST:
+            self._learn(await history.latest_assessments())
+        await self._wait_for(history, last_id)
+        if news := await history.assessed(self._read):
+            self._read = news[-1][0]
+            self._learn([data for _, data in news])
 
-    def _score(self, delivery: Delivery) -> None:
-        with suppress(InvalidEvent):  # an entry that was never exported was never scored
-            self._enricher.line(delivery, b"")
+    async def _wait_for(self, history: StreamHistory, last_id: bytes) -> None:
+        while entry_key(scored := await history.scored_up_to()) < entry_key(last_id):
+            if scored != self._waited[0]:
+                self._waited = (scored, self._now())
+            if self._now() - self._waited[1] >= PATIENCE_SECONDS:
+                return
+            await asyncio.sleep(POLL_SECONDS)
+
+    def _learn(self, assessments: Iterable[bytes]) -> None:
+        for data in assessments:
+            with suppress(msgspec.DecodeError):
+                self._known.add(_assessment(data))
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ def test_trouble_with_redis_is_one_line(command: tuple[str, ...], run: Run, serv
     server.client.set("events_stream_dlq", "x")
     code, out, err = run(*command)
     assert (code, out, err.count("\n")) == (1, "", 1)
-    assert "payflux check" in err
+    assert "RENAME it" in err
     server.kill()
     code, out, err = run(*command)
     assert (code, out, err.count("\n")) == (1, "", 1)

@@ -25,7 +25,7 @@ from payflux.load.corpus.population import PROCESSORS
 from payflux.load.corpus.scenarios import SCENARIOS
 from payflux.load.corpus.schedule import PLANS
 from payflux.risk.judge import Limits
-from payflux.risk.scorer import RISK_SCORE_THRESHOLDS, RISK_SCORE_WINDOW_SEC
+from payflux.risk.scoring import RISK_SCORE_THRESHOLDS, RISK_SCORE_WINDOW_SEC
 from payflux.settings import Values, environment, load
 from payflux.terminal.ending import EXIT_INTERRUPTED, complain, refuse
 from payflux.terminal.output import emit, printable

@@ -8,6 +8,9 @@
 --   {events_stream}:state                hash     `seq` the last number given; `layers` the sets of marks (see below);
 --                                                 `suspect` a key of marks that could not be read (see probe.lua)
 --   {events_stream}:marks:<layer>:<hex>  set      marks of the event ids in one bucket of a layer
+--   {events_stream}:webhook-marks:<processor>               hash, with `layers`, and
+--   {events_stream}:webhook-marks:<processor>:<layer>:<hex> set: the same for the webhooks of a processor, with a
+--                                                 window of its own
 --   {events_stream}:marks:probe          set      made and deleted at once by the health check (see probe.lua)
 --   {events_stream}:lease                string   who consumes the stream for the group payment_consumers
 --   {events_stream}:ledger               hash     how far that consumer got, and `at` when (milliseconds)
@@ -16,6 +19,12 @@
 --   {events_stream}:incidents:open       hash     the open incidents by id, JSON
 --   {events_stream}:incidents:told       hash     the second up to which each processor's changes are kept
 --   {events_stream}:incidents:verdicts   hash     what people said of incidents by id, JSON
+--   {events_stream}:assessments          stream   what was said of processors, as it changed: `processor`, `second` (of
+--                                                 stream time, from which on it holds) and `assessment` (JSON)
+--   {events_stream}:risk                 hash     the latest assessment of each processor: its second, a blank, the JSON
+--   {events_stream}:snapshot:<processor> string   all that the detector knows of a processor, kept for 30 days
+--   {events_stream}:scored               string   `<second> <number>`: what came in that second or before, and so with a
+--                                                 lower number, is in some snapshot
 --   {events_stream}:lease:<group>, {events_stream}:ledger:<group>, {events_stream}:consumer-of:<group>:<name>
 --                                                 the same for every other group
 --
@@ -32,7 +41,8 @@
 -- memory). Once one XADD has succeeded the next ones do too, so the later events are marked first, by the one SADD that
 -- also tells whether they are known; should their XADD fail all the same, the mark is taken back.
 --
--- KEYS[1] stream  KEYS[2] state
+-- KEYS[1] stream  KEYS[2] state  KEYS[3] where the layers are and after which marks are named; without it: the
+-- producers', which lie in state
 -- The keys of marks are built here from the name of the stream, the only ones in all scripts that are not declared: in
 -- which layers they lie is known once the state is read, in the same atomic step. A cluster takes them all the same, as
 -- they have the slot of the keys that are declared.
@@ -44,12 +54,18 @@
 local call, pcall, sub = redis.call, redis.pcall, string.sub
 local stream, state = KEYS[1], KEYS[2]
 local maxlen, window, told = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local marks = '{' .. stream .. '}:marks:'
+local home = KEYS[3] or state
+local marks = KEYS[3] and home .. ':' or '{' .. stream .. '}:marks:'
 local MEAN, SMALLEST, LARGEST, SLICE, MOST = 256, 3, 6, 64, 4096
 
 local function at(err, key) return err .. ' (key ' .. key .. ')' end
 local stored = pcall('HMGET', state, 'seq', 'layers')
 if stored.err then return redis.error_reply(at(stored.err, state)) end
+local known_layers = stored[2]
+if KEYS[3] then
+  known_layers = pcall('HGET', home, 'layers')
+  if type(known_layers) == 'table' then return redis.error_reply(at(known_layers.err, home)) end
+end
 local now = tonumber(call('TIME')[1])
 
 local function ours(number) return string.find(number, '^%d+$') and #number < 16 end
@@ -70,13 +86,13 @@ end
 
 local layers = {}
 for id, digits, opened, closed, count, sweep in
-  string.gmatch(stored[2] or '', '(%d+),(%d+),(%d+),(%d+),(%d+),(%d+)') do
+  string.gmatch(known_layers or '', '(%d+),(%d+),(%d+),(%d+),(%d+),(%d+)') do
   layers[#layers + 1] = {id = tonumber(id), digits = tonumber(digits), opened = tonumber(opened),
     closed = tonumber(closed), count = tonumber(count), sweep = tonumber(sweep), prefix = marks .. id .. ':'}
   if #digits > 1 or layers[#layers].digits < SMALLEST or layers[#layers].digits > LARGEST then layers = {} break end
 end
-if stored[2] and #layers == 0 then
-  return redis.error_reply(at('BADVALUE layers is ' .. sub(stored[2], 1, 40), state))
+if known_layers and #layers == 0 then
+  return redis.error_reply(at('BADVALUE layers is ' .. sub(known_layers, 1, 40), home))
 end
 
 local function open(digits, closed)
@@ -178,5 +194,10 @@ local parts = {}
 for i, l in ipairs(layers) do
   parts[i] = string.format('%d,%d,%d,%d,%d,%d', l.id, l.digits, l.opened, l.closed, l.count, l.sweep)
 end
-call('HSET', state, 'seq', seq, 'layers', table.concat(parts, ';'))
+if KEYS[3] then
+  call('HSET', state, 'seq', seq)
+  call('HSET', home, 'layers', table.concat(parts, ';'))
+else
+  call('HSET', state, 'seq', seq, 'layers', table.concat(parts, ';'))
+end
 return {seq, table.concat(results), failure, odd}

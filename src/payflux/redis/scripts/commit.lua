@@ -2,10 +2,12 @@
 -- entry by entry (and log entry by entry in the append-only file), for a whole range at once. Entries that are not done
 -- become pending.
 --
--- KEYS[1] stream  KEYS[2] lease  KEYS[3] ledger
+-- KEYS[1] stream  KEYS[2] lease  KEYS[3] ledger  KEYS[4] assessments  KEYS[5] risk
 -- ARGV[1] group  ARGV[2] owner  ARGV[3] lease in milliseconds  ARGV[4] settled  ARGV[5] last id  ARGV[6] last number
 -- ARGV[7] ids left behind, separated by blanks  ARGV[8] consumer  ARGV[9] events done  ARGV[10] the id before the range
--- ARGV[11] entries in the range  ARGV[12] entries that were trimmed from it unread  ARGV[13…] ids that become pending
+-- ARGV[11] entries in the range  ARGV[12] entries that were trimmed from it unread
+-- ARGV[13] length of the log of assessments  ARGV[14] assessments that changed  ARGV[15…] three words of each: processor,
+-- second, JSON; then the ids that become pending
 --
 -- A script that fails is not rolled back, and a group ahead of its ledger has lost what lies between. So what follows the
 -- move is tried first without an effect. And a commit whose connection was given up may arrive long after the range was
@@ -42,8 +44,9 @@ if reaches(noted, ARGV[5]) and reaches(group['last-delivered-id'], ARGV[5]) then
   return redis.error_reply('ERR noted already')
 end
 
+local first_undone = 15 + 3 * ARGV[14]
 redis.call('HINCRBY', KEYS[3], 'acked', 0)
-if #ARGV > 12 then redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[8], 0, '0-0', 'JUSTID') end
+if #ARGV >= first_undone then redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[8], 0, '0-0', 'JUSTID') end
 
 -- Redis 7 tells the lag only while it knows how many entries were read; Redis 6.2 knows neither.
 local read = group['entries-read']
@@ -65,7 +68,7 @@ else
   redis.call('XGROUP', 'SETID', KEYS[1], ARGV[1], ARGV[5])
 end
 local gone, left = {}, ' ' .. ARGV[7] .. ' '
-for i = 13, #ARGV do
+for i = first_undone, #ARGV do
   local claimed = redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[8], 0, ARGV[i], 'RETRYCOUNT', 1, 'FORCE', 'JUSTID')
   if #claimed == 0 then
     gone[#gone + 1] = ARGV[i]
@@ -76,4 +79,15 @@ end
 redis.call('HINCRBY', KEYS[3], 'acked', ARGV[9])
 redis.call('HSET', KEYS[3], 'at', redis.call('TIME')[1], 'owner', ARGV[2], 'settled', ARGV[4], 'last_id', ARGV[5], 'last_seq', ARGV[6],
   'left', string.sub(left, 2, -2))
+
+-- An assessment is kept once, however often it is told. What is wrong with these keys must not keep events from coming
+-- out: `keep_risk.lua` meets it too, and is heard.
+for i = 15, first_undone - 1, 3 do
+  local last = redis.pcall('HGET', KEYS[5], ARGV[i])
+  if not (type(last) == 'string' and tonumber(string.match(last, '^%d+') or 0) >= tonumber(ARGV[i + 1])) then
+    redis.pcall('XADD', KEYS[4], 'MAXLEN', '~', ARGV[13], '*',
+      'processor', ARGV[i], 'second', ARGV[i + 1], 'assessment', ARGV[i + 2])
+    redis.pcall('HSET', KEYS[5], ARGV[i], ARGV[i + 1] .. ' ' .. ARGV[i + 2])
+  end
+end
 return gone

@@ -1,0 +1,151 @@
+"""A shard of the bench: some days of one processor, what really happened in it, and what each detector said."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+from benchmarks.detection.columns import Ints
+from benchmarks.detection.peers import PEERS
+from benchmarks.detection.seconds import Tally, counted, parts
+from payflux.commands.backtest.judging import AFTERMATH_SEC, Truth
+from payflux.load.corpus.lanes import Lane
+from payflux.load.corpus.population import PROCESSORS
+from payflux.load.corpus.scenarios import Incident, label_of
+from payflux.load.corpus.schedule import DAY, planned
+from payflux.load.traffic import Traffic
+from payflux.risk.episodes import Episode, Episodes
+from payflux.risk.judge import Limits
+from payflux.risk.observation import Observation
+from payflux.risk.watch import Watch
+
+START = 1_767_225_600
+"""A Thursday, midnight UTC."""
+
+WARM_UP_SEC = 1.1 * DAY
+HOLD_SEC = 300
+OURS = "PayFlux"
+
+Spell = tuple[int, int | None]
+"""When a warning began, and when it ended; seconds."""
+
+
+class Shard(NamedTuple):
+    """What is to be measured.
+
+    Attributes:
+        processor: a name in `PROCESSORS`.
+        plan: `corpus` (with incidents) or `benign` (without).
+        days: how much of it.
+        seed: of the traffic.
+        ours: whether the product's detector is to be measured; else only those that are to be tuned.
+    """
+
+    processor: str
+    plan: str
+    days: float
+    seed: int
+    ours: bool = True
+
+    @property
+    def name(self) -> str:
+        """Of its file."""
+        return f"{self.processor}-{self.plan}-{self.days:g}-{self.seed}{'' if self.ours else '-tuning'}"
+
+
+class Measured(msgspec.Struct):
+    """What came of a shard.
+
+    Attributes:
+        processor: whose traffic.
+        tuning: it is for tuning only.
+        days: of traffic.
+        clean_days: those in which no incident was on, nor over for less than half an hour.
+        truths: what really happened.
+        warnings: the product's.
+        peers: spells of each peer, by its title and level.
+        events: attempts.
+        busy_seconds: seconds with attempts.
+        cpu_seconds: what the product's detector spent, without counting the events.
+    """
+
+    processor: str
+    tuning: bool
+    days: float
+    clean_days: float
+    truths: list[Truth]
+    warnings: list[Episode]
+    peers: dict[str, list[list[Spell]]]
+    events: int
+    busy_seconds: int
+    cpu_seconds: float
+
+
+def measured(shard: Shard) -> Measured:
+    """Run every detector over a shard."""
+    incidents, lane = _planned(shard)
+    seconds = int(shard.days * DAY)
+    tally, watch, episodes = Tally(seconds), Watch(shard.processor, Limits(), START), Episodes()
+    known: dict[int, Observation] = {}
+    busy, spent = 0, 0.0
+    for rows in parts(lane, seconds):
+        tally.add(rows)
+        for second, counts in counted(rows, known) if shard.ours else ():
+            before = time.thread_time()
+            said = watch.tick(START + second, counts)
+            spent, busy = spent + time.thread_time() - before, busy + 1
+            for one in said:
+                episodes.take(one)
+    peers = {}
+    for peer in PEERS:
+        fires = peer.fires(tally.series)
+        peers[peer.title] = [spells(fires(level)) for level in peer.levels]
+    truths = [msgspec.convert(label_of(one, START, seconds)._asdict(), Truth) for one in incidents]
+    events = int(tally.series.events.sum())
+    clean = _clean_days(truths, shard.days)
+    about = shard.processor, not shard.ours, shard.days, clean
+    return Measured(*about, truths, episodes.found, peers, events, busy, spent)
+
+
+def _planned(shard: Shard) -> tuple[list[Incident], Lane]:
+    processors = {shard.processor: PROCESSORS[shard.processor]}
+    incidents = []
+    for one in planned([shard.plan], shard.seed, START, processors, WARM_UP_SEC):
+        if one.start >= shard.days * DAY:
+            break
+        incidents.append(one)
+    return incidents, Traffic(shard.seed, START, iter(incidents), processors).lanes()[0]
+
+
+def _clean_days(truths: Sequence[Truth], days: float) -> float:
+    """Days that are no incident's, nor within half an hour after one."""
+    clean, free = days * DAY, 0.0
+    for truth in sorted((one for one in truths if not one.benign), key=lambda one: one.began):
+        began, ended = truth.began - START, min(truth.ended - START + AFTERMATH_SEC, days * DAY)
+        clean -= max(ended - max(began, free), 0.0)
+        free = max(free, ended)
+    return clean / DAY
+
+
+def spells(fired: Ints) -> list[Spell]:
+    """Warnings of a rule: on from the end of a second at which it fires, until it has been silent for five minutes."""
+    if not len(fired):
+        return []
+    gaps = np.flatnonzero(np.diff(fired) > HOLD_SEC)
+    begun = fired[np.concatenate(([0], gaps + 1))].tolist()
+    last = fired[np.concatenate((gaps, [len(fired) - 1]))].tolist()
+    return [(START + first + 1, START + final + 1 + HOLD_SEC) for first, final in zip(begun, last, strict=True)]
+
+
+def run(shard: Shard, folder: Path) -> Path:
+    """Measure a shard, unless that was done before; returns its file."""
+    file = folder / f"{shard.name}.json"
+    if not file.exists():
+        found = msgspec.json.encode(measured(shard))
+        unfinished = file.with_suffix(".part")
+        unfinished.write_bytes(found)
+        unfinished.rename(file)
+    return file

@@ -1,0 +1,126 @@
+"""`payflux webhooks send`: samples of what a processor sends, signed as it signs, to a node."""
+
+import http.client
+import random
+import sys
+import time
+import urllib.parse
+from collections import Counter
+from collections.abc import Iterator
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from payflux.checks.asking import parse_base
+from payflux.errors import SettingsError
+from payflux.settings import environment
+from payflux.terminal.ending import complain, refuse
+from payflux.webhooks import Source
+from payflux.webhooks.registry import ADAPTERS, load_source, path_of, secrets_of
+from payflux.webhooks.sampling import samples_of
+
+MOST = 1_000_000
+
+
+def send(
+    processor: Annotated[str, Parameter(help="Whose webhooks.")],
+    sample: Annotated[str, Parameter(help="Which sample; without one: what its traffic is made of.")] = "",
+    /,
+    *,
+    count: Annotated[int, Parameter(help="How many.")] = 1,
+    incident: Annotated[
+        str | None, Parameter(help="Traffic instead of one sample: `quiet`, `outage`, `issuer_outage`, `card_testing`.")
+    ] = None,
+    secret: Annotated[
+        str | None, Parameter(help="To sign with; by default the first of the processor's in the environment.")
+    ] = None,
+    url: Annotated[str, Parameter(help="The node.")] = "http://127.0.0.1:8080",
+) -> int:
+    """Send signed samples to a node, as the processor would: the whole way without an account.
+
+    Ids, times and amounts are new each time; they say that they are real payments, so they are scored.
+
+    For example:
+
+        payflux webhooks send stripe charge.failed --secret whsec_1
+        payflux webhooks send adyen --incident outage --count 500
+
+    Exit codes: 0 all were taken, 1 some were refused or nobody answered, 2 wrong usage.
+    """
+    base, key = "", secret or _secret(processor)
+    problems = list(_problems(processor, sample, incident, count, key))
+    try:
+        base = parse_base(url)
+    except ValueError as error:
+        problems.append(f"--url {url}: expected {error}")
+    if problems:
+        return refuse(SettingsError(problems))
+    source = load_source(ADAPTERS[processor])
+    traffic = incident or ("" if sample else "quiet")
+    names = _names(processor, sample, traffic, count)
+    try:
+        counts = _post_all(base, processor, source, key, names, count)
+    except (OSError, http.client.HTTPException) as error:
+        return complain(f"{base}: {getattr(error, 'strerror', None) or error}: is the node running there?")
+    for said, number in counts.most_common():
+        sys.stderr.write(f"{number:,} {said}\n")
+    return 0 if all(said.startswith("2") for said in counts) else 1
+
+
+def _secret(processor: str) -> str:
+    text = environment().get(secrets_of(processor).name, "") if processor in ADAPTERS else ""
+    return text.split(",")[0].strip()
+
+
+def _problems(processor: str, sample: str, incident: str | None, count: int, secret: str) -> Iterator[str]:
+    if processor not in ADAPTERS:
+        yield f"{processor}: expected one of {', '.join(ADAPTERS)}"
+        return
+    samples = samples_of(processor)
+    if sample and incident:
+        yield f"{sample} and --incident: expected one of the two"
+    elif sample and sample not in samples.samples:
+        yield f"{sample}: expected one of {', '.join(samples.samples)}"
+    elif incident and incident not in samples.traffic:
+        yield f"--incident {incident}: expected one of {', '.join(samples.traffic)}"
+    if not 1 <= count <= MOST:
+        yield f"--count {count}: expected 1 to {MOST:,}"
+    source = load_source(ADAPTERS[processor])
+    if not secret:
+        yield f"--secret: none given, and {secrets_of(processor).name} is not set"
+    elif not source.is_secret(secret):
+        yield f"--secret: expected {source.secret}"
+
+
+def _names(processor: str, sample: str, traffic: str, count: int) -> Iterator[str]:
+    chance, samples = random.Random(), samples_of(processor)
+    return (samples.drawn(traffic, chance) if traffic else sample for _ in range(count))
+
+
+def _post_all(  # noqa: PLR0917 - what was asked for
+    base: str, processor: str, source: Source, secret: str, names: Iterator[str], count: int
+) -> Counter[str]:
+    """What was answered, with how often."""
+    place = urllib.parse.urlsplit(base)
+    kind = http.client.HTTPSConnection if place.scheme == "https" else http.client.HTTPConnection
+    connection = kind(place.hostname or "", place.port, timeout=10)
+    chance, counts = random.Random(), Counter[str]()
+    console = Console(stderr=True)
+    columns = (TextColumn("sending"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
+        for name in progress.track(names, total=count):
+            now = time.time()
+            webhook = source.sign(samples_of(processor).body(name, chance, now), secret, now)
+            headers = {key.decode(): value.decode() for key, value in webhook.headers.items()}
+            connection.request("POST", place.path + path_of(processor), webhook.body, headers)
+            answer = connection.getresponse()
+            body = answer.read()
+            counts[f"{answer.status}" if answer.status < 300 else f"{answer.status} {_detail(body)}"] += 1
+    connection.close()
+    return counts
+
+
+def _detail(body: bytes) -> str:
+    return body[:300].decode(errors="replace").strip()

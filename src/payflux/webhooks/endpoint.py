@@ -1,0 +1,197 @@
+"""The endpoint of one processor, `POST /v1/webhooks/{processor}`: verify the bytes that came, normalise, append.
+
+A webhook is answered with success only when every event in it is in the stream, or was there already; else with 503,
+and the processor sends all of it again.
+"""
+
+import time
+import zlib
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
+
+from payflux.errors import StreamUnavailable
+from payflux.event.decode import StoredEvent
+from payflux.http.limits import BODY_BYTES
+from payflux.http.messages import JSON, TEXT, Request, Respond, Response, problem
+from payflux.ingest.answers import BODY_TOO_LARGE, too_fast, unavailable
+from payflux.ingest.counters import IngestCounters
+from payflux.ingest.token_bucket import TokenBucket
+from payflux.log import log
+from payflux.stream.protocol import APPENDED, AppendStream
+from payflux.telemetry.metrics import WEBHOOK_EVENTS, WEBHOOK_LAST, WEBHOOK_UNMAPPED, Metrics
+from payflux.webhooks import Source, Unreadable, Unverified, Webhook, WebhookAdapter
+from payflux.webhooks.normal import Normal, Normaliser
+
+GZIP = 16 + zlib.MAX_WBITS
+REFUSALS = {
+    "signature_missing": "the webhook carries no signature",
+    "signature_wrong": "no live secret has signed this webhook",
+    "timestamp_outside": "the webhook was signed too long ago, or for later",
+}
+UNVERIFIED = {code: problem(401, code, words) for code, words in REFUSALS.items()}
+BAD_ENCODING = problem(
+    415,
+    "unsupported_encoding",
+    "send the body as it is, or with Content-Encoding: gzip",
+    headers=[(b"Accept-Encoding", b"gzip, identity")],
+)
+NO_GZIP = problem(400, "invalid_webhook", "the body is not valid gzip")
+
+
+def unreadable(error: Unreadable) -> Response:
+    """The refusal of what is signed and cannot be read."""
+    return problem(400, error.code, str(error))
+
+
+def accepted_of(source: Source) -> Response:
+    """What a processor is told when all it sent is stored."""
+    status, body = source.accepted
+    return Response(status, body, JSON if body.startswith(b"{") else TEXT)
+
+
+class Parts(NamedTuple):
+    """What the endpoint of a processor is made of.
+
+    Attributes:
+        processor: its slug.
+        source: what is known of its webhooks.
+        adapter: understands them.
+        normaliser: makes events of them.
+        stream: where these go.
+        bucket: the rates of processors.
+        number: of the processor among them.
+    """
+
+    processor: str
+    source: Source
+    adapter: WebhookAdapter
+    normaliser: Normaliser
+    stream: AppendStream
+    bucket: TokenBucket
+    number: int
+
+
+class WebhookEndpoint:
+    """Takes the webhooks of one processor.
+
+    Args:
+        parts: what it is made of.
+        metrics: of this child.
+        now: the clock signatures are compared with, Unix seconds.
+    """
+
+    def __init__(self, parts: Parts, metrics: Metrics, now: Callable[[], float] = time.time) -> None:
+        self._parts, self._metrics, self._now = parts, metrics, now
+        self._accepted = accepted_of(parts.source)
+        self._counters = IngestCounters(metrics, time.monotonic)
+        self._named = metrics.processors.index(parts.processor)
+
+    def admit(self, request: Request) -> Response | None:
+        """Judge what the head alone tells; who sends is told by the body."""
+        if request.content_length is not None and request.content_length > BODY_BYTES:
+            return self._refuse("body_too_large", BODY_TOO_LARGE)
+        if request.headers.get(b"content-encoding", b"identity").lower() not in (b"identity", b"gzip"):
+            return self._refuse("invalid", BAD_ENCODING)
+        return None
+
+    def handle(self, request: Request, respond: Respond) -> None:
+        """Store what it says and answer, or say why not."""
+        started = self._counters.now()
+        body = unpacked(request)
+        if isinstance(body, Response):
+            reason = "body_too_large" if body is BODY_TOO_LARGE else "invalid"
+            respond(self._refuse(reason, body))
+            return
+        try:
+            found = self._read(Webhook(body, request.headers))
+        except Unverified as error:
+            respond(self._refuse(error.code, UNVERIFIED[error.code]))
+            return
+        except Unreadable as error:
+            log("warning", "webhook_unreadable", processor=self._parts.processor, detail=str(error))
+            respond(self._refuse("invalid", unreadable(error)))
+            return
+        self._metrics.set(WEBHOOK_LAST, self._named, to=self._now())
+        wait = self._parts.bucket.take(self._parts.number, max(1, len(found)))
+        if wait:
+            respond(self._refuse("rate_limited", too_fast(wait), max(1, len(found))))
+        elif found:
+            events = [one.event for one in found]
+            self._parts.stream.append(events, partial(self._stored, found, events, started, respond))
+        else:
+            self._count("ignored")
+            respond(self._accepted)
+
+    def _read(self, webhook: Webhook) -> list[Normal]:
+        parts = self._parts
+        parts.adapter.verify(webhook, self._now())
+        return [parts.normaliser.event(payment) for payment in parts.adapter.read(webhook)]
+
+    def _stored(  # noqa: PLR0917 - what is known when it was sent, then what the stream tells
+        self,
+        found: Sequence[Normal],
+        events: Sequence[StoredEvent],
+        started: float,
+        respond: Respond,
+        results: bytes,
+        error: StreamUnavailable | None,
+    ) -> None:
+        self._counters.took(started)
+        self._counters.stored([event.processor for event in events], results)
+        appended = results.count(APPENDED)
+        self._count("accepted", appended)
+        self._count("duplicate", len(results) - appended)
+        for one, result in zip(found, results, strict=False):
+            if one.unmapped and result == APPENDED:
+                self._metrics.add(WEBHOOK_UNMAPPED, self._named, self._metrics.codes.index(one.unmapped))
+        if error is None:
+            respond(self._accepted)
+        else:
+            respond(self._refuse("unavailable", unavailable(error), len(events) - len(results)))
+
+    def _refuse(self, reason: str, response: Response, events: int = 1) -> Response:
+        self._count(reason, events)
+        return response
+
+    def _count(self, result: str, events: int = 1) -> None:
+        if events:
+            self._metrics.add(WEBHOOK_EVENTS, self._named, result, n=events)
+
+
+def unpacked(request: Request) -> bytes | Response:
+    """The body as it was before it was packed for the way; what is signed is that. Or why it cannot be had."""
+    if request.headers.get(b"content-encoding", b"identity").lower() != b"gzip":
+        return request.body
+    packed = zlib.decompressobj(GZIP)
+    try:
+        body = packed.decompress(request.body, BODY_BYTES + 1)
+    except zlib.error:
+        return NO_GZIP
+    if len(body) > BODY_BYTES:
+        return BODY_TOO_LARGE
+    return body if packed.eof else NO_GZIP
+
+
+class Challenge:
+    """Answers a processor that asks an endpoint to prove that it knows the secret, before it sends anything.
+
+    Args:
+        prove: makes the proof from the query; None when it asks for none.
+    """
+
+    def __init__(self, prove: Callable[[str], bytes | None]) -> None:
+        self._prove = prove
+
+    def admit(self, request: Request) -> Response | None:
+        """Anybody may ask."""
+        del request
+        return None
+
+    def handle(self, request: Request, respond: Respond) -> None:
+        """The proof in plain text, or what is wrong with the question."""
+        proof = self._prove(request.query)
+        respond(NO_CHALLENGE if proof is None else Response(200, proof, TEXT))
+
+
+NO_CHALLENGE = problem(400, "invalid_challenge", "this is not the question the processor asks")

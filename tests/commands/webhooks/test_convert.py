@@ -1,0 +1,64 @@
+"""`payflux webhooks normalize` and `try`: files of bodies become events, without a node."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from operator_commands import environ, payflux
+from receiving import HASH_KEY, sample
+
+pytestmark = pytest.mark.process
+ENVIRON = environ("unix:///nowhere", PAYFLUX_HASH_KEY=HASH_KEY)
+
+
+def test_a_file_of_bodies_becomes_lines(tmp_path: Path) -> None:
+    """What is unreadable is named by line, what says nothing counted, and codes nobody knows listed."""
+    strange = sample("stripe", "charge.failed", 2)
+    strange["data"]["object"]["outcome"] = {"reason": "flux_capacitor_empty"}
+    bodies = [json.dumps(sample("stripe", "charge.failed")), "{", json.dumps(sample("stripe", "plan.created"))]
+    file = tmp_path / "events.jsonl"
+    file.write_text("\n".join([*bodies, json.dumps(strange)]))
+    done = payflux(ENVIRON, "webhooks", "normalize", "stripe", str(file))
+    assert done.returncode == 1
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line["failure_category"] for line in lines] == ["insufficient_funds", "flux_capacitor_empty"]
+    told = done.stderr.decode()
+    assert "line 2: the body is not valid JSON" in told
+    assert "4 bodies, 2 events, 1 ignored, 1 unreadable" in told
+    assert "unmapped: flux_capacitor_empty (1)" in told
+
+
+def test_one_body_is_shown_with_its_meaning(tmp_path: Path) -> None:
+    """The event, its category, what a retry could do, and whether it counts."""
+    file = tmp_path / "body.json"
+    file.write_text(json.dumps(sample("adyen", "AUTHORISATION.acquirer_error"), indent=1))
+    done = payflux(environ("unix:///nowhere"), "webhooks", "try", "adyen", str(file))
+    assert done.returncode == 0, done.stderr
+    (told,) = json.loads(done.stdout)
+    assert told["event"]["event_type"] == "payment_failed"
+    assert (told["category"], told["retry"]) == ("processor_technical", "now")
+    assert told["counts_against_processor"] is True
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("normalize", "acme", "x"), "acme: expected one of stripe"),
+        (("normalize", "stripe", "/no/such"), "/no/such: no such file"),
+        (("try", "stripe", "/no/such"), "/no/such: No such file"),
+    ],
+)
+def test_wrong_usage(arguments: tuple[str, ...], expected: str) -> None:
+    """Exit code 2 and one line."""
+    done = payflux(ENVIRON, "webhooks", *arguments)
+    assert done.returncode == 2
+    assert expected in done.stderr.decode()
+    assert b"Traceback" not in done.stderr
+
+
+def test_a_key_of_hashes_is_needed() -> None:
+    """Or the lines could not be told from those of another trial."""
+    done = payflux(environ("unix:///nowhere"), "webhooks", "normalize", "stripe", "-")
+    assert done.returncode == 2
+    assert b"PAYFLUX_HASH_KEY: expected at least 16 characters" in done.stderr

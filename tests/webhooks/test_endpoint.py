@@ -1,0 +1,127 @@
+"""The endpoint: what is answered, counted and stored, whatever processor it is of."""
+
+import gzip
+import json
+import zlib
+
+import pytest
+
+from ingesting import PAN, Answer
+from payflux.http.limits import BODY_BYTES
+from payflux.http.messages import Request, Response
+from payflux.webhooks import Webhook
+from payflux.webhooks.endpoint import Challenge
+from receiving import NOW, Receiver, sample, signed
+
+
+@pytest.fixture
+def receiver() -> Receiver:
+    """Stripe's."""
+    return Receiver("stripe")
+
+
+def test_success_is_told_only_when_all_is_appended(receiver: Receiver) -> None:
+    """While Redis does not confirm it is 503, with a time to come again; then it is stored, once."""
+    webhook = signed("stripe", sample("stripe", "charge.failed"))
+    receiver.stream.room = 0
+    answer = Answer(receiver.send(webhook))
+    assert (answer.status, answer.code, answer.headers["retry-after"]) == (503, "redis_down", "1")
+    receiver.stream.room = 5
+    assert receiver.send(webhook).status == 200
+    assert len(receiver.events()) == 1
+    assert receiver.counted() == {"unavailable": 1, "accepted": 1}
+
+
+def test_a_kind_that_is_not_used_is_acknowledged_and_counted(receiver: Receiver) -> None:
+    """The processor need not repeat it."""
+    assert receiver.send(signed("stripe", sample("stripe", "plan.created"))).status == 200
+    assert receiver.events() == []
+    assert receiver.counted() == {"ignored": 1}
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"\xff", b"[" * 100_000, b'{"type":5}'])
+def test_what_is_signed_and_unreadable_is_a_400(receiver: Receiver, body: bytes) -> None:
+    """Never a 500: the signature says who sent it, not that it is sane."""
+    assert receiver.refusal(signed("stripe", body)) == (400, "invalid_webhook")
+    assert receiver.counted() == {"invalid": 1}
+
+
+def test_a_packed_body_is_signed_as_it_was_before(receiver: Receiver) -> None:
+    """Packed for the way it is the same webhook."""
+    webhook = signed("stripe", sample("stripe", "charge.failed"))
+    packed = Webhook(gzip.compress(webhook.body), webhook.headers)
+    assert receiver.send(packed, content_encoding=b"gzip").status == 200
+    assert len(receiver.events()) == 1
+
+
+def test_a_body_that_bursts_or_is_torn_is_refused(receiver: Receiver) -> None:
+    """A mebibyte is the limit of what comes out, too; other encodings are refused by the head."""
+    bomb = Webhook(gzip.compress(bytes(BODY_BYTES + 1)), {})
+    assert receiver.refusal(bomb, content_encoding=b"gzip") == (413, "body_too_large")
+    for torn in (b"no gzip", gzip.compress(b"{}")[:-4], zlib.compress(b"{}")):
+        assert receiver.refusal(Webhook(torn, {}), content_encoding=b"GZIP") == (400, "invalid_webhook")
+    assert receiver.refusal(Webhook(b"{}", {}), content_encoding=b"br") == (415, "unsupported_encoding")
+    assert receiver.refusal(Webhook(bytes(BODY_BYTES + 1), {})) == (413, "body_too_large")
+    assert receiver.counted() == {"body_too_large": 2, "invalid": 4}
+
+
+def test_a_processor_has_a_rate_of_its_own() -> None:
+    """Over it, all of a batch is refused with a time to come again; what is not signed costs nothing of it."""
+    receiver = Receiver("adyen", rate=3)
+    batch = signed("adyen", sample("adyen", "CAPTURE"))
+    for _ in range(10):
+        assert receiver.refusal(Webhook(b'{"notificationItems":[]}', {}))[0] == 400
+    assert receiver.send(batch).status == 202
+    answer = Answer(receiver.send(batch))
+    assert (answer.status, answer.code, answer.headers["retry-after"]) == (429, "rate_limited", "1")
+    receiver.clock.time += 1
+    assert receiver.send(batch).status == 202
+    assert receiver.counted() == {"invalid": 10, "accepted": 2, "duplicate": 2, "rate_limited": 2}
+
+
+def test_a_card_number_is_never_stored(receiver: Receiver) -> None:
+    """Wherever it stands: left out where the member is a hash or a code, refused where it would be stored."""
+    body = sample("stripe", "charge.failed")
+    body["data"]["object"] |= {"id": PAN, "payment_intent": PAN, "failure_code": PAN, "outcome": {"reason": PAN}}
+    body["data"]["object"]["payment_method_details"]["card"] |= {"network": PAN, "country": PAN, "funding": PAN}
+    receiver.send(signed("stripe", body))
+    stored = b"".join(receiver.stream.entries)
+    assert PAN.encode() not in stored
+    assert json.loads(stored)["failure_category"] == "unnamed"
+    assert receiver.counted() == {"accepted": 1, "unnamed": 1}
+
+
+def test_codes_nobody_knows_are_counted_once_an_event(receiver: Receiver) -> None:
+    """By name; a redelivery says nothing new."""
+    body = sample("stripe", "charge.failed")
+    body["data"]["object"]["outcome"] = {"reason": "flux_capacitor_empty"}
+    for _ in range(3):
+        receiver.send(signed("stripe", body))
+    assert receiver.counted() == {"accepted": 1, "duplicate": 2, "flux_capacitor_empty": 1}
+
+
+def test_no_answer_holds_what_was_sent(receiver: Receiver) -> None:
+    """A refusal names the place and never the value."""
+    body = sample("stripe", "charge.failed")
+    body["data"]["object"]["id"] = {"secret": "cus_raw"}
+    answer = receiver.send(signed("stripe", body))
+    assert answer.status == 400
+    assert b"cus_raw" not in answer.body
+
+
+def test_an_old_signature_is_counted_by_its_reason(receiver: Receiver) -> None:
+    """So that a wrong clock is told from a wrong secret."""
+    old = signed("stripe", sample("stripe", "charge.failed"), now=NOW - 600)
+    assert receiver.refusal(old) == (401, "timestamp_outside")
+    assert receiver.counted() == {"timestamp_outside": 1}
+
+
+def test_a_challenge_is_answered_or_refused() -> None:
+    """In plain text; a question that is none is a 400."""
+    challenge = Challenge(lambda query: b"proof" if query == "ask" else None)
+    answers: list[Response] = []
+    for query in ("ask", ""):
+        request = Request("GET", "/", query)
+        assert challenge.admit(request) is None
+        challenge.handle(request, answers.append)
+    assert [(answer.status, answer.body[:5]) for answer in answers] == [(200, b"proof"), (400, b'{"typ')]
