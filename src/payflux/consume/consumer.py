@@ -179,9 +179,11 @@ class Consumer:
             case News.NO_REPLY:
                 self._ahead.forget()
                 self._membership.doubt()
+                self._scoring.doubt()
             case News.ROLLED_BACK:
                 self._ahead.forget()
                 self._settlement.rolled_back()
+                self._scoring.doubt()
                 self._careful.owe(self._ahead.in_hand)
             case News.GROUP_MADE:
                 self._settlement.group_made()
