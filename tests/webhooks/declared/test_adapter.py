@@ -7,6 +7,9 @@ import pytest
 from payflux.node.settings import SETTINGS
 from payflux.settings import load
 from payflux.webhooks.declared.adapter import examine, is_private, source_of, text_of
+from payflux.webhooks.declared.members import MEMBERS
+from payflux.webhooks.declared.table import SCHEMES, TOP
+from payflux.webhooks.vocabulary import OUTCOMES
 from receiving import FILES
 
 GOOD = """
@@ -64,6 +67,15 @@ def test_a_file_that_is_none(tmp_path: Path) -> None:
     file.write_text(GOOD.replace("payment_failed", "x").replace("none", "y"))
     with pytest.raises(ValueError, match=r"acme.toml:7: .*scheme.*, and 1 more \(`payflux webhooks lint"):
         source_of(str(file))
+
+
+def test_the_documentation_has_no_mistakes() -> None:
+    """Neither the file it shows, nor a word that does not exist."""
+    page = (FILES[0].parent.parent.parent / "docs" / "connect" / "any.md").read_text()
+    source, mistakes = examine(page.partition("```toml\n")[2].partition("```")[0])
+    assert (source.help, mistakes) == ("payments of Acme", [])
+    for word in (*MEMBERS, *SCHEMES, *(key for keys, _ in SCHEMES.values() for key in keys), *TOP, *OUTCOMES):
+        assert f"`{word}`" in page or f"[{word}]" in page or f"{word} =" in page, word
 
 
 def test_the_examples_have_no_mistakes() -> None:
