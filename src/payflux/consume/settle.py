@@ -60,6 +60,7 @@ class Settlement:
         metrics: of this consumer.
         scoring: what is said of processors meanwhile.
         wait: called twice a second while lines are being made safe before their ack; None: they are exported after it.
+        reach: waits until what is said of entries up to one is known; None: we say it ourselves.
         now: a monotonic clock.
     """
 
@@ -73,11 +74,12 @@ class Settlement:
         scoring: Scoring,
         *,
         wait: Callable[[], Awaitable[None]] | None = None,
+        reach: Callable[[bytes], Awaitable[None]] | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._stream, self._assembler, self._ledger = stream, assembler, ledger
         self._fan_out, self._metrics, self._wait, self._now = fan_out, metrics, wait, now
-        self._scoring = scoring
+        self._scoring, self._reach = scoring, reach
         self._values, self._halted_slot = metrics.values, metrics.slot(CONSUMER_HALTED)
         self._unanswered: _Ack | None = None  # it had no reply
         self._halted_until = 0.0
@@ -101,17 +103,19 @@ class Settlement:
             followed: they are not pending: everything after the newest entry seen, as the stream was followed.
         """
         ledger = self._ledger
+        if self._reach is not None:
+            await self._reach(deliveries[-1].id)
         known = ledger.known(deliveries)
         batch = self._assembler.batch(deliveries, known, ledger.unacked, redelivered=redelivered)
         new = deliveries[known:]
         audit = ledger.after(new) or await self._look_into_gap(new)
         ack = _Ack(deliveries, batch, audit, followed, self._scoring.unkept)
         if self._wait is not None:
-            await self._make_safe(ack, self._wait)
+            ack = ack._replace(batch=await self._make_safe(ack, self._wait))
         try:
             ack, flags = await self._send(ack)
         except (StreamUnavailable, LeaseLost, GroupMissing) as error:
-            self._assembler.keep(batch)
+            self._assembler.keep(ack.batch)
             if isinstance(error, StreamUnavailable):
                 self._unanswered = ack
             raise
@@ -157,12 +161,16 @@ class Settlement:
             handled.note_all([(one.id, one.seq) for one in deliveries if one.id in lines])
         handled.acked()
 
-    async def _make_safe(self, ack: _Ack, wait: Callable[[], Awaitable[None]]) -> None:
-        """Export a batch before it is acked: until that is done nothing more is read, and no delivery is counted."""
+    async def _make_safe(self, ack: _Ack, wait: Callable[[], Awaitable[None]]) -> Batch:
+        """Export a batch before it is acked: until that is done nothing more is read, and no delivery is counted.
+
+        Returns:
+            The batch, in which what its destination refused for good is to be dead-lettered.
+        """
         batch, safe = ack.batch, self._ledger.handled.safe
         lines = {entry_id: line.data for entry_id, line in batch.lines.items() if entry_id not in safe}
         if not lines:
-            return
+            return batch
         confirmed = asyncio.wrap_future(self._fan_out.confirm([*lines.values()]))
         try:
             while not confirmed.done():
@@ -174,7 +182,11 @@ class Settlement:
             raise
         finally:
             confirmed.cancel()
-        self._ledger.handled.make_safe([(one.id, one.seq) for one in ack.deliveries if one.id in lines])
+        ids = [*lines]
+        refused = {ids[place]: f"refused: {why}" for place, why in confirmed.result().items()}
+        taken = [(one.id, one.seq) for one in ack.deliveries if one.id in lines and one.id not in refused]
+        self._ledger.handled.make_safe(taken)
+        return batch.but({one.id: (one, refused[one.id]) for one in ack.deliveries if one.id in refused})
 
     async def _bury(self, batch: Batch) -> None:
         """Dead-letter what can never be processed, unless that is nearly everything."""
@@ -199,7 +211,7 @@ class Settlement:
         del self._dying[delivery.id]
         self._ledger.buried(delivery.id)
         if buried:
-            self._metrics.add(DEAD_LETTERED, reason)
+            self._metrics.add(DEAD_LETTERED, _label(reason))
             log("warning", "dead_lettered", entry=delivery.id.decode(), reason=reason)
         return True
 
@@ -257,7 +269,7 @@ class Settlement:
     def buried_but(self, pending: Collection[bytes]) -> None:
         """What was being dead-lettered, and is not among what is pending, was dead-lettered."""
         for entry_id in [entry_id for entry_id in self._dying if entry_id not in pending]:
-            self._metrics.add(DEAD_LETTERED, self._dying.pop(entry_id))
+            self._metrics.add(DEAD_LETTERED, _label(self._dying.pop(entry_id)))
 
     def group_made(self) -> None:
         """Whatever was acked of the former group: the new one begins before it, and gives it again."""
@@ -274,3 +286,8 @@ class Settlement:
         """Redis has an older state: what was begun belongs to one that is gone."""
         self.forget()
         self._dying.clear()
+
+
+def _label(reason: str) -> str:
+    """A reason as it is counted: without what a destination said."""
+    return reason.partition(":")[0]
