@@ -15,16 +15,18 @@ from payflux.redis.entries import FIRST, count_of, deliveries_of, delivery_of, l
 from payflux.redis.keys import Keys
 from payflux.redis.link import Command
 from payflux.redis.replies import named, text, unavailable
-from payflux.redis.risk import MOST_ASSESSMENTS, RiskKeeper, words
+from payflux.redis.risk.keeper import MOST_ASSESSMENTS, RiskKeeper, words
 from payflux.redis.script import Script, explained
 from payflux.stream.deliveries import (
     Change,
     Delivery,
+    IncidentsKept,
     Ledger,
     Numbers,
     RiskKept,
     RiskNews,
     Tail,
+    Told,
     entry_key,
     just_before,
 )
@@ -46,7 +48,9 @@ _ACK, _COMMIT, _DEAD_LETTER, _UNREAD_TAIL = (
 class RedisReader:
     """One consumer of a group, on two connections: one may block in a read while the other acks and renews."""
 
-    def __init__(self, address: RedisAddress, keys: Keys, group: str, consumer: str, token: str) -> None:
+    def __init__(
+        self, address: RedisAddress, keys: Keys, group: str, consumer: str, token: str, *, at_newest: bool = False
+    ) -> None:
         """Prepare; `connect` connects.
 
         Args:
@@ -55,8 +59,10 @@ class RedisReader:
             group: the group it consumes for; each has a lease, a ledger, names and a place of its own.
             consumer: the name in the group.
             token: what tells this node from every other one.
+            at_newest: a group that never was begins with what is appended from then on, and not with the oldest entry.
         """
         self.consumer = consumer
+        self._at_newest = at_newest
         self._keys, self._group, self._token = keys, group, token
         self._stream, self._name = keys.stream, keys.consumer(group, consumer)
         self._lease, self._ledger = keys.lease(group), keys.ledger(group)
@@ -77,7 +83,7 @@ class RedisReader:
 
     async def take_lease(self, ledger: Ledger, *, fresh: bool) -> Ledger | None:
         """Take or keep the lease; see ReadStream."""
-        arguments = (self._token, LEASE_MS, int(fresh), settled_text(ledger))
+        arguments = (self._token, LEASE_MS, int(fresh), settled_text(ledger), ledger.life)
         reply = await self._run(_LEASE, (self._lease, self._ledger), arguments)
         if reply is None:
             return None
@@ -94,6 +100,8 @@ class RedisReader:
         start = just_before(ledger.unacked[0]) if ledger.unacked else ledger.last_id
         if newest is None or entry_key(newest) < entry_key(ledger.last_id):
             ledger.last_id, ledger.unacked, start = b"0-0", (), b"0-0"
+        elif self._at_newest and ledger.last_id == FIRST:
+            start = await self._begin_at_newest(ledger)
         try:
             await self._call("XGROUP", "CREATE", self._stream, self._group, start, "MKSTREAM")
         except StreamUnavailable as error:
@@ -101,6 +109,17 @@ class RedisReader:
                 return False
             raise
         return True
+
+    async def _begin_at_newest(self, ledger: Ledger) -> bytes:
+        """Note that all there is lies behind us, before the group is made: it is made there whatever comes between."""
+        entries, seq = await self._calls(
+            [("XREVRANGE", self._stream, "+", "-", "COUNT", 1), ("HGET", self._keys.state, "seq")]
+        )
+        if entries:
+            (newest,) = deliveries_of(entries)
+            ledger.last_id, ledger.last_seq = newest.id, newest.seq or count_of(seq or b"")
+            await self.ack([], ledger, 0)
+        return ledger.last_id
 
     async def position(self) -> bytes:
         """The newest entry the group was given; see ReadStream."""
@@ -234,7 +253,7 @@ class RedisReader:
     async def dead_letter(self, delivery: Delivery, reason: str, ledger: Ledger) -> bool:
         """Copy an entry to the dead-letter stream, then ack it; see ReadStream."""
         stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        dead_letters = self._keys.dead_letters(clustered=self._dialler.link.clustered)
+        dead_letters = self._keys.dead_letters(self._group, clustered=self._dialler.link.clustered)
         arguments = (self._group, self._token, delivery.id, delivery.data or b"", reason, stamp)
         left = b" ".join(entry_id for entry_id in ledger.unacked if entry_id != delivery.id)
         noted = (ledger.last_id, ledger.last_seq or 0, left)
@@ -265,6 +284,20 @@ class RedisReader:
         """The snapshot that is kept of a processor; see ReadStream."""
         found: bytes | None = await self._call("GET", self._keys.snapshot(processor))
         return found
+
+    async def keep_incidents(self, told: Sequence[Told]) -> None:
+        """Keep what became of incidents; see ReadStream."""
+        try:
+            await self._risk.tell(self._dialler.link, told)
+        except hiredis.ReplyError as error:
+            raise _translate(error) from None
+
+    async def incidents(self) -> IncidentsKept:
+        """What is kept of incidents; see ReadStream."""
+        try:
+            return await self._risk.told(self._dialler.link)
+        except hiredis.ReplyError as error:
+            raise _translate(error) from None
 
     async def leave(self) -> None:
         """Give up lease and name, which expire by themselves where that fails, and close both connections."""

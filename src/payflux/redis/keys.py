@@ -33,8 +33,30 @@ class Keys:
         """How the names of the sets of marks begin."""
         return f"{self._tag}:marks:"
 
-    def dead_letters(self, *, clustered: bool) -> str:
-        """The dead-letter stream; on a Redis Cluster, where a script may use one slot, under the hash tag too."""
+    @property
+    def incidents(self) -> str:
+        """What became of incidents, as it happened."""
+        return f"{self._tag}:incidents"
+
+    @property
+    def incidents_open(self) -> str:
+        """The open incidents."""
+        return f"{self._tag}:incidents:open"
+
+    @property
+    def incidents_told(self) -> str:
+        """Up to which second the changes of incidents are kept, and what was known then."""
+        return f"{self._tag}:incidents:told"
+
+    @property
+    def incidents_verdicts(self) -> str:
+        """What people said of incidents."""
+        return f"{self._tag}:incidents:verdicts"
+
+    def dead_letters(self, group: str = GROUP, *, clustered: bool) -> str:
+        """The dead-letter stream of a group; on a Redis Cluster, where a script may use one slot, under the tag."""
+        if group != GROUP:
+            return f"{self._tag}:dlq:{group}"
         return f"{self._tag}:dlq" if clustered else f"{self.stream}_dlq"
 
     def lease(self, group: str) -> str:
@@ -72,7 +94,7 @@ class Keys:
         """Of each key whose name is always the same, with the lease and ledger of a group, the type it has to be of."""
         return {
             self.stream: "stream",
-            self.dead_letters(clustered=clustered): "stream",
+            self.dead_letters(group, clustered=clustered): "stream",
             self.state: "hash",
             self.ledger(group): "hash",
             self.lease(group): "string",

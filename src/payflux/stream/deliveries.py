@@ -63,6 +63,7 @@ class Ledger(msgspec.Struct):
         last_seq: its number; None when that cannot be known.
         unacked: older entries that are not acked yet, in order.
         in_doubt: the numbers of acked events that may not be exported yet, `first-last` each, separated by blanks.
+        life: tells this count of acked events from every other one, above 0; 0 when that is not known.
     """
 
     owner: str = ""
@@ -72,6 +73,7 @@ class Ledger(msgspec.Struct):
     last_seq: int | None = 0
     unacked: tuple[bytes, ...] = ()
     in_doubt: bytes = b""
+    life: int = 0
 
 
 class Tail(NamedTuple):
@@ -131,6 +133,50 @@ class RiskNews(NamedTuple):
     snapshots: Mapping[str, tuple[Change, bytes]] = {}
     scored: Scored | None = None
     forgotten: Sequence[str] = ()
+
+
+class IncidentNews(NamedTuple):
+    """Something that became of an incident.
+
+    Attributes:
+        kind: `opened`, `worsened`, `resolved`, or `updated`, which is no news but newer numbers.
+        processor: whom it concerns; empty for all.
+        id: of the incident.
+        record: the incident as JSON.
+    """
+
+    kind: str
+    processor: str
+    id: str
+    record: bytes
+
+
+class Told(NamedTuple):
+    """A step in what is told of incidents: kept as a whole, once, if it is later than the one before.
+
+    Attributes:
+        second: stream time up to which everything is told.
+        state: what a successor has to know to tell what comes after.
+        changes: what became of incidents, in order.
+    """
+
+    second: int = -1
+    state: bytes = b""
+    changes: Sequence[IncidentNews] = ()
+
+
+class IncidentsKept(NamedTuple):
+    """What is kept of incidents.
+
+    Attributes:
+        second: stream time up to which everything is told; below 0 when nothing ever was.
+        state: what was known then; empty when nothing was.
+        open: the open incidents as JSON, by id.
+    """
+
+    second: int
+    state: bytes
+    open: Mapping[str, bytes]
 
 
 class RiskKept(NamedTuple):

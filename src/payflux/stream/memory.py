@@ -14,11 +14,13 @@ from payflux.stream.deliveries import (
     Backlog,
     Change,
     Delivery,
+    IncidentsKept,
     Ledger,
     Numbers,
     RiskKept,
     RiskNews,
     Tail,
+    Told,
 )
 from payflux.stream.protocol import APPENDED, DUPLICATE, GROUP, GroupMissing, LeaseLost, OnAppended
 from payflux.stream.risk_store import RiskStore
@@ -180,7 +182,9 @@ class MemoryStream:
             group.ledger.settled, group.ledger.in_doubt = ledger.settled, ledger.in_doubt
             return ledger
         before = group.ledger
-        group.ledger = msgspec.structs.replace(group.ledger, owner=self._token, acked=0, settled=0, in_doubt=b"")
+        group.ledger = msgspec.structs.replace(
+            group.ledger, owner=self._token, acked=0, settled=0, in_doubt=b"", life=ledger.life
+        )
         return before
 
     async def ensure_group(self, ledger: Ledger) -> bool:
@@ -293,7 +297,8 @@ class MemoryStream:
 
     def _note(self, ledger: Ledger, acked: int) -> None:
         group = self._group
-        group.ledger = msgspec.structs.replace(ledger, owner=self._token, acked=group.ledger.acked + acked)
+        counted = {"acked": group.ledger.acked + acked, "life": group.ledger.life}
+        group.ledger = msgspec.structs.replace(ledger, owner=self._token, **counted)
         group.lease = (self._token, self._now() + LEASE_SECONDS)
 
     async def dead_letter(self, delivery: Delivery, reason: str, ledger: Ledger) -> bool:
@@ -327,6 +332,16 @@ class MemoryStream:
         """The snapshot that is kept of a processor; see ReadStream."""
         self._check()
         return self._store.risk.snapshot(processor)
+
+    async def keep_incidents(self, told: Sequence[Told]) -> None:
+        """Keep what became of incidents; see ReadStream."""
+        self._hold()
+        self._store.risk.tell(told)
+
+    async def incidents(self) -> IncidentsKept:
+        """What is kept of incidents; see ReadStream."""
+        self._check()
+        return self._store.risk.told()
 
     async def leave(self) -> None:
         """Give up lease and name; see ReadStream."""

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from payflux.errors import PayfluxError, StreamUnavailable
 from payflux.event.decode import StoredEvent
-from payflux.stream.deliveries import Change, Delivery, Ledger, Numbers, RiskKept, RiskNews, Tail
+from payflux.stream.deliveries import Change, Delivery, IncidentsKept, Ledger, Numbers, RiskKept, RiskNews, Tail, Told
 
 APPENDED = ord("1")
 DUPLICATE = ord("0")
@@ -64,7 +64,7 @@ class ReadStream(Protocol):
         """Take or keep the group's lease, noting `ledger.settled` when it is kept.
 
         Args:
-            ledger: how far this consumer got.
+            ledger: how far this consumer got, with the life that a ledger has which begins with this.
             fresh: this process has not held the lease before: what a former process of this node left counts as left.
 
         Returns:
@@ -77,7 +77,8 @@ class ReadStream(Protocol):
 
         Returns:
             Whether it had to be made. `ledger.last_id` is set to the beginning when the stream is another one than the
-            ledger's, and to the newest entry when the stream was rolled back and its group with it.
+            ledger's, and to the newest entry when the stream was rolled back and its group with it; together with
+            `ledger.last_seq` to the newest entry for a new group that is to begin there.
         """
 
     async def position(self) -> bytes:
@@ -170,6 +171,16 @@ class ReadStream(Protocol):
 
     async def snapshot(self, processor: str) -> bytes | None:
         """The snapshot that is kept of a processor."""
+
+    async def keep_incidents(self, told: Sequence[Told]) -> None:
+        """Keep what became of incidents; a step not later than the last one is dropped.
+
+        Raises:
+            LeaseLost: nothing was kept.
+        """
+
+    async def incidents(self) -> IncidentsKept:
+        """What is kept of incidents."""
 
     async def leave(self) -> None:
         """Give up lease and name, and close."""
