@@ -17,6 +17,7 @@ COMMANDS = {
     "config": "payflux.commands.config:config",
     "check": "payflux.commands.check:check",
     "tail": "payflux.commands.tail:tail",
+    "incidents": "payflux.commands.incidents:incidents",
     "dlq": "payflux.commands.dlq:dlq",
     "replay": "payflux.commands.replay:replay",
     "webhooks": "payflux.commands.webhooks:webhooks",

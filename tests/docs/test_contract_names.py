@@ -99,6 +99,9 @@ serve --role
 dev
 simulate --incident
 tail --processor --outcome --band --category --json
+incidents list --open --last --processor --json
+incidents show --json
+incidents annotate --note --json
 dlq list --reason --id --from --to
 dlq show
 dlq requeue --reason --id --from --to --yes

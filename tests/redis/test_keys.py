@@ -24,6 +24,7 @@ NAMES = st.text("abcz-_09", min_size=1, max_size=8)
 def all_of(keys: Keys, group: str, name: str) -> list[str]:
     """Every key there is."""
     own = [keys.stream, keys.state, keys.marks, keys.dead_letters(clustered=False), keys.dead_letters(clustered=True)]
+    own += [keys.incidents, keys.incidents_open, keys.incidents_told, keys.incidents_verdicts]
     return [*own, keys.lease(group), keys.ledger(group), keys.consumer(group, name)]
 
 
@@ -31,9 +32,11 @@ def test_the_names_people_know_stay() -> None:
     """Dashboards, runbooks and consumers of others hold them."""
     assert all_of(KEYS, GROUP, "one") == [
         *("events_stream", "{events_stream}:state", "{events_stream}:marks:", "events_stream_dlq"),
-        *("{events_stream}:dlq", "{events_stream}:lease", "{events_stream}:ledger", "{events_stream}:consumer:one"),
+        *("{events_stream}:dlq", "{events_stream}:incidents", "{events_stream}:incidents:open"),
+        *("{events_stream}:incidents:told", "{events_stream}:incidents:verdicts"),
+        *("{events_stream}:lease", "{events_stream}:ledger", "{events_stream}:consumer:one"),
     ]
-    assert all_of(KEYS, "kafka", "one")[5:] == [
+    assert all_of(KEYS, "kafka", "one")[9:] == [
         *("{events_stream}:lease:kafka", "{events_stream}:ledger:kafka", "{events_stream}:consumer-of:kafka:one"),
     ]
 
@@ -49,7 +52,7 @@ def test_each_is_in_the_catalogue() -> None:
 def test_no_two_groups_share_a_key(members: list[tuple[str, str]]) -> None:
     """Whatever they and their consumers are called; one group's members share its lease and ledger alone."""
     (one, name), (other, another) = members
-    held, others = all_of(KEYS, one, name)[5:], all_of(KEYS, other, another)[5:]
+    held, others = all_of(KEYS, one, name)[9:], all_of(KEYS, other, another)[9:]
     assert len({*held, *others}) == (4 if one == other else 6)
 
 

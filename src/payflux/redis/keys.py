@@ -33,6 +33,26 @@ class Keys:
         """How the names of the sets of marks begin."""
         return f"{self._tag}:marks:"
 
+    @property
+    def incidents(self) -> str:
+        """What became of incidents, as it happened."""
+        return f"{self._tag}:incidents"
+
+    @property
+    def incidents_open(self) -> str:
+        """The open incidents."""
+        return f"{self._tag}:incidents:open"
+
+    @property
+    def incidents_told(self) -> str:
+        """Up to which second the changes of incidents are kept, and what was known then."""
+        return f"{self._tag}:incidents:told"
+
+    @property
+    def incidents_verdicts(self) -> str:
+        """What people said of incidents."""
+        return f"{self._tag}:incidents:verdicts"
+
     def dead_letters(self, *, clustered: bool) -> str:
         """The dead-letter stream; on a Redis Cluster, where a script may use one slot, under the hash tag too."""
         return f"{self._tag}:dlq" if clustered else f"{self.stream}_dlq"

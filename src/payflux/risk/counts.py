@@ -19,8 +19,7 @@ class Counts:
     Attributes:
         events: how often each observation was made.
         latencies: how many events there are of each latency class.
-        values: minor units of currency that failed at the first attempt and count against the processor, by observation
-            and currency.
+        values: minor units of currency that failed at the first attempt, by observation and currency.
     """
 
     __slots__ = ("events", "latencies", "values")
@@ -47,8 +46,8 @@ class Counts:
         self.latencies[class_] = self.latencies.get(class_, 0) + times
 
     def add_value(self, seen: Observation, currency: str, minor: int) -> None:
-        """Count the value of a payment, if it failed at its first attempt and that counts against the processor."""
-        if seen.counts and not seen.retried:
+        """Count the value of a payment, if it failed at its first attempt."""
+        if seen.failed and not seen.retried:
             key = (seen, currency)
             if len(self.values) < MOST_OBSERVATIONS or key in self.values:
                 self.values[key] = self.values.get(key, 0) + minor

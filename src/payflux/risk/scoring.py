@@ -1,12 +1,17 @@
 """The scorer: a watch on every processor, in bounded memory, and in stream time alone."""
 
 import re
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from typing import Any
+
+from msgspec.structs import replace
 
 from payflux.risk.assessment import RiskAssessment
 from payflux.risk.counts import Counts
 from payflux.risk.history import History
+from payflux.risk.incidents.incident import Change, Incident
+from payflux.risk.incidents.standstill import Arrivals, Standstill
+from payflux.risk.incidents.tracker import Tracker
 from payflux.risk.judge import Limits
 from payflux.risk.observation import Observation, latency_class
 from payflux.risk.snapshot import restore, snapshot
@@ -48,17 +53,21 @@ def limits_of(values: Values) -> Limits:
 
 
 MOST_PROCESSORS = 1000
+MOST_CHANGES = 10_000
+"""Changes of incidents that wait to be asked for; the oldest are dropped."""
+
 MOST_SECONDS = 600
 """Seconds that may wait to be ticked; what comes later is counted into the last of them."""
 
 
 class _Followed:
-    """One processor: its watch, once its first second was ticked, and the seconds that wait to be ticked."""
+    """One processor: its watch, once its first second was ticked, its incidents, and the seconds that wait."""
 
-    __slots__ = ("counts", "holds", "known", "second", "waiting", "watch")
+    __slots__ = ("counts", "holds", "known", "second", "tracker", "waiting", "watch")
 
     def __init__(self, processor: str) -> None:
         self.watch: Watch | None = None
+        self.tracker = Tracker(processor)
         self.waiting: dict[int, Counts] = {}
         self.second = -1
         self.counts = Counts()
@@ -90,6 +99,9 @@ class Scorer:
         self._most = most_processors
         self._followed: OrderedDict[str, _Followed] = OrderedDict()  # the one idle longest first
         self._ticked = -1
+        self._changes: deque[Change] = deque(maxlen=MOST_CHANGES)
+        self._abandoned: list[Incident] = []  # open ones of processors that were forgotten
+        self.standstill = Standstill()
 
     def observe(  # noqa: PLR0917 - keywords would cost as much as the counting
         self,
@@ -190,15 +202,59 @@ class Scorer:
             counts = followed.waiting.pop(waiting)
             if followed.watch is None:
                 followed.watch = Watch(processor, self.limits, waiting - 1)
-            said += followed.watch.tick(waiting, counts)
+            said += self._told(followed, waiting, counts, followed.watch.tick(waiting, counts))
         if followed.second <= second:
             followed.second = -1
         if followed.watch and followed.watch.moved < second:
-            said += followed.watch.tick(second, None)
+            said += self._told(followed, second, None, followed.watch.tick(second, None))
         for one in said:
             followed.holds = one
             self._history.add(one)
         return said
+
+    def _told(
+        self, followed: _Followed, second: int, counts: Counts | None, said: list[RiskAssessment]
+    ) -> list[RiskAssessment]:
+        """Tell the processor's tracker what happened."""
+        self._changes.extend(followed.tracker.tick(second, counts, said))
+        return said
+
+    def changes(self, second: int) -> list[Change]:
+        """What became of incidents since this was asked last.
+
+        Args:
+            second: stream time; all processors were ticked up to it. What comes late counts in the next one.
+
+        Returns:
+            The changes, by second and incident; none when this was asked up to there before.
+        """
+        if second <= self.standstill.folded:
+            return []
+        self._ticked = max(self._ticked, second)
+        changes = [*self._changes, *(_abandoned(one, second) for one in self._abandoned)]
+        self._changes.clear()
+        self._abandoned.clear()
+        changes.sort(key=lambda one: (one.second, one.incident.id))
+        return self.standstill.fold(second, changes, self._arrivals() if changes or self.standstill.busy else {})
+
+    def _arrivals(self) -> dict[str, Arrivals]:
+        watches = {name: one.watch for name, one in self._followed.items() if one.watch}
+        return {name: Arrivals(one.touched, one.volume.low) for name, one in watches.items()}
+
+    def traced(self) -> set[str]:
+        """The ids of the open incidents, and of those that something is about to be told of."""
+        return {one.id for one in self.incidents()} | {change.incident.id for change in self._changes}
+
+    def incidents(self) -> list[Incident]:
+        """The open incidents of all processors, the oldest first; those that make up a standstill left out."""
+        found = [self.standstill.current] if self.standstill.current else []
+        found += [
+            one
+            for followed in self._followed.values()
+            for one in followed.tracker.open
+            if one.id not in self.standstill.silent
+        ]
+        return sorted(found, key=lambda one: (one.opened, one.id))
 
     def tick(self, second: int) -> list[RiskAssessment]:
         """Close a second of stream time, and all before it, for every processor.
@@ -245,7 +301,7 @@ class Scorer:
     def snapshot(self, processor: str) -> dict[str, Any] | None:
         """All that is known of a processor up to the last tick, as plain data; None when nothing is."""
         watch = self.watch(processor)
-        return snapshot(watch) if watch else None
+        return snapshot(watch) | {"incidents": self._followed[processor].tracker.snapshot()} if watch else None
 
     def restore(self, processor: str, data: dict[str, Any]) -> None:
         """Go on from a snapshot; what came after its last tick is to be observed again.
@@ -256,16 +312,22 @@ class Scorer:
         watch = restore(processor, self.limits, data)
         followed = self._follow(processor)
         followed.watch, followed.holds, followed.known = watch, watch.judge.last, watch.moved
+        if "incidents" in data:
+            followed.tracker.restore(data["incidents"])
 
     def clear(self) -> None:
         """Forget everything."""
         self._said, self._forgotten, self._history = [], [], History()
         self._followed.clear()
         self._ticked = -1
+        self._changes.clear()
+        self._abandoned.clear()
+        self.standstill = Standstill()
 
     def _follow(self, processor: str) -> _Followed:
         if processor not in self._followed and len(self._followed) >= self._most:
-            gone, _ = self._followed.popitem(last=False)
+            gone, former = self._followed.popitem(last=False)
+            self._abandoned += former.tracker.open
             self._forgotten.append(gone)
             self._history.forget(gone)
         followed = self._followed[processor] = _Followed(processor)
@@ -285,9 +347,14 @@ class Scorer:
         return waiting[second]
 
 
+def _abandoned(incident: Incident, second: int) -> Change:
+    note = "its processor is not followed any more"
+    return Change("resolved", second, replace(incident, resolved=second, updated=second, note=note))
+
+
 def _count(counts: Counts, seen: Observation, latency_ms: int, currency: str, amount_minor: int) -> None:
     counts.add(seen)
     if latency_ms >= 0 and seen.answered:
         counts.add_latency(latency_class(latency_ms))
-    if amount_minor and seen.counts:
+    if amount_minor and seen.failed:
         counts.add_value(seen, currency, amount_minor)

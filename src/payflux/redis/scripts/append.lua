@@ -15,6 +15,11 @@
 --   {events_stream}:lease                string   who consumes the stream for the group payment_consumers
 --   {events_stream}:ledger               hash     how far that consumer got, and `at` when (milliseconds)
 --   {events_stream}:consumer:<name>      string   which node uses this consumer name
+--   {events_stream}:incidents            stream   changes of incidents: `id`, `processor`, `incident` (JSON)
+--   {events_stream}:incidents:open       hash     the open incidents by id, JSON
+--   {events_stream}:incidents:told       hash     `second`, up to which changes are kept, and `state`, what its scorer knew
+--                                                 then beside the snapshots
+--   {events_stream}:incidents:verdicts   hash     what people said of incidents by id, JSON
 --   {events_stream}:assessments          stream   what was said of processors, as it changed: `processor`, `second` (of
 --                                                 stream time, from which on it holds) and `assessment` (JSON)
 --   {events_stream}:risk                 hash     the latest assessment of each processor: its second, a blank, the JSON

@@ -1,0 +1,101 @@
+"""Prometheus Alertmanager, API version 2: the alert the rule `PayFluxIncident` would raise, without a scrape between.
+
+Source: the OpenAPI description of Alertmanager 0.25 to 0.28 (`POST /api/v2/alerts`). An alert that is not sent again
+ends by itself after `resolve_timeout`; so it is sent again every minute, with an end a few minutes ahead.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from payflux.alerts import Kind, Later, Notice, Request
+from payflux.alerts.message import facts, title
+from payflux.alerts.sending import send
+from payflux.outgoing.post import hosts, web_address
+from payflux.risk.incidents.incident import Incident
+from payflux.settings import Values, optional
+
+EVERY_SEC = 60.0
+AHEAD_SEC = 300.0
+"""An alert that nobody repeats ends after so long: five repetitions."""
+
+
+def _urls(text: str) -> tuple[str, ...]:
+    return tuple(web_address(part.strip()).rstrip("/") for part in text.split(","))
+
+
+URLS = optional(
+    "PAYFLUX_ALERT_ALERTMANAGER_URLS",
+    _urls,
+    "Addresses of Alertmanager, every one of a cluster, separated by commas; for example `http://alertmanager:9093`.",
+)
+
+
+class Alertmanager:
+    """One Alertmanager, or all members of a cluster, each of which has to be told."""
+
+    def __init__(self, urls: Iterable[str], now: Callable[[], float] = time.time) -> None:
+        self._urls, self._now = tuple(urls), now
+
+    def requests(self, notice: Notice) -> list[Request]:
+        """The same alert for each of them."""
+        incidents = notice.others or (notice.incident,)
+        body = msgspec.json.encode([self._alert(notice, incident) for incident in incidents])
+        return [Request(f"{url}/api/v2/alerts", {"Content-Type": "application/json"}, body) for url in self._urls]
+
+    def send(self, notice: Notice) -> str:
+        """Tell all; one that took it is enough, as a cluster shares what it knows."""
+        failed: list[Exception] = []
+        taken = 0
+        for request in self.requests(notice):
+            try:
+                send(request)
+            except Later as error:
+                failed.append(error)
+            else:
+                taken += 1
+        if not taken:
+            raise Later(f"{hosts(self._urls)}: {failed[-1]}")
+        return ""
+
+    def _alert(self, notice: Notice, incident: Incident) -> dict[str, Any]:
+        labels = {
+            "alertname": "PayFluxIncident",
+            "incident": incident.id,
+            "processor": incident.processor,
+            "driver": incident.driver.name,
+            "dimension": incident.dimension,
+            "value": incident.value,
+            "severity": "critical" if incident.severity == "critical" else "warning",
+            "risk": incident.severity,
+        }
+        if notice.test:
+            labels |= {"alertname": "PayFluxTest", "severity": "none"}
+        annotations = {name.lower().replace(" ", "_"): text for name, text in facts(incident)}
+        annotations |= {"summary": title(notice)} | ({"runbook_url": notice.runbook} if notice.runbook else {})
+        return {
+            "labels": {name: text for name, text in labels.items() if text},
+            "annotations": annotations,
+            "startsAt": _moment(incident.since),
+            "endsAt": _moment(incident.resolved or self._now() + AHEAD_SEC),
+        }
+
+
+def _moment(second: float) -> str:
+    return datetime.fromtimestamp(second, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _make(values: Values) -> Alertmanager:
+    urls = values[URLS]
+    return Alertmanager(urls or ())
+
+
+def _refuse(values: Values) -> Iterable[str]:
+    if not values[URLS]:
+        yield f"{URLS.name}: expected URLs such as http://alertmanager:9093"
+
+
+KIND = Kind(_make, "Prometheus Alertmanager, which routes, groups, mutes", (URLS,), _refuse, every=EVERY_SEC)

@@ -1,0 +1,78 @@
+"""Incidents on Redis, as everybody reads them who does not score."""
+
+from collections.abc import AsyncIterator
+from typing import Any, Self
+
+import msgspec
+
+from payflux.redis.address import RedisAddress
+from payflux.redis.dial import Dialler
+from payflux.redis.keys import Keys
+from payflux.redis.replies import named
+
+PAGE = 500
+
+
+class Incidents:
+    """Reads the incidents of a stream, over a connection of its own, open while in `async with`.
+
+    Records are decoded JSON. Every method raises StreamUnavailable.
+    """
+
+    def __init__(self, address: RedisAddress, keys: Keys, client: str = "payflux-incidents") -> None:
+        """Prepare.
+
+        Args:
+            address: of Redis.
+            keys: of the stream.
+            client: name of the connection.
+        """
+        self._keys, self._dialler = keys, Dialler(address, client)
+
+    async def open(self) -> list[dict[str, Any]]:
+        """The open incidents with their latest numbers, newest first."""
+        found = await self._dialler.link.ask("HVALS", self._keys.incidents_open)
+        records = [msgspec.json.decode(one, type=dict[str, Any]) for one in found]
+        return sorted(records, key=lambda one: (one["opened"], one["id"]), reverse=True)
+
+    async def latest(self) -> AsyncIterator[dict[str, Any]]:
+        """Every incident that is still known as it stands, the one that changed last first; open ones before all."""
+        seen = set()
+        for record in await self.open():
+            seen.add(record["id"])
+            yield record
+        async for record in self.changes():
+            if record["id"] not in seen:
+                seen.add(record["id"])
+                yield record
+
+    async def changes(self) -> AsyncIterator[dict[str, Any]]:
+        """Every change that is kept, newest first."""
+        end = b"+"
+        while entries := await self._dialler.link.ask("XREVRANGE", self._keys.incidents, end, "-", "COUNT", PAGE):
+            for _, fields in entries:
+                yield msgspec.json.decode(named(fields)[b"incident"], type=dict[str, Any])
+            end = b"(" + entries[-1][0]
+
+    async def find(self, incident: str) -> dict[str, Any] | None:
+        """One incident as it stands, by its id; None when it is not known, or no more."""
+        async for record in self.latest():
+            if record["id"] == incident:
+                return record
+        return None
+
+    async def verdicts(self) -> dict[str, dict[str, Any]]:
+        """What people said of incidents, by id."""
+        found = named(await self._dialler.link.ask("HGETALL", self._keys.incidents_verdicts))
+        return {name.decode(): msgspec.json.decode(said, type=dict[str, Any]) for name, said in found.items()}
+
+    async def say(self, incident: str, said: dict[str, Any]) -> None:
+        """Keep what somebody says of an incident, in place of what was said before."""
+        await self._dialler.link.ask("HSET", self._keys.incidents_verdicts, incident, msgspec.json.encode(said))
+
+    async def __aenter__(self) -> Self:
+        await self._dialler.connect()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._dialler.close()

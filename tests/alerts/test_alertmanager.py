@@ -1,0 +1,77 @@
+from datetime import datetime
+
+import msgspec
+import pytest
+
+from incidents import NOON, driver, incident
+from payflux.alerts import Later, Notice
+from payflux.alerts.alertmanager import Alertmanager
+from their_server import receiving
+
+
+def sent(notice: Notice) -> dict[str, dict[str, str]]:
+    """The alert of a notice."""
+    (request,) = Alertmanager(["http://am"], now=lambda: NOON + 100.0).requests(notice)
+    assert request.url == "http://am/api/v2/alerts"
+    (alert,) = msgspec.json.decode(request.body)
+    assert isinstance(alert, dict)
+    return alert
+
+
+def test_the_alert_is_the_rules() -> None:
+    """Its labels are those of the rule, so that routes and silences go on to work; facts stand in the annotations."""
+    alert = sent(Notice(kind="opened", incident=incident(), runbook="https://runbook/x"))
+    assert alert["labels"] == {
+        "alertname": "PayFluxIncident",
+        "incident": incident().id,
+        "processor": "stripe",
+        "driver": "segment_degradation",
+        "dimension": "geo",
+        "value": "GB",
+        "severity": "warning",
+        "risk": "high",
+    }
+    assert "62% of payments from GB fail (9% expected)" in alert["annotations"]["summary"]
+    assert alert["annotations"]["runbook_url"] == "https://runbook/x"
+    assert alert["annotations"]["payments_affected"] == "about 265"
+
+
+def test_it_ends_when_the_incident_does() -> None:
+    """And in five minutes when nobody says so: it is sent again every minute."""
+    opened = sent(Notice(kind="still", incident=incident()))
+    ended = sent(Notice(kind="resolved", incident=incident(resolved=NOON + 60)))
+    ends = [datetime.fromisoformat(str(alert["endsAt"])).timestamp() for alert in (opened, ended)]
+    assert ends == [NOON + 400.0, NOON + 60.0]
+    assert opened["labels"] == ended["labels"]
+
+
+def test_labels_stay_the_same_while_it_worsens() -> None:
+    """But for how bad it is, which routes it: Alertmanager takes other labels for another alert."""
+    labels = [sent(Notice(kind="opened", incident=incident(severity=name)))["labels"] for name in ("high", "critical")]
+    assert labels[0] | {"severity": "critical", "risk": "critical"} == labels[1]
+
+
+def test_no_label_is_empty() -> None:
+    """Alertmanager takes an empty label for none."""
+    whole = incident(dimension="", value="", drivers=(driver("high_failure_rate", "", ""),), processor="")
+    assert set(sent(Notice(kind="opened", incident=whole))["labels"]) == {
+        "alertname",
+        "incident",
+        "driver",
+        "severity",
+        "risk",
+    }
+
+
+def test_one_of_a_cluster_is_enough() -> None:
+    """Its members share what they know; when none takes it, it is tried again."""
+    with receiving() as one, receiving() as other:
+        both = Alertmanager([one.url, other.url])
+        notice = Notice(kind="opened", incident=incident())
+        one.answers.append((503, {}, b""))
+        both.send(notice)
+        assert len(one.got) == len(other.got) == 1
+        one.answers.append((503, {}, b""))
+        other.answers.append((500, {}, b"x"))
+        with pytest.raises(Later, match="HTTP 500"):
+            both.send(notice)

@@ -1,0 +1,47 @@
+import pytest
+
+from payflux.alerts import Kind
+from payflux.alerts.registry import RECEIVERS, check_alerts, kind_of, settings, used
+from payflux.errors import SettingsError
+from payflux.settings import load
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+ENOUGH = {
+    "alertmanager": {"PAYFLUX_ALERT_ALERTMANAGER_URLS": "http://a:9093,http://b:9093/"},
+    "pagerduty": {"PAYFLUX_ALERT_PAGERDUTY_ROUTING_KEY": "key"},
+    "slack": {"PAYFLUX_ALERT_SLACK_WEBHOOK_URL": "https://hooks.slack.com/services/T/B/x"},
+    "webhook": {"PAYFLUX_ALERT_WEBHOOK_URL": "https://h/x", "PAYFLUX_ALERT_WEBHOOK_SECRETS": SECRET},
+}
+
+
+@pytest.mark.parametrize("name", RECEIVERS)
+def test_a_receiver_is_used_when_it_is_named(name: str) -> None:
+    """With what it needs it is made; without it the start is refused, and the variable named."""
+    values = load(settings(), {"PAYFLUX_ALERTS": name, **ENOUGH[name]}, [check_alerts])
+    assert list(used(values)) == [name]
+    assert hasattr(kind_of(name).make(values), "send")
+    with pytest.raises(SettingsError, match=f"PAYFLUX_ALERT_{name.upper()}_.*as PAYFLUX_ALERTS names {name}"):
+        load(settings(), {"PAYFLUX_ALERTS": name}, [check_alerts])
+
+
+def test_secrets_are_masked() -> None:
+    """Keys, tokens, addresses that hold one."""
+    secret = {setting.name for setting in settings() if setting.secret}
+    assert secret == {
+        "PAYFLUX_ALERT_PAGERDUTY_ROUTING_KEY",
+        "PAYFLUX_ALERT_SLACK_WEBHOOK_URL",
+        "PAYFLUX_ALERT_SLACK_TOKEN",
+        "PAYFLUX_ALERT_WEBHOOK_SECRETS",
+    }
+
+
+@pytest.mark.parametrize("name", ["sms", "nothing.of:This", "payflux.alerts.registry:ALERTS_"])
+def test_what_is_no_receiver_is_refused(name: str) -> None:
+    """With those there are."""
+    with pytest.raises(SettingsError, match=r"PAYFLUX_ALERTS='.*': expected "):
+        load(settings(), {"PAYFLUX_ALERTS": name})
+
+
+def test_a_class_of_ones_own_is_a_receiver() -> None:
+    """By module and name."""
+    assert isinstance(kind_of("payflux.alerts.webhook:Webhook"), Kind)

@@ -1,0 +1,200 @@
+"""One trouble is one incident, with the numbers of its traffic, and is over when it is over."""
+
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+
+from incident_traffic import Followed
+from payflux.risk.incidents.incident import EVERYWHERE, Change, Incident
+from payflux.risk.incidents.tracker import Tracker
+from payflux.risk.judge import Limits
+from payflux.risk.observation import Observation
+from payflux.risk.snapshot import restore, snapshot
+from payflux.risk.watch import Watch
+from risk_traffic import Fault, Memory, Traffic, few, outage, resumed, seeds, segment_outage
+
+GEO, METHOD = 0, 1
+
+
+def both(one: Fault, other: Fault) -> Fault:
+    """Two troubles at once."""
+    return lambda random, seen: one(random, seen) or other(random, seen)
+
+
+def test_an_outage_is_one_incident_from_its_beginning_to_its_end(watch: Watch) -> None:
+    """It opens within seconds, names all traffic, grows worse, and is resolved once after the recovery."""
+    followed, traffic = Followed(watch, 1), Traffic(5, seed=8)
+    began = watch.moved + 1
+    followed.run(traffic, 120, outage())
+    (opened,) = followed.told("opened")
+    assert opened.second - began <= 5
+    assert (opened.incident.place, opened.incident.resolved) == (EVERYWHERE, 0)
+    assert [one.severity for one in followed.tracker.open] == ["critical"]
+    assert followed.tracker.open[0].since <= opened.second
+    followed.run(traffic, 900)
+    (resolved,) = followed.told("resolved")
+    assert resolved.incident.id == opened.incident.id
+    assert resolved.incident.resolved == resolved.second
+    assert followed.tracker.open == []
+    assert followed.told("opened") == [opened]
+
+
+def test_the_country_that_fails_is_the_place(watch: Watch) -> None:
+    """What shows in a country, in its issuers, in a category and in all traffic is one incident, of that country."""
+    followed = Followed(watch, 2)
+    followed.run(Traffic(5, seed=13), 240, segment_outage(GEO, "GB", "processor_error"))
+    (incident,) = followed.tracker.open
+    assert incident.place == ("geo", "GB")
+    assert "segment_degradation" in {driver.name for driver in incident.drivers}
+    assert len(followed.told("opened")) == 1
+
+
+def test_two_troubles_in_different_segments_are_two_incidents(watch: Watch) -> None:
+    """A payment method that begins to fail while a country does has an incident of its own."""
+    followed, traffic = Followed(watch, 3), Traffic(10, seed=14)
+    country = segment_outage(GEO, "GB", "processor_error")
+    followed.run(traffic, 90, country)
+    followed.run(traffic, 180, both(country, segment_outage(METHOD, "wallet", "processor_timeout")))
+    assert {one.place for one in followed.tracker.open} == {("geo", "GB"), ("method", "wallet")}
+    followed.run(traffic, 1200)
+    assert len(followed.told("opened")) == len(followed.told("resolved")) == 2
+
+
+def test_a_trouble_that_spreads_grows_worse_and_stays_the_same(watch: Watch) -> None:
+    """A country that fails, and then everything: the incident of the country becomes that of all traffic."""
+    followed, traffic = Followed(watch, 4), Traffic(5, seed=15)
+    followed.run(traffic, 120, segment_outage(GEO, "GB", "processor_error"))
+    assert [one.place for one in followed.tracker.open] == [("geo", "GB")]
+    followed.run(traffic, 120, outage())
+    assert [one.place for one in followed.tracker.open] == [EVERYWHERE]
+    assert len({change.incident.id for change in followed.changes}) == 1
+    assert EVERYWHERE in {change.incident.place for change in followed.told("worsened")}
+
+
+def test_declines_and_failures_of_the_processor_are_two_troubles(watch: Watch) -> None:
+    """Cardholders who fail to authenticate are not the processor's outage, though both are of cards."""
+    followed, traffic = Followed(watch, 5), Traffic(10, seed=16)
+    shy = segment_outage(METHOD, "credit_card", "authentication_failed", 0.5)
+    followed.run(traffic, 120, shy)
+    (one,) = followed.tracker.open
+    assert "auth_failure_cluster" in {driver.name for driver in one.drivers}
+    followed.run(traffic, 60, both(outage(share=0.4), shy))
+    assert len(followed.tracker.open) == 2
+
+
+def test_a_silence_is_an_incident_with_what_did_not_come(memory: Memory) -> None:
+    """A processor that stops sending opens one incident, whose payments are the events that were due."""
+    followed = Followed(resumed(memory), 6)
+    followed.run(Traffic(5, seed=17), 310)
+    followed.run(Traffic(5, seed=17), 60, rate=0.0)
+    (incident,) = followed.tracker.open
+    assert incident.driver.name == "volume_drop"
+    assert 150 <= incident.payments <= 300
+    assert incident.value_at_risk == {}
+
+
+def test_healthy_traffic_opens_none(watch: Watch) -> None:
+    """Half an hour in which nothing happens is no incident."""
+    followed = Followed(watch, 7)
+    followed.run(Traffic(5, seed=15), 1800)
+    assert followed.changes == []
+
+
+def concerned(incident: Incident) -> Callable[[Observation], bool]:
+    """What the payments of an incident of failures that count have in common, said a second time."""
+    at = {"geo": 0, "method": 1, "issuer": 2, "channel": 3}
+    if incident.dimension:
+        return lambda one: one.counts and one.values[at[incident.dimension]] == incident.value
+    whole = [driver for driver in incident.drivers if not driver.dimension]
+    if whole:
+        return lambda one: one.counts
+    return lambda one: one.counts and one.category == incident.driver.value
+
+
+@few
+@given(seed=seeds)
+def test_the_numbers_of_an_incident_are_a_recount_of_its_traffic(memory: Memory, seed: int) -> None:
+    """Payments and value are those of the failed first attempts from `counted_from` on, less the expected part."""
+    followed, traffic = Followed(resumed(memory), seed), Traffic(5, seed=seed)
+    followed.run(traffic, 5 + seed % 200)
+    followed.run(traffic, 150, outage() if seed % 2 else segment_outage(GEO, "GB", "processor_error"))
+    looked = 0
+    for change in followed.changes:
+        incident = change.incident
+        if (
+            change.kind == "resolved"
+            or incident.since - incident.counted_from > 60
+            or incident.updated != change.second
+        ):
+            continue
+        failed, worth = followed.recount(incident.counted_from, change.second, concerned(incident))
+        lead = (
+            next(one for one in incident.drivers if (one.dimension, one.value) == incident.place)
+            if incident.dimension
+            else (
+                max(
+                    (one for one in incident.drivers if not one.dimension),
+                    default=incident.driver,
+                    key=lambda one: one.excess,
+                )
+            )
+        )
+        part = lead.excess / lead.observed
+        assert incident.payments == round(failed * part)
+        assert incident.value_at_risk == {cur: round(n * part) for cur, n in sorted(worth.items()) if round(n * part)}
+        looked += 1
+    assert looked
+
+
+@few
+@given(seed=seeds)
+def test_an_incident_goes_on_from_a_snapshot(memory: Memory, seed: int) -> None:
+    """Taken at any second and restored from bytes, a tracker says the same from then on, with the same ids."""
+    random, traffic = Random(seed), Traffic(5, seed=seed)
+    one, other = Followed(resumed(memory), seed), Followed(resumed(memory), seed)
+    begins, at = random.randrange(30), random.randrange(90)
+    for number in range(90):
+        attempts = traffic.second(outage() if number >= begins else None)
+        second = one.watch.moved + 1
+        one.tick(second, attempts)
+        other.tick(second, attempts)
+        if number == at:
+            other.watch = restore("stripe", Limits(), decoded(snapshot(other.watch)))
+            kept, other.tracker = decoded(other.tracker.snapshot()), Tracker("stripe")
+            other.tracker.restore(kept)
+    assert one.changes == other.changes
+    assert one.changes
+
+
+def decoded(data: dict[str, Any]) -> dict[str, Any]:
+    """The same after it was bytes."""
+    found: dict[str, Any] = msgspec.msgpack.decode(msgspec.msgpack.encode(data))
+    return found
+
+
+def test_what_fades_keeps_its_numbers(watch: Watch) -> None:
+    """After the recovery, while the band is held, an incident says what it was, not how little is left of it."""
+    followed, traffic = Followed(watch, 9), Traffic(5, seed=18)
+    followed.run(traffic, 120, outage())
+    before = followed.tracker.open[0]
+    followed.run(traffic, 900)
+    after: Change = followed.told("resolved")[0]
+    assert before.payments <= after.incident.payments <= 1.1 * before.payments
+    assert after.incident.drivers[0].name == before.drivers[0].name
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_the_id_is_that_of_processor_second_and_driver(memory: Memory, seed: int) -> None:
+    """Two trackers of the same traffic give the same ids; another second gives another."""
+    runs = []
+    for wait in (0, 0, 7):
+        followed = Followed(resumed(memory), seed)
+        followed.run(Traffic(5, seed=seed), 20 + wait)
+        followed.run(Traffic(5, seed=seed), 30, outage())
+        runs.append(followed.told("opened")[0].incident.id)
+    assert runs[0] == runs[1] != runs[2]
+    assert runs[0].startswith("stripe-1767")

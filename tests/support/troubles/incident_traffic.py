@@ -1,0 +1,68 @@
+"""Traffic whose payments have a value, followed by a watch and a tracker, and remembered for a recount."""
+
+from collections import Counter
+from collections.abc import Callable
+from random import Random
+
+from payflux.risk.counts import Counts
+from payflux.risk.incidents.incident import Change
+from payflux.risk.incidents.tracker import Tracker
+from payflux.risk.observation import Observation, observation
+from payflux.risk.watch import Watch
+from risk_traffic import Fault, Traffic, counted
+
+CURRENCIES = ("EUR", "GBP", "USD")
+
+
+class Followed:
+    """One processor: its traffic goes to a watch and what that says to a tracker, and all of it is kept.
+
+    Args:
+        watch: that has learned.
+        seed: of retries and amounts.
+
+    Attributes:
+        tracker: follows the incidents.
+        attempts: every attempt by second, with its currency and amount in minor units.
+        changes: what became of incidents.
+    """
+
+    def __init__(self, watch: Watch, seed: int) -> None:
+        self.watch, self.tracker = watch, Tracker("stripe")
+        self._random = Random(seed)
+        self.attempts: dict[int, list[tuple[Observation, str, int]]] = {}
+        self.changes: list[Change] = []
+
+    def run(self, traffic: Traffic, count: int, fault: Fault | None = None, rate: float | None = None) -> None:
+        """Let so many seconds pass."""
+        for second in range(self.watch.moved + 1, self.watch.moved + 1 + count):
+            self.tick(second, traffic.second(fault, rate))
+
+    def tick(self, second: int, attempts: list[Observation]) -> None:
+        """One second; every tenth failure or so is that of a retry."""
+        rows = [
+            (self._retried(one), self._random.choice(CURRENCIES), self._random.randint(1, 9000)) for one in attempts
+        ]
+        self.attempts[second] = rows
+        counts = counted([one for one, _, _ in rows], 300) if rows else Counts()
+        for one, currency, minor in rows:
+            counts.add_value(one, currency, minor)
+        self.changes += self.tracker.tick(second, counts, self.watch.tick(second, counts))
+
+    def _retried(self, one: Observation) -> Observation:
+        if not one.failed or self._random.random() < 0.9:
+            return one
+        return observation("failure", one.category, one.values, True, one.small, one.counts, one.soft)
+
+    def recount(self, first: int, last: int, concerns: Callable[[Observation], bool]) -> tuple[int, Counter[str]]:
+        """The payments that failed at their first attempt, and their value, of those that a condition holds for."""
+        rows = [row for second in range(first, last + 1) for row in self.attempts.get(second, ())]
+        failed = [row for row in rows if row[0].failed and not row[0].retried and concerns(row[0])]
+        worth: Counter[str] = Counter()
+        for _, currency, minor in failed:
+            worth[currency] += minor
+        return len(failed), worth
+
+    def told(self, kind: str) -> list[Change]:
+        """The changes of one kind."""
+        return [change for change in self.changes if change.kind == kind]
