@@ -237,9 +237,9 @@ class Bank:
             return 1.0
         gaps = self.beats - 1
         if gaps < 1:
-            return 0.5 ** float(silent // REST_SEC[1])
+            return float(0.5 ** (silent // REST_SEC[1]))
         rest = min(max(REST_GAPS * (self.touched - self.began) / gaps, REST_SEC[0]), REST_SEC[1])
-        return 0.5 ** min(silent // rest, 60.0)
+        return float(0.5 ** min(silent // rest, 60.0))
 
     def evidence(self, second: int) -> float:
         """The highest evidence in nats at a second, without changing anything."""
