@@ -176,7 +176,7 @@ class Consumer:
         """Go on in the state that follows from the news."""
         match news:
             case News.LEASE_TAKEN:
-                self._settlement.forget()
+                self._settlement.taken()
                 self._scoring.forget()
                 self._reclaim.suspect()
                 self._careful.owe(self._ahead.in_hand)

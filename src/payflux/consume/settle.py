@@ -10,6 +10,7 @@ from typing import NamedTuple
 from payflux.consume.audit import SeqAudit
 from payflux.consume.decide import Assembler, Batch
 from payflux.consume.doubt import Run, runs_of
+from payflux.consume.follow import MOST
 from payflux.consume.ledger import ConsumerLedger, Step
 from payflux.consume.line import Line
 from payflux.consume.scoring import Scoring
@@ -312,15 +313,20 @@ class Settlement:
         self._unanswered = None
         self._refused.clear()
 
-    def forget(self) -> None:
-        """Another consumer had the stream meanwhile."""
+    def taken(self) -> None:
+        """Another consumer may have had the stream meanwhile, be it a former process of this node."""
+        self._forget()
+        if self._wait is not None:
+            self._ledger.recognise(self._fan_out.recall(MOST))
+
+    def _forget(self) -> None:
         self._unanswered = None
         self._refused.clear()
         self._assembler.forget_all()
 
     def rolled_back(self) -> None:
         """Redis has an older state: what was begun belongs to one that is gone."""
-        self.forget()
+        self._forget()
         self._dying.clear()
 
 

@@ -83,7 +83,7 @@ class RedisReader:
 
     async def take_lease(self, ledger: Ledger, *, fresh: bool) -> Ledger | None:
         """Take or keep the lease; see ReadStream."""
-        arguments = (self._token, LEASE_MS, int(fresh), settled_text(ledger))
+        arguments = (self._token, LEASE_MS, int(fresh), settled_text(ledger), ledger.life)
         reply = await self._run(_LEASE, (self._lease, self._ledger), arguments)
         if reply is None:
             return None

@@ -64,7 +64,7 @@ class ReadStream(Protocol):
         """Take or keep the group's lease, noting `ledger.settled` when it is kept.
 
         Args:
-            ledger: how far this consumer got.
+            ledger: how far this consumer got, with the life that a ledger has which begins with this.
             fresh: this process has not held the lease before: what a former process of this node left counts as left.
 
         Returns:
