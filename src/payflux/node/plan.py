@@ -15,6 +15,9 @@ READY = b"r"
 END = b"t"
 REOPEN = b"h"
 
+OPERATIONS = "operations"
+"""The name of the child that builds what operators read."""
+
 NAME_TAKEN = 3
 """Exit code of a child that cannot start: its consumer name is in use; replacing it would not help."""
 
@@ -34,6 +37,8 @@ class Plan(msgspec.Struct):
         node_consumes: the node has a consumer.
         token: what tells this node from every other one.
         consumer: name in the group.
+        operates: it is the operations child, and its listeners are for the node's other children.
+        operations: the port at 127.0.0.1 on which that child answers; 0 when there is none.
         control: descriptor of the socket to the supervisor, anew for each process.
     """
 
@@ -48,6 +53,8 @@ class Plan(msgspec.Struct):
     node_consumes: bool
     token: str
     consumer: str
+    operates: bool = False
+    operations: int = 0
     control: int = -1
 
     @property
@@ -59,7 +66,7 @@ class Plan(msgspec.Struct):
 def children_of(role: Role, workers: int) -> list[str]:
     """The names of a node's children."""
     consumer = [CONSUMER] if role != "ingest" else []
-    return consumer + [f"ingest-{number}" for number in range(workers if role != "consume" else 0)]
+    return [*consumer, *(f"ingest-{number}" for number in range(workers if role != "consume" else 0)), OPERATIONS]
 
 
 def plans_of(
@@ -71,6 +78,7 @@ def plans_of(
     stdout: int,
     token: str,
     consumer: str,
+    operations: tuple[int, int] = (-1, 0),
 ) -> Iterator[Plan]:
     """A plan for each child.
 
@@ -83,22 +91,25 @@ def plans_of(
         stdout: descriptor of the node's stdout.
         token: what tells this node from every other one.
         consumer: name in the group.
+        operations: descriptor and port of the socket on which the operations child answers the others.
     """
-    workers = [name for name in children if name != CONSUMER]
+    workers = [name for name in children if name not in {CONSUMER, OPERATIONS}]
     for name in children:
-        consumes = name == CONSUMER
-        number = 0 if consumes else workers.index(name)
-        answers = not consumes or not workers
+        consumes, operates = name == CONSUMER, name == OPERATIONS
+        number = workers.index(name) if name in workers else 0
+        answers = name in workers or (consumes and not workers)
         yield Plan(
             child=name,
             slab=slab,
-            listeners=listeners[number % len(listeners)] if answers else (),
+            listeners=operations[:1] if operates else listeners[number % len(listeners)] if answers else (),
             admin=admin[number % len(admin)] if answers and admin else (),
             stdout=stdout if consumes else -1,
-            ingests=not consumes,
+            ingests=name in workers,
             consumes=consumes,
             workers=len(workers),
             node_consumes=CONSUMER in children,
             token=token,
             consumer=consumer,
+            operates=operates,
+            operations=operations[1],
         )
