@@ -153,9 +153,9 @@ def _most(text: bytes) -> int:
     """How many numbers with the beginning and length of a card's a text may hold, and how many account numbers.
 
     Five or six in a hundred characters: a text with more of them is refused for that, as the work they make must not
-    grow faster than the text. None that is meant well holds so many. (Members judged together are joined by `~`.)
+    grow faster than the text. None that is meant well holds so many.
     """
-    return 4 + 4 * text.count(b"~") + len(text) // 50
+    return 4 + len(text) // 50
 
 
 def _on_tracks(text: bytes) -> Iterator[bytes]:
