@@ -15,6 +15,9 @@ READY = b"r"
 END = b"t"
 REOPEN = b"h"
 
+ALERTS = "alerts"
+"""The name of the child that tells receivers of incidents."""
+
 NAME_TAKEN = 3
 """Exit code of a child that cannot start: its consumer name is in use; replacing it would not help."""
 
@@ -34,6 +37,7 @@ class Plan(msgspec.Struct):
         node_consumes: the node has a consumer.
         token: what tells this node from every other one.
         consumer: name in the group.
+        alerts: it tells receivers of incidents.
         control: descriptor of the socket to the supervisor, anew for each process.
     """
 
@@ -48,6 +52,7 @@ class Plan(msgspec.Struct):
     node_consumes: bool
     token: str
     consumer: str
+    alerts: bool = False
     control: int = -1
 
     @property
@@ -56,10 +61,17 @@ class Plan(msgspec.Struct):
         return tuple(fd for fd in (self.slab, *self.listeners, *self.admin, self.stdout) if fd >= 0)
 
 
-def children_of(role: Role, workers: int) -> list[str]:
-    """The names of a node's children."""
-    consumer = [CONSUMER] if role != "ingest" else []
-    return consumer + [f"ingest-{number}" for number in range(workers if role != "consume" else 0)]
+def children_of(role: Role, workers: int, *, alerts: bool = False) -> list[str]:
+    """The names of a node's children.
+
+    Args:
+        role: what it does.
+        workers: how many processes take events in, if it does that.
+        alerts: there are receivers of incidents. Who only exports has that child anyway, as somebody has to answer.
+    """
+    consumer = [CONSUMER] if role in {"all", "consume"} else []
+    exporting = [ALERTS] if role == "export" or (role == "all" and alerts) else []
+    return consumer + exporting + [f"ingest-{number}" for number in range(workers if role in {"all", "ingest"} else 0)]
 
 
 def plans_of(
@@ -78,25 +90,26 @@ def plans_of(
         children: their names.
         slab: descriptor of the shared memory.
         listeners: descriptors of the listening sockets, in sets that are shared out among those that take events in; a
-            node that only consumes answers its operators on the first one.
+            node that takes none in answers its operators on the first one, by its first child.
         admin: the same of the address for operators; none when there is no such address.
         stdout: descriptor of the node's stdout.
         token: what tells this node from every other one.
         consumer: name in the group.
     """
-    workers = [name for name in children if name != CONSUMER]
+    workers = [name for name in children if name not in {CONSUMER, ALERTS}]
     for name in children:
-        consumes = name == CONSUMER
-        number = 0 if consumes else workers.index(name)
-        answers = not consumes or not workers
+        consumes, ingests = name == CONSUMER, name in workers
+        number = workers.index(name) if ingests else 0
+        answers = ingests or (not workers and name == children[0])
         yield Plan(
             child=name,
             slab=slab,
             listeners=listeners[number % len(listeners)] if answers else (),
             admin=admin[number % len(admin)] if answers and admin else (),
             stdout=stdout if consumes else -1,
-            ingests=not consumes,
+            ingests=ingests,
             consumes=consumes,
+            alerts=name == ALERTS,
             workers=len(workers),
             node_consumes=CONSUMER in children,
             token=token,

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from payflux.alerts import registry as alerts
 from payflux.consume.consumer import CLAIM_IDLE_SEC, MAX_DELIVERIES
 from payflux.event.outcome import OUTCOMES
 from payflux.exporters import registry
@@ -52,6 +53,7 @@ SETTINGS: tuple[Setting[Any], ...] = (
     *(CLAIM_IDLE_SEC, MAX_DELIVERIES),
     *(OUTCOMES, RISK_SCORE_ENABLED, RISK_SCORE_WINDOW_SEC, RISK_SCORE_THRESHOLDS),
     *webhooks.settings(),
+    *alerts.settings(),
     *checkout.SETTINGS,
 )
 """Every setting of a node."""
@@ -83,6 +85,6 @@ def load_settings(*, serves: bool = True, environ: Mapping[str, str] | None = No
     """
     needed = (check_a_key, checkout.check_checkout) if serves else ()
     environ = environment() if environ is None else environ
-    declared = (*SETTINGS, *webhooks.further_settings(environ))
+    declared = (*SETTINGS, *webhooks.further_settings(environ), *alerts.further_settings(environ))
     checks = (check_keys, check_admin, check_address, registry.check_export, webhooks.check_webhooks)
-    return load(declared, environ, (*needed, *checks))
+    return load(declared, environ, (*needed, *checks, alerts.check_alerts))

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import msgspec
 
+from payflux.alerts.registry import used
 from payflux.exporters.registry import EXPORT_MODE, EXPORTERS
 from payflux.http.listeners import ADMIN_ADDR, HTTP_ADDR, listen
 from payflux.ingest.gatekeeper import keys_of
@@ -26,7 +27,14 @@ from payflux.node.member import Member
 from payflux.node.plan import END, GIVEN, NAME_TAKEN, READY, REOPEN, children_of, plans_of
 from payflux.node.settings import CONSUMER_NAME, PANIC_MODE, WORKERS, quoted_secrets
 from payflux.settings import Role, Values
-from payflux.telemetry.metrics import CHILD_DEATHS, LOG_LINES_DROPPED, Metrics, create_slab, give_destinations
+from payflux.telemetry.metrics import (
+    CHILD_DEATHS,
+    LOG_LINES_DROPPED,
+    Metrics,
+    create_slab,
+    give_destinations,
+    give_receivers,
+)
 from payflux.telemetry.notes import SUPERVISOR
 from payflux.telemetry.slab import Slab
 from payflux.webhooks.registry import live
@@ -73,7 +81,7 @@ class Supervisor:
 
     def __init__(self, values: Values, role: Role, on_ready: Callable[[str, int], None] | None = None) -> None:
         self._values, self._role, self._on_ready = values, role, on_ready
-        self._workers = (values[WORKERS] or default_workers()) if role != "consume" else 0
+        self._workers = (values[WORKERS] or default_workers()) if role in {"all", "ingest"} else 0
         self._members: list[Member] = []
         self._watching: set[asyncio.Task[None]] = set()
         self._deaths: deque[float] = deque(maxlen=DEATHS)
@@ -108,7 +116,7 @@ class Supervisor:
         self._sockets = [sock for sockets in (*listeners, *admin) for sock in sockets]
         self._port = self._sockets[0].getsockname()[1]
         self._address = (f"[{host}]" if ":" in host else host, self._port)
-        children = children_of(self._role, self._workers)
+        children = children_of(self._role, self._workers, alerts=bool(used(self._values)))
         self._slab = self._make_slab(children)
         self._metrics = metrics = Metrics(self._slab, SUPERVISOR)
         count_dropped(lambda lines: metrics.add(LOG_LINES_DROPPED, n=lines))
@@ -138,6 +146,7 @@ class Supervisor:
         slab.bytes(GIVEN)[:] = given
         own = [name for name in self._values[EXPORT_MODE] if name not in EXPORTERS]
         give_destinations(slab, [*EXPORTERS, *own])
+        give_receivers(slab, list(used(self._values)))
         return slab
 
     async def _start(self, member: Member) -> None:
@@ -225,9 +234,9 @@ class Supervisor:
         """Ingestion ends first, so that the consumer sees what was accepted last."""
         for sock in self._sockets:
             sock.close()  # the children have copies; when theirs are closed too, a new connection is refused
-        ingesting = [member for member in self._members if not member.plan.consumes]
-        consuming = [member for member in self._members if member.plan.consumes]
-        for members, seconds in ((ingesting, INGEST_SECONDS), (consuming, CONSUMER_SECONDS)):
+        ingesting = [member for member in self._members if member.plan.ingests]
+        others = [member for member in self._members if not member.plan.ingests]
+        for members, seconds in ((ingesting, INGEST_SECONDS), (others, CONSUMER_SECONDS)):
             for member in members:
                 member.tell(END)
             waiting = [member.process.wait() for member in members if member.process is not None]
@@ -260,7 +269,7 @@ def supervise(values: Values, role: Role, on_ready: Callable[[str, int], None] |
 
     Args:
         values: its settings.
-        role: `all`, `ingest` or `consume`.
+        role: `all`, `ingest`, `consume` or `export`.
         on_ready: called with host and port when the node is at work.
 
     Returns:
