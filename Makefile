@@ -16,7 +16,8 @@ run: $(VENV)/.run  ## run PayFlux with an embedded Valkey and simulated traffic
 	@$(BIN)/payflux dev --simulate
 
 test: check  ## check and test everything
-	$(BIN)/pytest -n 2 --dist worksteal $(TESTS)
+	$(BIN)/pytest -n 4 --dist worksteal -m "not measures" $(TESTS)
+	$(BIN)/pytest -n 2 --dist worksteal -m measures $(TESTS)
 
 check: $(VENV)/.dev  ## formatting, lint, types, layers
 	$(BIN)/ruff format --check src tests scripts benchmarks examples

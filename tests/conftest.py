@@ -1,5 +1,6 @@
 """Servers and nodes for every test; the fixtures are in `support`."""
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,17 +11,32 @@ from needs import NEEDS, untested
 
 pytest_plugins = ("real_parts",)
 # How long an example takes says more of the machine than of the code: a first run builds tables, and CI is shared.
-settings.register_profile("payflux", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("payflux", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("payflux")
 SKIPPED = Path("build", "skipped.txt")
 
 
+def pytest_configure() -> None:
+    """Let Ctrl-C reach the processes of tests although a shell that starts us in the background ignores it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """A choice of tests that are all of the other kind (`-m`) is no failure."""
+    if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and session.config.getoption("markexpr"):
+        session.exitstatus = pytest.ExitCode.OK
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
-    """End with what was not tested here, and keep the list of those tests for a machine that has everything."""
+    """End with what was not tested here, and add those tests to the list for a machine that has everything."""
     skipped = [report for report in terminalreporter.stats.get("skipped", []) if isinstance(report.longrepr, tuple)]
     line = untested(report.longrepr[2] for report in skipped)
     if line:
         SKIPPED.parent.mkdir(exist_ok=True)
-        SKIPPED.write_text("".join(f"{report.nodeid}\n" for report in skipped if NEEDS in report.longrepr[2]))
+        known = SKIPPED.read_text().splitlines() if SKIPPED.exists() else []
+        new = (report.nodeid for report in skipped if NEEDS in report.longrepr[2])
+        SKIPPED.write_text("".join(f"{test}\n" for test in dict.fromkeys((*known, *new))))
         terminalreporter.write_line(line, yellow=True)

@@ -28,7 +28,10 @@ from payflux.redis.append import mark_of
 from real_parts import MakeNode
 from servers import until
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the benchmark needs /proc, which only Linux has")
+pytestmark = [
+    pytest.mark.measures,
+    pytest.mark.skipif(sys.platform != "linux", reason="the benchmark needs /proc, which only Linux has"),
+]
 
 BUSY = "import time\nwhile time.process_time() < 0.2: pass\nprint(time.process_time(), flush=True)\ninput()"
 

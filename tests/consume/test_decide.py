@@ -42,6 +42,9 @@ def test_kinds() -> None:
     assert batch.ids == [b"2-0", b"4-0"]
     assert batch.undone == [b"3-0", b"7-0"]
     assert batch.without([b"3-0"]).undone == [b"7-0"]
+    assert batch.ours(b"11") == ([batch.lines[b"2-0"]], batch.silent)
+    assert batch.ours(b"01") == ([], batch.silent)
+    assert batch.ours(b"10") == ([batch.lines[b"2-0"]], [])
 
 
 def test_read_again_without_being_left() -> None:

@@ -142,11 +142,7 @@ async def test_what_a_consumer_notes_are_the_numbers_of_its_lines() -> None:
     assert one.ledger.noted().in_doubt == b""
 
 
-async def test_the_numbers_of_a_batch() -> None:
-    """One run when it goes on where the last one ended, and one by one otherwise."""
-    one = await Parts(MemoryStream()).join()
-    await put(one.stream, good(), good(), bad(), good())
-    deliveries = await one.stream.read(9, 0.01)
-    assert runs_of(one.assembler.batch(deliveries[:2], 0, (), redelivered=False), 1, 2) == (Run(1, 2),)
-    assert runs_of(one.assembler.batch(deliveries, 0, (), redelivered=False), 1, 4) == (Run(1, 2), Run(4, 4))
-    assert runs_of(one.assembler.batch(deliveries[1:2], 0, (), redelivered=True), 5, 4) == (Run(2, 2),)
+def test_the_runs_that_numbers_make_up() -> None:
+    """In any order; none of none."""
+    assert runs_of([]) == ()
+    assert runs_of([5, 4, 2, 1, 9]) == (Run(1, 2), Run(4, 5), Run(9, 9))

@@ -3,9 +3,11 @@
 import msgspec
 import pytest
 
-from consumer_parts import Parts, good
+from consumer_parts import Parts
+from payflux.consume.doubt import Run
+from payflux.consume.ledger import Step
 from payflux.stream.deliveries import Delivery, Ledger, Numbers, entry_key
-from payflux.telemetry.metrics import PROCESSED, STREAM_LOST
+from payflux.telemetry.metrics import STREAM_LOST
 from payflux.testing import MemoryStream
 
 
@@ -17,25 +19,22 @@ def test_ids_are_ordered_as_the_stream_orders_them(ordered: list[bytes]) -> None
     assert sorted(sorted(ordered), key=entry_key) == ordered
 
 
-async def test_a_ledger_is_noted_as_it_will_be_after_a_batch() -> None:
+def test_a_ledger_is_noted_as_it_will_be_after_a_batch() -> None:
     """Nothing of it is true before the ack has happened."""
     one = Parts(MemoryStream())
-    found = [Delivery(b"%d-0" % at, at, good().data if at != 3 else b"{") for at in (1, 2, 3, 5)]
-    batch = one.assembler.batch(found, 0, (), redelivered=False)
-    assert one.ledger.after(found) is None
+    found = [Delivery(b"%d-0" % at, at, b"") for at in (1, 2, 3, 5)]
+    assert one.ledger.after([1, 2, 3, 5], b"5-0") is None
     audit = one.ledger.after_gap(found, Numbers(5, [], b"4-0", b"1-0"))
+    step = Step(audit, [b"1-0", b"2-0", b"5-0"], [b"3-0"], (Run(1, 2), Run(5, 5)))
     after = Ledger("one", last_id=b"5-0", last_seq=5, unacked=(b"3-0",))
-    assert one.ledger.noted_after(batch, audit) == msgspec.structs.replace(after, in_doubt=b"1-2 5-5")
+    assert one.ledger.noted_after(step) == msgspec.structs.replace(after, in_doubt=b"1-2 5-5")
     assert one.ledger.noted() == Ledger("one")
-    assert len(one.ledger.acked(batch, audit, b"101")) == 2
+    one.ledger.acked(step, lines=3, silent=0, gone=1)
     assert one.ledger.noted() == after
-    assert one.count(STREAM_LOST, "trimmed") == 1
-    assert one.count(PROCESSED) == 2
-    assert one.ledger.known(found) == 4
-    silent = one.assembler.batch(found[:1], 1, (), redelivered=True)
-    nothing = one.ledger.after([])
+    assert one.count(STREAM_LOST, "trimmed") == 2  # the number 4, and one that was gone
+    nothing = one.ledger.after([], b"")
     assert nothing is not None
-    one.ledger.acked(silent, nothing, b"1")
+    one.ledger.acked(Step(nothing, [b"1-0"], ()), lines=0, silent=1, gone=0)
     assert one.ledger.noted().settled == 1  # acked, and nothing of it is to be exported
     one.ledger.buried(b"3-0")
     assert not one.ledger.unacked
@@ -45,11 +44,10 @@ def test_the_place_of_an_entry() -> None:
     """Older or newer than the newest one seen, next to it or with something missing between."""
     one = Parts(MemoryStream())
     one.ledger.begin(Ledger("other", last_id=b"10-0", last_seq=7), fresh=True)
-    ids = [Delivery(b"9-5", 6, b""), Delivery(b"10-0", 7, b""), Delivery(b"11-0", 8, b"")]
-    assert one.ledger.known(ids) == 2
-    assert [one.ledger.is_behind(delivery.id) for delivery in ids] == [False, False, True]
-    assert all(one.ledger.follows(delivery) for delivery in ids)
-    assert not one.ledger.follows(Delivery(b"12-0", 9, b""))
+    entries = {b"9-5": 6, b"10-0": 7, b"11-0": 8}
+    assert [one.ledger.is_behind(entry_id) for entry_id in entries] == [False, False, True]
+    assert all(one.ledger.follows(entry_id, seq) for entry_id, seq in entries.items())
+    assert not one.ledger.follows(b"12-0", 9)
     one.ledger.passed(b"9-9")
     assert one.ledger.last_id == b"10-0"
     one.ledger.passed(b"12-0")

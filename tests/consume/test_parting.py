@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from consumer_parts import Parts
+from payflux.consume.ledger import Step
 from payflux.consume.parting import Parting
 from payflux.stream.deliveries import Delivery, Ledger, Numbers
 from payflux.testing import MemoryStream
@@ -47,7 +48,7 @@ def begun(state: list[Delivery], noted: Ledger) -> Parts[Rolled]:
     one.ledger.handled.note(1, DONE, DONE[-1])
     one.ledger.handled.acked()
     audit = one.ledger.after_gap([entry(19, 10)], Numbers(10, [], None, b""))
-    one.ledger.acked(one.assembler.batch([], 0, (), redelivered=False), audit, b"")
+    one.ledger.acked(Step(audit, (), ()), lines=0, silent=0, gone=0)
     return one
 
 

@@ -1,72 +1,17 @@
 """The scorer beside the consumer: ticks, what is kept, and a successor that goes on as if nothing had happened."""
 
-import json
-from collections.abc import Sequence
-
 import msgspec
 import pytest
 
 from consumer_parts import Clock, put
 from payflux.consume.line import Enricher
-from payflux.consume.scoring import PAGE, Scoring
 from payflux.errors import StreamUnavailable
-from payflux.event.decode import StoredEvent, decode_event
-from payflux.risk.assessment import RiskAssessment
 from payflux.risk.scoring import Scorer
-from payflux.stream.deliveries import Ledger, RiskNews
+from payflux.stream.deliveries import RiskNews
 from payflux.stream.protocol import LeaseLost
-from payflux.telemetry.metrics import RISK_SCORE, Metrics, create_slab
-from payflux.testing import MemoryStream, make_event
-
-
-def stored(*, failed: bool = True, processor: str = "stripe") -> StoredEvent:
-    """An attempt that fails by the processor's fault, or succeeds."""
-    kind = {"event_type": "payment_failed" if failed else "payment_succeeded", "retry_result": ""}
-    return decode_event(json.dumps(make_event(processor=processor, **kind)).encode())
-
-
-class Node:
-    """What scores in one process after the other, on a stream that outlives them."""
-
-    def __init__(self, stream: MemoryStream, clock: Clock, maxlen: int = 0) -> None:
-        self.stream, self.clock = stream, clock
-        self.metrics = Metrics(create_slab(["consumer"]), "consumer")
-        self.scorer = Scorer()
-        self.enricher = Enricher("one", self.scorer.score, self.metrics)
-        self.scoring = Scoring(stream, self.scorer, self.enricher, maxlen, lambda: 0.0)
-        self.ledger = Ledger("one")
-        self.lines: list[bytes] = []
-
-    async def join(self) -> "Node":
-        """Take lease and group, and go on from what is kept."""
-        ledger = await self.stream.take_lease(self.ledger, fresh=True)
-        assert ledger is not None
-        self.ledger = msgspec.structs.replace(ledger, owner="one")
-        await self.stream.ensure_group(self.ledger)
-        await self.scoring.recover(self.ledger, self._stay)
-        return self
-
-    async def _stay(self) -> None:
-        await self.stream.take_lease(self.ledger, fresh=False)
-
-    async def work(self, *, commit: bool = True) -> None:
-        """Follow what there is, and commit it; then a turn in which nothing was unread."""
-        await self._stay()
-        while found := await self.stream.follow(self.ledger.last_id, PAGE, 0.001):
-            self.lines += [self.enricher.line(delivery, b"").data for delivery in found]
-            if not commit:
-                return
-            changes = self.scoring.unkept
-            after, self.ledger.last_id, self.ledger.last_seq = self.ledger.last_id, found[-1].id, found[-1].seq
-            await self.stream.commit(self.ledger, after, len(found), 0, (), changes)
-            self.scoring.kept(changes)
-            await self.scoring.pass_time(self.ledger, None)
-        tail = await self.stream.unread_tail(self.ledger)
-        await self.scoring.pass_time(self.ledger, tail.at_ms if tail else None)
-
-    async def log(self) -> list[RiskAssessment]:
-        """What was kept."""
-        return [msgspec.json.decode(data, type=RiskAssessment) for data in (await self.stream.risk()).log]
+from payflux.telemetry.metrics import RISK_SCORE
+from payflux.testing import MemoryStream
+from scoring_node import Node, seconds, stored
 
 
 @pytest.fixture
@@ -79,14 +24,6 @@ def clock() -> Clock:
 def stream(clock: Clock) -> MemoryStream:
     """Whose ids follow the clock."""
     return MemoryStream(now=clock)
-
-
-async def seconds(node: Node, traffic: Sequence[int], *, commit: bool = True) -> None:
-    """One second after the other with so many failures, each read as it ends."""
-    for failures in traffic:
-        await put(node.stream, *(stored() for _ in range(failures)), stored(failed=False))
-        await node.work(commit=commit)
-        node.clock.at += 1
 
 
 async def test_a_second_is_ticked_when_a_later_entry_is_read(stream: MemoryStream, clock: Clock) -> None:

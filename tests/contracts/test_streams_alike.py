@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from both_streams import Begin, Stream, up_to
-from payflux.stream.deliveries import Delivery, Ledger
+from payflux.stream.deliveries import Delivery, IncidentNews, IncidentsKept, Ledger, Told
 from payflux.stream.protocol import GroupMissing, LeaseLost
 from streams import event, several
 
@@ -141,6 +141,22 @@ async def test_a_followed_range_is_done_but_for_what_becomes_pending(stream: Str
     assert [(d.id, d.attempts) for d in await reader.pending(b"0-0", 0)] == [(found[1].id, 1)]
     assert [delivery.seq for delivery in await reader.follow(found[2].id, 10, 1.0)] == [4, 5]
     assert [delivery.seq for delivery in await reader.read(10, 1.0)] == [4, 5]
+
+
+async def test_what_became_of_incidents_is_kept_once(stream: Stream, begin: Begin) -> None:
+    """Step by step, by the holder of the lease; a successor learns what is open, and what was known."""
+    reader, _ = await begin("one")
+    assert await reader.incidents() == IncidentsKept(-1, b"", {})
+    opened = IncidentNews("opened", "stripe", "s-5", b"{}")
+    steps = [Told(5, b"five", [opened]), Told(9, b"nine", [opened._replace(kind="updated", record=b"[]")])]
+    for told in (steps[:1], steps, steps):
+        await reader.keep_incidents(told)
+    other, _ = await begin("two", lease=False)
+    assert await other.incidents() == IncidentsKept(9, b"nine", {"s-5": b"[]"})
+    with pytest.raises(LeaseLost):
+        await other.keep_incidents([Told(11, b"", [opened._replace(kind="resolved")])])
+    await reader.keep_incidents([Told(10, b"ten", [opened._replace(kind="resolved")])])
+    assert await other.incidents() == IncidentsKept(10, b"ten", {})
 
 
 async def test_a_dead_letter_is_kept_and_acked(stream: Stream, begin: Begin) -> None:

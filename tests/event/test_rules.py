@@ -171,7 +171,7 @@ def written_events(draw: st.DrawFn) -> tuple[str, bool]:
     return "{" + ",".join(parts) + "}", len(set(spelt)) < len(spelt)
 
 
-@settings(PROPERTY, max_examples=300)
+@settings(PROPERTY, max_examples=150)
 @given(written_events())
 def test_duplicates_are_refused_and_nothing_else(written: tuple[str, bool]) -> None:
     """However an event is spaced and escaped, it is refused exactly when a name comes twice."""
@@ -204,7 +204,7 @@ CHANGES = st.dictionaries(
 )
 
 
-@settings(PROPERTY, max_examples=300)
+@settings(PROPERTY, max_examples=150)
 @given(CHANGES, st.booleans(), st.booleans())
 def test_the_fast_path_agrees_with_the_slow_one(changes: dict[str, Any], spaced: bool, ascii_only: bool) -> None:
     """What is refused has an error by name, what is accepted has none, and both ways store the same members."""
@@ -237,7 +237,7 @@ def test_any_bytes_are_refused_properly(body: bytes) -> None:
     refused(body)
 
 
-@settings(PROPERTY, max_examples=300)
+@settings(PROPERTY, max_examples=150)
 @given(st.integers(0, len(CANONICAL) - 1), st.integers(0, 3), st.binary(max_size=3))
 def test_a_damaged_event_is_accepted_or_refused(index: int, cut: int, inserted: bytes) -> None:
     """Whatever a few bytes of damage make of an event, the answer is an event or InvalidEvent."""

@@ -114,7 +114,7 @@ def test_cuts_into_three_give_the_same() -> None:
         assert outcome(cut) == EXPECTED, (first, second)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.lists(st.integers(1, len(STREAM) - 1), max_size=40, unique=True))
 def test_any_cut_gives_the_same(cuts: list[int]) -> None:
     """No number of cuts changes anything."""
@@ -122,7 +122,7 @@ def test_any_cut_gives_the_same(cuts: list[int]) -> None:
     assert outcome([STREAM[a:b] for a, b in itertools.pairwise(edges)]) == EXPECTED
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.sampled_from(list(ATTACKS.values())), st.lists(st.integers(1, 60), max_size=8, unique=True))
 def test_no_cut_lets_an_attack_through(raw: bytes, cuts: list[int]) -> None:
     """An attack is refused however it is cut, and the handler never sees what it hides."""
@@ -133,7 +133,7 @@ def test_no_cut_lets_an_attack_through(raw: bytes, cuts: list[int]) -> None:
     assert re.findall(rb"HTTP/1.1 (\d+)", answers) == [b"200", b"400"]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(st.binary(max_size=60) | st.sampled_from([*REQUESTS, *ATTACKS.values()]), max_size=6))
 def test_no_bytes_break_the_connection(pieces: list[bytes]) -> None:
     """Whatever comes, nothing raises, and the answers are HTTP."""

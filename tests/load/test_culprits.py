@@ -37,7 +37,7 @@ async def test_each_culprit_is_found(reply: Reply, verdict: str, code: str) -> N
     """Two of nine; an event that gets no answer may be stored, so its attempt is not settled."""
     record: list[Attempt] = []
     with thread_node(refuse("shop2x", "shop8x", reply=reply).fault) as node:
-        async with Sender(node.url, [KEY], patience_seconds=1.5, longest_wait_seconds=0.3) as sender:
+        async with Sender(node.url, [KEY], patience_seconds=0.4, longest_wait_seconds=0.03) as sender:
             assert await Culprits(sender, 30, record.append).send(ITEMS)
         assert len(node.stored) == 7
     fates = {attempt.event_id: attempt for attempt in record}

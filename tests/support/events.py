@@ -11,7 +11,7 @@ from payflux.event.decode import ADDITIVE_FIELDS, CODES, EVENT_FIELDS, StoredEve
 from payflux.event.example import EXAMPLE
 from payflux.event.rules import REQUIRED
 
-PROPERTY = settings(deadline=None, max_examples=200)  # the machines that run this are shared
+PROPERTY = settings(deadline=None, max_examples=100)  # the machines that run this are shared
 
 EVENT = EXAMPLE
 ADDITIVE: dict[str, Any] = {

@@ -179,9 +179,11 @@ class Consumer:
             case News.NO_REPLY:
                 self._ahead.forget()
                 self._membership.doubt()
+                self._scoring.doubt()
             case News.ROLLED_BACK:
                 self._ahead.forget()
                 self._settlement.rolled_back()
+                self._scoring.doubt()
                 self._careful.owe(self._ahead.in_hand)
             case News.GROUP_MADE:
                 self._settlement.group_made()
@@ -206,7 +208,7 @@ class Consumer:
         deliveries = await self._careful.read(PROBE if self._assembler.suspicious else BATCH)
         if not deliveries:  # what the group was given beyond us is pending, or another member's and done
             await self._pass(await self._stream.position())
-        elif self._ledger.follows(deliveries[0]):
+        elif self._ledger.follows(deliveries[0].id, deliveries[0].seq):
             await self._settlement.process(deliveries)
         else:  # another member may have read what is missing, and it is pending
             await self._reclaim.take_up_all()

@@ -1,17 +1,29 @@
-"""What becomes of each entry of one batch: a line, an ack without one, the dead-letter stream, or another try."""
+"""What becomes of each entry of one batch: a line, an ack without one, the dead-letter stream, or another try.
+
+Somebody else may have appended some of them, and those are read as strictly as ingestion reads what producers send.
+Ingestion has judged its own, and judging everything again would cost the consumer a third of its speed. Its entries
+are told by their numbers: they go on one by one, and whoever puts an entry between them takes a number that one of
+them has too. So a batch whose numbers go on is ours, unless strangers' entries stand at its end: its last entry is
+judged, some of the others, and all of a small batch.
+"""
 
 import time
 from collections.abc import Collection, Container, Sequence
+from itertools import compress
 from typing import NamedTuple
 
+import msgspec
+
 from payflux.consume.line import Enricher, Line
-from payflux.consume.strangers import are_ours, strictly
 from payflux.errors import InvalidEvent
+from payflux.event.decode import decode_event
 from payflux.log import log
 from payflux.stream.deliveries import Delivery
 
 KEPT = 10_000  # lines, more than there can be in one batch; what fails is taken up again
 SUSPICIOUS = 100  # invalid entries in a row: something is wrong with us or with the stream, not with the entries
+FEW = 8  # so many are judged at next to no cost beside the commands that read and ack them
+EVERY = 64
 
 
 class Batch(NamedTuple):
@@ -43,6 +55,18 @@ class Batch(NamedTuple):
         """The same, but for entries that can't be done any more."""
         invalid = {entry_id: one for entry_id, one in self.invalid.items() if entry_id not in gone}
         return self._replace(invalid=invalid, failed=[entry_id for entry_id in self.failed if entry_id not in gone])
+
+    def ours(self, flags: bytes) -> tuple[list[Line], list[Delivery]]:
+        """The lines, and the entries without one, of what was acked.
+
+        Args:
+            flags: for each of `ids` `1`, or `0` when somebody else had acked it.
+        """
+        lines, silent = list(self.lines.values()), self.silent
+        if b"0" in flags:
+            ours = [flag == ord("1") for flag in flags]
+            lines, silent = [*compress(lines, ours)], [*compress(silent, ours[len(lines) :])]
+        return lines, silent
 
 
 class Assembler:
@@ -123,3 +147,34 @@ class Assembler:
 def _tell(delivery: Delivery, error: Exception) -> None:
     name, entry = type(error).__name__, delivery.id.decode()
     log("error", "entry_failed", entry=entry, error=name, attempt=delivery.attempts)
+
+
+def are_ours(deliveries: Sequence[Delivery]) -> bool:
+    """Whether ingestion has appended these and judged them; False when only reading them strictly can tell.
+
+    Args:
+        deliveries: in stream order.
+    """
+    if not deliveries:
+        return True
+    size, last = len(deliveries), deliveries[-1]
+    if size <= FEW or last.seq - deliveries[0].seq != size - 1:
+        return False
+    try:
+        for data in [one.data for one in deliveries if one.data is not None and not one.data.isascii()]:
+            data.decode()
+        return all(strictly(one) is one for one in (*deliveries[::EVERY], last))
+    except (UnicodeDecodeError, InvalidEvent):
+        return False
+
+
+def strictly(delivery: Delivery) -> Delivery:
+    """An entry with its event in canonical form: the same when it is in it already.
+
+    Raises:
+        InvalidEvent: it would have been refused at the door.
+    """
+    if delivery.data is None:
+        return delivery
+    canonical = decode_event(delivery.data).data
+    return delivery if canonical == delivery.data else msgspec.structs.replace(delivery, data=canonical)

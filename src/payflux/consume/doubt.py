@@ -6,11 +6,9 @@ read holds of them was exported, however short before its death.
 
 import re
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from payflux.consume.decide import Batch
-from payflux.consume.line import number_of
 from payflux.exporters.fanout import FanOut
 
 RUNS = 64  # noted at most; the oldest ones are noted as one, which is never less
@@ -86,17 +84,8 @@ class InDoubt:
         return min(lines, size - sum(any(run.first <= seq <= run.last for run in runs) for seq in found))
 
 
-def runs_of(batch: Batch, first: int, last: int) -> tuple[Run, ...]:
-    """The numbers of the lines of a batch.
-
-    Args:
-        batch: of entries in stream order.
-        first: the number after the newest one before it.
-        last: the newest number with it.
-    """
-    if len(batch.lines) == last - first + 1 and not (batch.silent or batch.invalid or batch.failed):
-        return (Run(first, last),)
-    numbers = [number_of(line.data) for line in batch.lines.values()]
+def runs_of(numbers: Iterable[int]) -> tuple[Run, ...]:
+    """The runs that these numbers, in any order, make up."""
     return _joined([Run(number, number) for number in sorted(numbers)])
 
 

@@ -1,18 +1,35 @@
-"""How far a consumer got: its place in the stream, what it has not acked behind it, and what was lost on the way."""
+"""How far a consumer got: its place in the stream, what it has not acked behind it, and what was lost on the way.
 
-from collections import Counter
+It knows entries by their ids and numbers alone; what stands in them is none of its business.
+"""
+
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from payflux.consume.audit import Losses, SeqAudit
-from payflux.consume.decide import Batch
-from payflux.consume.doubt import InDoubt, Run, runs_of
-from payflux.consume.line import Line
+from payflux.consume.doubt import InDoubt, Run
 from payflux.exporters.fanout import FanOut
 from payflux.log import log
 from payflux.stream.deliveries import Delivery, Ledger, Numbers, entry_key
 from payflux.telemetry.handled import Handled
-from payflux.telemetry.metrics import PROCESSED, STREAM_LOST, Metrics
+from payflux.telemetry.metrics import STREAM_LOST, Metrics
+
+
+class Step(NamedTuple):
+    """What the ack of a batch changes.
+
+    Attributes:
+        audit: the numbers of the entries after it.
+        acked: entries that are acked with it.
+        undone: entries of it that are not.
+        lines: the numbers of those that lines were made of.
+    """
+
+    audit: SeqAudit
+    acked: Sequence[bytes]
+    undone: Sequence[bytes]
+    lines: tuple[Run, ...] = ()
 
 
 class ConsumerLedger:
@@ -30,7 +47,6 @@ class ConsumerLedger:
 
     def __init__(self, fan_out: FanOut, metrics: Metrics, token: str, former_settled: int | None = None) -> None:
         self._fan_out, self._metrics, self._token = fan_out, metrics, token
-        self._values, self._processed = metrics.values, metrics.slot(PROCESSED)
         self._former_settled = former_settled
         self._audit = SeqAudit()
         self._in_doubt = InDoubt(fan_out)
@@ -57,21 +73,14 @@ class ConsumerLedger:
         """Entries up to the newest one seen that are not acked yet."""
         return self._unacked
 
-    def known(self, deliveries: Sequence[Delivery]) -> int:
-        """How many of these, in stream order, are not newer than the newest entry seen."""
-        last = entry_key(self._audit.last_id)
-        if entry_key(deliveries[0].id) > last:
-            return 0
-        return sum(entry_key(delivery.id) <= last for delivery in deliveries)
-
     def is_behind(self, entry_id: bytes) -> bool:
         """Whether an entry is newer than the newest one seen."""
         return entry_key(entry_id) > entry_key(self._audit.last_id)
 
-    def follows(self, delivery: Delivery) -> bool:
+    def follows(self, entry_id: bytes, seq: int) -> bool:
         """Whether no event is missing between the newest entry seen and this one; true of what is no newer."""
         last = self._audit.last_seq
-        return not self.is_behind(delivery.id) or last is None or delivery.seq <= last + 1
+        return not self.is_behind(entry_id) or last is None or seq <= last + 1
 
     def behind(self, noted: Ledger) -> bool:
         """Whether the ledger in Redis is of an older state than we have seen: entries we handled may be gone."""
@@ -100,16 +109,18 @@ class ConsumerLedger:
         last = self._audit.last_seq
         return last is not None and newest > last
 
-    def after(self, deliveries: Sequence[Delivery]) -> SeqAudit | None:
-        """The numbers of the entries as they will be known when these, all of them newer, are acked.
+    def after(self, seqs: Sequence[int], newest: bytes) -> SeqAudit | None:
+        """The numbers of the entries as they will be known when some more, all of them newer, are acked.
+
+        Args:
+            seqs: of these entries in stream order, none of which tells of a loss; there may be none.
+            newest: the last of these entries.
 
         Returns:
             None when they do not simply go on: then it takes `after_gap`.
         """
         audit = self._audit.counted()
-        seqs = [delivery.seq for delivery in deliveries if not delivery.lost_to]
-        whole = len(seqs) == len(deliveries) and (not seqs or audit.goes_on(seqs, deliveries[-1].id))
-        return audit if whole else None
+        return audit if not seqs or audit.goes_on(seqs, newest) else None
 
     def after_gap(self, deliveries: Sequence[Delivery], numbers: Numbers) -> SeqAudit:
         """The same, when the stream was asked what can be ours of their numbers."""
@@ -121,12 +132,9 @@ class ConsumerLedger:
         """The ledger as it should be noted now."""
         return self._noted(self._audit, self._unacked, self._in_doubt.noted())
 
-    def noted_after(self, batch: Batch, audit: SeqAudit) -> Ledger:
+    def noted_after(self, step: Step) -> Ledger:
         """The ledger as it should be noted in the step that acks a batch."""
-        return self._noted(audit, self._unacked_after(batch), self._in_doubt.noted(self._runs(batch, audit)))
-
-    def _runs(self, batch: Batch, audit: SeqAudit) -> tuple[Run, ...]:
-        return runs_of(batch, (self._audit.last_seq or 0) + 1, audit.last_seq or 0)
+        return self._noted(step.audit, self._unacked_after(step), self._in_doubt.noted(step.lines))
 
     def _noted(self, audit: SeqAudit, unacked: Mapping[bytes, None], in_doubt: bytes) -> Ledger:
         return Ledger(
@@ -138,11 +146,11 @@ class ConsumerLedger:
             in_doubt=in_doubt,
         )
 
-    def _unacked_after(self, batch: Batch) -> dict[bytes, None]:
-        if not self._unacked and not batch.undone:
+    def _unacked_after(self, step: Step) -> dict[bytes, None]:
+        if not self._unacked and not step.undone:
             return {}
-        acked = set(batch.ids)
-        return {entry_id: None for entry_id in (*self._unacked, *batch.undone) if entry_id not in acked}
+        acked = set(step.acked)
+        return {entry_id: None for entry_id in (*self._unacked, *step.undone) if entry_id not in acked}
 
     # changes
 
@@ -204,30 +212,21 @@ class ConsumerLedger:
         if anew and another:
             self._unacked = {}
 
-    def acked(self, batch: Batch, audit: SeqAudit, flags: bytes) -> list[Line]:
-        """The ack of a batch has happened: count it.
+    def acked(self, step: Step, *, lines: int, silent: int, gone: int) -> None:
+        """The ack of a batch has happened.
 
         Args:
-            batch: what was acked.
-            audit: the numbers of the entries after it.
-            flags: for each of its ids `1`, or `0` when somebody else had acked it.
-
-        Returns:
-            The lines that are ours to export.
+            step: what it changes.
+            lines: how many lines of it are ours to export.
+            silent: how many entries we acked that get no line.
+            gone: how many of those were deleted while they were pending.
         """
-        lines = list(batch.lines.values())
-        if b"0" in flags:
-            lines = [line for line, flag in zip(lines, flags, strict=False) if flag == ord("1")]
-        silent = [d for d, flag in zip(batch.silent, flags[len(batch.lines) :], strict=True) if flag == ord("1")]
-        gone = sum(delivery.gone and entry_key(delivery.id) <= entry_key(self.last_id) for delivery in silent)
-        self._count_losses(audit.losses(), gone)
-        self._in_doubt.add(self._runs(batch, audit), len(lines))
-        self._audit, self._unacked = audit.counted(), self._unacked_after(batch)
+        self._count_losses(step.audit.losses(), gone)
+        self._in_doubt.add(step.lines, lines)
+        self._audit, self._unacked = step.audit.counted(), self._unacked_after(step)
         self._remember_reported()
-        self._base -= len(silent)
+        self._base -= silent
         self._note_base()
-        self._count(lines)
-        return lines
 
     def buried(self, entry_id: bytes) -> None:
         """It was dead-lettered, and acked with that."""
@@ -250,13 +249,6 @@ class ConsumerLedger:
         self._audit = audit.counted()
 
     # counts
-
-    def _count(self, lines: Sequence[Line]) -> None:
-        values = self._values
-        values[self._processed] += len(lines)
-        for slots, n in Counter([line.slots for line in lines]).items():
-            for slot in slots:
-                values[slot] += n
 
     def _count_losses(self, losses: Losses, gone: int = 0) -> None:
         """Count events that will never be read, and `gone` entries that were deleted while they were pending."""

@@ -1,18 +1,33 @@
-"""From a delivery to its line: read what is needed, score it, splice the enrichment into the stored bytes."""
+"""From a delivery to its line: read what is needed, score it, splice the enrichment into the stored bytes.
+
+What events of a kind say (their outcome, the metrics they count in, what the detector sees) is remembered, as real
+traffic repeats itself.
+"""
 
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import msgspec
 
-from payflux.consume.meaning import REMEMBERED, Meanings
 from payflux.errors import InvalidEvent
-from payflux.event.outcome import NOTHING_DECLARED, Declared
+from payflux.event.outcome import NOTHING_DECLARED, Declared, Outcome, outcome_of
+from payflux.event.taxonomy import is_recognised
 from payflux.risk.assessment import BANDS, RiskAssessment
 from payflux.risk.observation import Observation
-from payflux.risk.reading import Facts
+from payflux.risk.reading import Facts, is_small_payment, observed
 from payflux.stream.deliveries import Delivery, at_ms
-from payflux.telemetry.metrics import RISK_SCORE, Metrics
+from payflux.telemetry.metrics import (
+    BY_OUTCOME,
+    FAILURES,
+    RETRIES,
+    RISK_EVENTS,
+    RISK_SCORE,
+    UNCATEGORISED,
+    UNCLASSIFIED,
+    Metrics,
+)
+
+REMEMBERED = 10_000  # kinds of events, and processors
 
 Score = Callable[[int, str, Observation | None, int, str, int], RiskAssessment]
 """Counts an event and tells what holds for it: its stream time in seconds, processor, observation (None: it is not
@@ -50,15 +65,86 @@ class _Shown(NamedTuple):
     band: int
 
 
+class _Meaning(msgspec.Struct, frozen=True, eq=False, gc=False):
+    """What events of one kind say, and the slots they count in by risk band; two compare by identity, as is faster."""
+
+    outcome: Outcome
+    failed: bool
+    slots: tuple[tuple[int, ...], ...]
+
+
+_Kind = tuple[str, str, str, str, bool]
+_Key = tuple[_Meaning | str | bool, ...]
+
+
+class _Meanings:
+    """Remembers what events say.
+
+    Args:
+        metrics: where names get their numbers.
+        declared: outcomes of event types that the operator has declared.
+        scores: events are scored, and count by band.
+    """
+
+    def __init__(self, metrics: Metrics, declared: Declared, *, scores: bool) -> None:
+        self._metrics, self._declared, self._scores = metrics, declared, scores
+        self._known: dict[_Kind, _Meaning] = {}
+        self._seen: dict[_Key, Observation] = {}
+
+    def of(self, event: Facts) -> _Meaning:
+        """What an event says."""
+        retried = event.retry_count > 0
+        kind = (event.processor, event.event_type, event.retry_result, event.failure_category, retried)
+        return self._known.get(kind) or self._learn(kind)
+
+    def seen(self, meaning: _Meaning, event: Facts) -> Observation | None:
+        """What the detector sees in an event of a meaning; None when it is not to be counted."""
+        key: _Key
+        if meaning.failed:
+            small = is_small_payment(event.amount_minor, event.amount_bucket)
+            key = (
+                *(meaning, event.geo_bucket, event.payment_method_bucket, event.issuer_country, event.channel),
+                *(event.failure_origin, event.network_response_code, event.card_network, small),
+            )
+        else:
+            key = (meaning, event.geo_bucket, event.payment_method_bucket, event.issuer_country, event.channel)
+        return self._seen.get(key) or self._see(key, event)
+
+    def _see(self, key: _Key, event: Facts) -> Observation | None:
+        seen = observed(event, self._declared)
+        if seen is not None:
+            if len(self._seen) >= REMEMBERED:
+                self._seen.clear()
+            self._seen[key] = seen
+        return seen
+
+    def _learn(self, kind: _Kind) -> _Meaning:
+        _, event_type, retry_result, failure_category, _ = kind
+        outcome = outcome_of(event_type, retry_result, failure_category, self._declared)
+        slots = self._slots(kind, outcome) if outcome.scored else ((),) * len(BANDS)
+        if len(self._known) >= REMEMBERED:
+            self._known.clear()
+        meaning = self._known[kind] = _Meaning(outcome, outcome.kind == "failure", slots)
+        return meaning
+
+    def _slots(self, kind: _Kind, outcome: Outcome) -> tuple[tuple[int, ...], ...]:
+        processor, event_type, _, failure_category, retried = kind
+        slot, number = self._metrics.slot, self._metrics.processors.index(processor)
+        slots = [slot(BY_OUTCOME, number, outcome.kind)]
+        if retried:
+            slots.append(slot(RETRIES, number))
+        if outcome.kind == "failure":
+            slots.append(slot(FAILURES, number, self._metrics.categories.index(failure_category or "unknown")))
+            if failure_category and not is_recognised(failure_category):
+                slots.append(slot(UNCATEGORISED, self._metrics.unrecognised.index(failure_category)))
+        if not outcome.classified:
+            slots.append(slot(UNCLASSIFIED, self._metrics.event_types.index(event_type)))
+        return tuple((*slots, slot(RISK_EVENTS, number, band)) if self._scores else tuple(slots) for band in BANDS)
+
+
 _decode = msgspec.json.Decoder(Scorable).decode
 _BAND_INDEX = {band: index for index, band in enumerate(BANDS)}
 _join = b"".join
-_NUMBER, _END = b',"seq":', b',"schema_version":1}\n'
-
-
-def number_of(line: bytes) -> int:
-    """The number of the entry a finished line was made of."""
-    return int(line[line.rindex(_NUMBER) + len(_NUMBER) : -len(_END)])
 
 
 class Enricher:
@@ -77,7 +163,7 @@ class Enricher:
         self._name = msgspec.json.encode(consumer)
         self._score = score
         self._metrics = metrics
-        self._meanings = Meanings(metrics, declared, scores=score is not None)
+        self._meanings = _Meanings(metrics, declared, scores=score is not None)
         self._shown: dict[str, _Shown] = {}
         self._changed: set[str] = set()
         self._stamp = self._middle = b""

@@ -4,6 +4,7 @@ The consumer counts an event when it makes its line. All else happens here: proc
 kept, and what a successor needs to go on as if nothing had happened.
 """
 
+import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -11,7 +12,8 @@ from contextlib import suppress
 import msgspec
 
 from payflux.consume.line import Enricher
-from payflux.consume.snapshots import Snapshots, packed, unpacked
+from payflux.consume.succession.incidents import Incidents
+from payflux.consume.succession.snapshots import Snapshots, packed, unpacked
 from payflux.errors import InvalidEvent, StreamUnavailable
 from payflux.log import log
 from payflux.risk.assessment import RiskAssessment
@@ -20,7 +22,9 @@ from payflux.stream.deliveries import Change, Ledger, RiskNews, Scored, entry_ke
 from payflux.stream.protocol import ReadStream
 
 TICK_SECONDS = 0.002
-"""No batch waits longer for processors that have no events."""
+"""No batch waits longer for processors that have no events; but once in `WHOLE_SECONDS` all of them have their turn."""
+
+WHOLE_SECONDS = 1.0
 
 QUIET_SEC = 2
 """A second is over when the stream's clock is so far beyond it and nothing is unread."""
@@ -52,14 +56,21 @@ class Scoring:
     ) -> None:
         self._stream, self._scorer, self._enricher, self._now = stream, scorer, enricher, now
         self._snapshots = Snapshots(maxlen)
+        self._incidents = Incidents(stream, scorer, now) if scorer is not None else None
         self._unkept: dict[tuple[str, int], Change] = {}
         self._said: list[RiskAssessment] = []  # and not shown yet
-        self._looked = Scored()
+        self._looked, self._looked_at = Scored(), 0.0
+        self._owed = RiskNews()  # it is not kept yet
         self._stale = True
 
     def forget(self) -> None:
         """Another consumer may have scored meanwhile: before anything else is scored, `recover`."""
         self._stale = True
+
+    def doubt(self) -> None:
+        """Redis may have an older state than it had."""
+        if self._incidents is not None:
+            self._incidents.doubt()
 
     @property
     def unkept(self) -> Sequence[Change]:
@@ -115,9 +126,20 @@ class Scoring:
         changes = self.unkept
         self._enricher.show(self._said)
         self._said.clear()
-        news = self._news(place)
-        if news.snapshots or news.forgotten or (changes and clock_ms is not None):
-            await self._keep(news._replace(changes=changes))
+        if self._looked == place:
+            self._look(place)
+        if self._incidents is not None:
+            await self._incidents.keep()  # before the snapshot: what is in it is not found anew by a successor
+        if self._owed.snapshots or self._owed.forgotten or (changes and clock_ms is not None):
+            await self._keep(self._owed._replace(changes=changes))
+            self._owed = RiskNews()
+
+    def _look(self, place: Scored) -> None:
+        """When all processors were ticked: a snapshot if one is due, and what became of incidents."""
+        if not (self._owed.snapshots or self._owed.forgotten):
+            self._owed = self._news(place)
+        if self._incidents is not None:
+            self._incidents.step(place.second, anyway=bool(self._owed.snapshots))
 
     def _place(self, ledger: Ledger, clock_ms: int | None) -> Scored:
         """Up to where everything was seen, in stream time."""
@@ -128,12 +150,13 @@ class Scoring:
     def _tick(self, place: Scored) -> None:
         """Let a second pass for the processors that have something to do in it, as many as there is time for."""
         assert self._scorer is not None
-        until = self._now() + TICK_SECONDS
+        now = self._now()
+        until = now + TICK_SECONDS if now - self._looked_at < WHOLE_SECONDS else math.inf
         for processor in self._scorer.due(place.second):
             self._say(self._scorer.tick_one(processor, place.second))
             if self._now() >= until:
                 return
-        self._looked = place
+        self._looked, self._looked_at = place, self._now()
 
     def _news(self, place: Scored) -> RiskNews:
         """The snapshot that is due, if one is."""
@@ -159,11 +182,13 @@ class Scoring:
         Raises:
             StreamUnavailable, LeaseLost, GroupMissing: try again.
         """
-        if self._scorer is None or not self._stale:
+        if self._scorer is None or self._incidents is None or not self._stale:
             return
         self._scorer.clear()
         self._snapshots.clear()
         self._unkept.clear()
+        self._owed = RiskNews()
+        told = await self._incidents.recover()
         kept = await self._stream.risk()
         for data in kept.log:
             with suppress(msgspec.DecodeError):
@@ -172,6 +197,9 @@ class Scoring:
             self._restore(processor, await self._stream.snapshot(processor))
             await stay()
         await self._replay(kept.scored, ledger, stay)
+        for processor in self._scorer.due(told.second):
+            self._say(self._scorer.tick_one(processor, told.second))
+        self._incidents.miss(told)
         self._stale = False
         self._looked = Scored()
         self._enricher.show(self._scorer.current())

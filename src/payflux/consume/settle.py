@@ -2,20 +2,23 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 from payflux.consume.audit import SeqAudit
 from payflux.consume.decide import Assembler, Batch
-from payflux.consume.ledger import ConsumerLedger
+from payflux.consume.doubt import Run, runs_of
+from payflux.consume.ledger import ConsumerLedger, Step
+from payflux.consume.line import Line
 from payflux.consume.scoring import Scoring
 from payflux.errors import StreamUnavailable
 from payflux.exporters.fanout import FanOut
 from payflux.log import log
 from payflux.stream.deliveries import Change, Delivery, entry_key, just_before
 from payflux.stream.protocol import BurialRefused, GroupMissing, LeaseLost, ReadStream
-from payflux.telemetry.metrics import CONSUMER_HALTED, DEAD_LETTERED, Metrics
+from payflux.telemetry.metrics import CONSUMER_HALTED, DEAD_LETTERED, PROCESSED, Metrics
 
 HALT_SECONDS = 60.0
 WAIT_SECONDS = 0.5
@@ -37,14 +40,14 @@ class _Ack(NamedTuple):
     Attributes:
         deliveries: what was read.
         batch: what is acked of it.
-        audit: the numbers of the entries after it.
+        step: what that changes in the ledger.
         followed: it moves the group over a range; else single entries are acked.
         changes: assessments that are kept with it.
     """
 
     deliveries: Sequence[Delivery]
     batch: Batch
-    audit: SeqAudit
+    step: Step
     followed: bool
     changes: Sequence[Change] = ()
 
@@ -78,7 +81,8 @@ class Settlement:
         self._stream, self._assembler, self._ledger = stream, assembler, ledger
         self._fan_out, self._metrics, self._wait, self._now = fan_out, metrics, wait, now
         self._scoring = scoring
-        self._values, self._halted_slot = metrics.values, metrics.slot(CONSUMER_HALTED)
+        self._values, self._processed = metrics.values, metrics.slot(PROCESSED)
+        self._halted_slot = metrics.slot(CONSUMER_HALTED)
         self._unanswered: _Ack | None = None  # it had no reply
         self._halted_until = 0.0
         self._dying: dict[bytes, str] = {}  # being dead-lettered, and why
@@ -100,12 +104,10 @@ class Settlement:
             redelivered: they were pending.
             followed: they are not pending: everything after the newest entry seen, as the stream was followed.
         """
-        ledger = self._ledger
-        known = ledger.known(deliveries)
-        batch = self._assembler.batch(deliveries, known, ledger.unacked, redelivered=redelivered)
-        new = deliveries[known:]
-        audit = ledger.after(new) or await self._look_into_gap(new)
-        ack = _Ack(deliveries, batch, audit, followed, self._scoring.unkept)
+        known = self._known(deliveries)
+        batch = self._assembler.batch(deliveries, known, self._ledger.unacked, redelivered=redelivered)
+        step = await self._step(deliveries, known, batch)
+        ack = _Ack(deliveries, batch, step, followed, self._scoring.unkept)
         if self._wait is not None:
             await self._make_safe(ack, self._wait)
         try:
@@ -118,6 +120,21 @@ class Settlement:
         self._acked(ack, flags)
         await self._bury(ack.batch)
 
+    def _known(self, deliveries: Sequence[Delivery]) -> int:
+        """How many of these, the first ones, are not newer than the newest entry seen."""
+        if self._ledger.is_behind(deliveries[0].id):
+            return 0
+        return sum(not self._ledger.is_behind(delivery.id) for delivery in deliveries)
+
+    async def _step(self, deliveries: Sequence[Delivery], known: int, batch: Batch) -> Step:
+        new = deliveries[known:]
+        seqs = [delivery.seq for delivery in new if not delivery.lost_to]
+        audit = self._ledger.after(seqs, deliveries[-1].id) if len(seqs) == len(new) else None
+        if audit is not None and len(batch.lines) == len(seqs) == len(deliveries):
+            return Step(audit, batch.ids, (), (Run(seqs[0], seqs[-1]),))
+        lines = runs_of(delivery.seq for delivery in deliveries if delivery.id in batch.lines)
+        return Step(audit or await self._look_into_gap(new), batch.ids, batch.undone, lines)
+
     async def _look_into_gap(self, deliveries: Sequence[Delivery]) -> SeqAudit:
         numbers, noted = await self._stream.numbers(deliveries[-1].id), await self._stream.noted()
         if self._ledger.behind(noted):
@@ -126,27 +143,38 @@ class Settlement:
 
     async def _send(self, ack: _Ack) -> tuple[_Ack, bytes]:
         """Ack; returns what was acked in the end, and for each of its ids `1` or `0`."""
-        _, batch, audit, followed, changes = ack
-        ids, undone, after = batch.ids, batch.undone, self._ledger.noted_after(batch, audit)
+        _, batch, step, followed, changes = ack
+        audit, ids, undone, _ = step
+        after = self._ledger.noted_after(step)
         if not followed:
             await self._scoring.keep()
             return ack, await self._stream.ack(ids, after, len(ids) + len(after.unacked))
         entries = len(ids) + len(undone)
         gone = await self._stream.commit(after, self._ledger.last_id, entries, audit.trimmed, undone, changes)
         if gone:  # trimmed while we held them: there is nothing left to take up
-            audit = replace(audit, trimmed=audit.trimmed + len(gone))
-            ack = ack._replace(batch=batch.without(gone), audit=audit)
+            batch, audit = batch.without(gone), replace(audit, trimmed=audit.trimmed + len(gone))
+            ack = ack._replace(batch=batch, step=step._replace(audit=audit, undone=batch.undone))
         return ack, b"1" * len(ids)
 
     def _acked(self, ack: _Ack, flags: bytes) -> None:
         """The ack has happened: count it, and hand the lines of what was ours to the exporters."""
         self._scoring.kept(ack.changes)
-        lines = self._ledger.acked(ack.batch, ack.audit, flags)
+        lines, silent = ack.batch.ours(flags)
+        gone = sum(delivery.gone and not self._ledger.is_behind(delivery.id) for delivery in silent)
+        self._ledger.acked(ack.step, lines=len(lines), silent=len(silent), gone=gone)
+        self._count(lines)
         if lines and self._wait is None:
             self._remember(ack)  # before they are published: of what is remembered too much, the newest is dropped
             self._fan_out.publish([line.data for line in lines])
         if self._wait is not None:
             self._ledger.handled.ack_safe(ack.batch.lines)
+
+    def _count(self, lines: Sequence[Line]) -> None:
+        values = self._values
+        values[self._processed] += len(lines)
+        for slots, n in Counter([line.slots for line in lines]).items():
+            for slot in slots:
+                values[slot] += n
 
     def _remember(self, ack: _Ack) -> None:
         handled, deliveries, lines = self._ledger.handled, ack.deliveries, ack.batch.lines
@@ -240,11 +268,11 @@ class Settlement:
         ack = self._unanswered
         if ack is None:
             return
-        happened = await (self._is_noted(ack.audit) if ack.followed else self._is_done(ack.batch.ids))
+        happened = await (self._is_noted(ack.step.audit) if ack.followed else self._is_done(ack.step.acked))
         self._unanswered = None
         if happened:
             self._assembler.forget(ack.batch)
-            self._acked(ack, b"1" * len(ack.batch.ids))
+            self._acked(ack, b"1" * len(ack.step.acked))
 
     async def _is_noted(self, audit: SeqAudit) -> bool:
         noted = await self._stream.noted()

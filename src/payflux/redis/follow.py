@@ -15,16 +15,18 @@ from payflux.redis.entries import FIRST, count_of, deliveries_of, delivery_of, l
 from payflux.redis.keys import Keys
 from payflux.redis.link import Command
 from payflux.redis.replies import named, text, unavailable
-from payflux.redis.risk import MOST_ASSESSMENTS, RiskKeeper, words
+from payflux.redis.risk.keeper import MOST_ASSESSMENTS, RiskKeeper, words
 from payflux.redis.script import Script, explained
 from payflux.stream.deliveries import (
     Change,
     Delivery,
+    IncidentsKept,
     Ledger,
     Numbers,
     RiskKept,
     RiskNews,
     Tail,
+    Told,
     entry_key,
     just_before,
 )
@@ -265,6 +267,20 @@ class RedisReader:
         """The snapshot that is kept of a processor; see ReadStream."""
         found: bytes | None = await self._call("GET", self._keys.snapshot(processor))
         return found
+
+    async def keep_incidents(self, told: Sequence[Told]) -> None:
+        """Keep what became of incidents; see ReadStream."""
+        try:
+            await self._risk.tell(self._dialler.link, told)
+        except hiredis.ReplyError as error:
+            raise _translate(error) from None
+
+    async def incidents(self) -> IncidentsKept:
+        """What is kept of incidents; see ReadStream."""
+        try:
+            return await self._risk.told(self._dialler.link)
+        except hiredis.ReplyError as error:
+            raise _translate(error) from None
 
     async def leave(self) -> None:
         """Give up lease and name, which expire by themselves where that fails, and close both connections."""

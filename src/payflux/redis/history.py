@@ -9,7 +9,7 @@ from payflux.redis.dial import Dialler
 from payflux.redis.entries import FIRST, deliveries_of, newest_id
 from payflux.redis.keys import Keys
 from payflux.redis.replies import unavailable
-from payflux.redis.risk import assessments, latest
+from payflux.redis.risk.assessments import assessments, latest
 from payflux.stream.deliveries import Delivery
 from payflux.stream.protocol import GROUP
 

@@ -45,7 +45,7 @@ class Keys:
 
     @property
     def incidents_told(self) -> str:
-        """Up to which second the changes of each processor's incidents are kept."""
+        """Up to which second the changes of incidents are kept, and what was known then."""
         return f"{self._tag}:incidents:told"
 
     @property

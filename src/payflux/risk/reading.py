@@ -73,7 +73,7 @@ def observed(event: Facts, declared: Declared = NOTHING_DECLARED) -> Observation
     if said is None:
         return None
     kind, category, counts, soft = said
-    small = kind == "failure" and is_small_payment(event)
+    small = kind == "failure" and is_small_payment(event.amount_minor, event.amount_bucket)
     values = (event.geo_bucket, event.payment_method_bucket, event.issuer_country, event.channel)
     return observation(kind, category, values, event.retry_count > 0, small, counts, soft)
 
@@ -106,6 +106,6 @@ def _is_soft(failure: Failure) -> bool:
     return failure.category in SOFT and not failure.counts_against_processor
 
 
-def is_small_payment(event: Facts) -> bool:
-    """Whether an event's amount is of the smallest kind; it says more than the bucket that a producer put it into."""
-    return is_small_amount(event.amount_minor) if event.amount_minor else is_small(event.amount_bucket)
+def is_small_payment(amount_minor: int, amount_bucket: str) -> bool:
+    """Whether a payment is of the smallest kind; its amount says more than the bucket that a producer put it into."""
+    return is_small_amount(amount_minor) if amount_minor else is_small(amount_bucket)

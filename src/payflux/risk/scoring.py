@@ -4,6 +4,8 @@ import re
 from collections import OrderedDict, deque
 from typing import Any
 
+from msgspec.structs import replace
+
 from payflux.risk.assessment import RiskAssessment
 from payflux.risk.counts import Counts
 from payflux.risk.history import History
@@ -98,6 +100,7 @@ class Scorer:
         self._followed: OrderedDict[str, _Followed] = OrderedDict()  # the one idle longest first
         self._ticked = -1
         self._changes: deque[Change] = deque(maxlen=MOST_CHANGES)
+        self._abandoned: list[Incident] = []  # open ones of processors that were forgotten
         self.standstill = Standstill()
 
     def observe(  # noqa: PLR0917 - keywords would cost as much as the counting
@@ -220,19 +223,27 @@ class Scorer:
         """What became of incidents since this was asked last.
 
         Args:
-            second: stream time; all processors were ticked up to it.
+            second: stream time; all processors were ticked up to it. What comes late counts in the next one.
 
         Returns:
-            The changes, by second and incident.
+            The changes, by second and incident; none when this was asked up to there before.
         """
-        changes = list(self._changes)
-        self._changes.clear()
-        if not changes and not self.standstill.busy:
+        if second <= self.standstill.folded:
             return []
+        self._ticked = max(self._ticked, second)
+        changes = [*self._changes, *(_abandoned(one, second) for one in self._abandoned)]
+        self._changes.clear()
+        self._abandoned.clear()
         changes.sort(key=lambda one: (one.second, one.incident.id))
+        return self.standstill.fold(second, changes, self._arrivals() if changes or self.standstill.busy else {})
+
+    def _arrivals(self) -> dict[str, Arrivals]:
         watches = {name: one.watch for name, one in self._followed.items() if one.watch}
-        arrivals = {name: Arrivals(one.touched, one.volume.low) for name, one in watches.items()}
-        return self.standstill.fold(second, changes, arrivals)
+        return {name: Arrivals(one.touched, one.volume.low) for name, one in watches.items()}
+
+    def traced(self) -> set[str]:
+        """The ids of the open incidents, and of those that something is about to be told of."""
+        return {one.id for one in self.incidents()} | {change.incident.id for change in self._changes}
 
     def incidents(self) -> list[Incident]:
         """The open incidents of all processors, the oldest first; those that make up a standstill left out."""
@@ -310,11 +321,13 @@ class Scorer:
         self._followed.clear()
         self._ticked = -1
         self._changes.clear()
+        self._abandoned.clear()
         self.standstill = Standstill()
 
     def _follow(self, processor: str) -> _Followed:
         if processor not in self._followed and len(self._followed) >= self._most:
-            gone, _ = self._followed.popitem(last=False)
+            gone, former = self._followed.popitem(last=False)
+            self._abandoned += former.tracker.open
             self._forgotten.append(gone)
             self._history.forget(gone)
         followed = self._followed[processor] = _Followed(processor)
@@ -332,6 +345,11 @@ class Scorer:
             if second > followed.second:
                 followed.second, followed.counts = second, waiting[second]
         return waiting[second]
+
+
+def _abandoned(incident: Incident, second: int) -> Change:
+    note = "its processor is not followed any more"
+    return Change("resolved", second, replace(incident, resolved=second, updated=second, note=note))
 
 
 def _count(counts: Counts, seen: Observation, latency_ms: int, currency: str, amount_minor: int) -> None:

@@ -133,6 +133,50 @@ class RiskNews(NamedTuple):
     forgotten: Sequence[str] = ()
 
 
+class IncidentNews(NamedTuple):
+    """Something that became of an incident.
+
+    Attributes:
+        kind: `opened`, `worsened`, `resolved`, or `updated`, which is no news but newer numbers.
+        processor: whom it concerns; empty for all.
+        id: of the incident.
+        record: the incident as JSON.
+    """
+
+    kind: str
+    processor: str
+    id: str
+    record: bytes
+
+
+class Told(NamedTuple):
+    """A step in what is told of incidents: kept as a whole, once, if it is later than the one before.
+
+    Attributes:
+        second: stream time up to which everything is told.
+        state: what a successor has to know to tell what comes after.
+        changes: what became of incidents, in order.
+    """
+
+    second: int = -1
+    state: bytes = b""
+    changes: Sequence[IncidentNews] = ()
+
+
+class IncidentsKept(NamedTuple):
+    """What is kept of incidents.
+
+    Attributes:
+        second: stream time up to which everything is told; below 0 when nothing ever was.
+        state: what was known then; empty when nothing was.
+        open: the open incidents as JSON, by id.
+    """
+
+    second: int
+    state: bytes
+    open: Mapping[str, bytes]
+
+
 class RiskKept(NamedTuple):
     """What is kept of the risk of processors, beside their snapshots.
 

@@ -14,11 +14,13 @@ from payflux.stream.deliveries import (
     Backlog,
     Change,
     Delivery,
+    IncidentsKept,
     Ledger,
     Numbers,
     RiskKept,
     RiskNews,
     Tail,
+    Told,
 )
 from payflux.stream.protocol import APPENDED, DUPLICATE, GROUP, GroupMissing, LeaseLost, OnAppended
 from payflux.stream.risk_store import RiskStore
@@ -327,6 +329,16 @@ class MemoryStream:
         """The snapshot that is kept of a processor; see ReadStream."""
         self._check()
         return self._store.risk.snapshot(processor)
+
+    async def keep_incidents(self, told: Sequence[Told]) -> None:
+        """Keep what became of incidents; see ReadStream."""
+        self._hold()
+        self._store.risk.tell(told)
+
+    async def incidents(self) -> IncidentsKept:
+        """What is kept of incidents; see ReadStream."""
+        self._check()
+        return self._store.risk.told()
 
     async def leave(self) -> None:
         """Give up lease and name; see ReadStream."""

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from payflux.errors import PayfluxError, StreamUnavailable
 from payflux.event.decode import StoredEvent
-from payflux.stream.deliveries import Change, Delivery, Ledger, Numbers, RiskKept, RiskNews, Tail
+from payflux.stream.deliveries import Change, Delivery, IncidentsKept, Ledger, Numbers, RiskKept, RiskNews, Tail, Told
 
 APPENDED = ord("1")
 DUPLICATE = ord("0")
@@ -170,6 +170,16 @@ class ReadStream(Protocol):
 
     async def snapshot(self, processor: str) -> bytes | None:
         """The snapshot that is kept of a processor."""
+
+    async def keep_incidents(self, told: Sequence[Told]) -> None:
+        """Keep what became of incidents; a step not later than the last one is dropped.
+
+        Raises:
+            LeaseLost: nothing was kept.
+        """
+
+    async def incidents(self) -> IncidentsKept:
+        """What is kept of incidents."""
 
     async def leave(self) -> None:
         """Give up lease and name, and close."""

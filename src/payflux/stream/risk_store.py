@@ -2,17 +2,24 @@
 
 from collections.abc import Sequence
 
-from payflux.stream.deliveries import Change, RiskKept, RiskNews, Scored
+from payflux.stream.deliveries import Change, IncidentNews, IncidentsKept, RiskKept, RiskNews, Scored, Told
 
 
 class RiskStore:
-    """As a server keeps it; nothing is ever dropped from the log."""
+    """As a server keeps it; nothing is ever dropped from the log.
+
+    Attributes:
+        changes: what became of incidents, newer numbers left out.
+    """
 
     def __init__(self) -> None:
         self._log: list[Change] = []
         self._current: dict[str, Change] = {}
         self._snapshots: dict[str, bytes] = {}
         self._scored = Scored()
+        self._told = Told()
+        self._open: dict[str, bytes] = {}
+        self.changes: list[IncidentNews] = []
 
     def keep(self, news: RiskNews) -> None:
         """Keep assessments and snapshots; see ReadStream."""
@@ -40,6 +47,26 @@ class RiskStore:
     def snapshot(self, processor: str) -> bytes | None:
         """The snapshot of a processor."""
         return self._snapshots.get(processor)
+
+    def tell(self, told: Sequence[Told]) -> None:
+        """Keep what became of incidents; see ReadStream."""
+        for step in told:
+            if step.second > self._told.second:
+                self._told = step
+                for one in step.changes:
+                    self._tell(one)
+
+    def _tell(self, one: IncidentNews) -> None:
+        if one.kind != "updated":
+            self.changes.append(one)
+        if one.kind == "resolved":
+            self._open.pop(one.id, None)
+        else:
+            self._open[one.id] = one.record
+
+    def told(self) -> IncidentsKept:
+        """What is kept of incidents."""
+        return IncidentsKept(self._told.second, self._told.state, dict(self._open))
 
     def spoil(self, processor: str, snapshot: bytes) -> None:
         """Put something else in a snapshot's place, as anybody might."""

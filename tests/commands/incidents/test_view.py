@@ -16,7 +16,7 @@ OPEN, ENDED = f"adyen-{SINCE + 5}-aabbcc", f"stripe-{SINCE + 5}-aabbcc"
 def two(server: Server) -> None:
     """One incident that is open, and one that is over."""
     ended = (change("opened"), change("resolved", second=SINCE + 400))
-    asyncio.run(tell(server, *ended, change("opened", "adyen")))
+    asyncio.run(tell(server, ended[0], change("opened", "adyen"), ended[1]))
 
 
 def ids(report: str) -> list[str]:

@@ -1,10 +1,13 @@
 """Incidents in Redis, written as who scores writes them."""
 
+from itertools import groupby
+
 from payflux.redis.address import parse_url
-from payflux.redis.incidents import Kept, keep
+from payflux.redis.risk.keeper import MOST_CHANGES, RiskKeeper
 from payflux.risk.drivers import Driver
 from payflux.risk.incidents.incident import Change, Incident
 from payflux.risk.incidents.record import encoded
+from payflux.stream.deliveries import IncidentNews, Told
 from redis_links import linked
 from servers import Server
 from stream_keys import KEYS, LEASE
@@ -34,13 +37,17 @@ def change(kind: str, processor: str = "stripe", second: int = SINCE + 5, number
     return Change(kind, second, incident)  # type: ignore[arg-type] # told by name, for short
 
 
-def kept(*changes: Change) -> list[Kept]:
-    """The changes as they are kept."""
-    return [Kept(one.kind, one.incident.processor, one.second, one.incident.id, encoded(one, 300)) for one in changes]
+def steps(*changes: Change) -> list[Told]:
+    """The changes as they are told: those of one second in one step."""
+    told = []
+    for second, group in groupby(changes, lambda one: one.second):
+        news = [IncidentNews(one.kind, one.incident.processor, one.incident.id, encoded(one, 300)) for one in group]
+        told.append(Told(second, b"%d" % second, news))
+    return told
 
 
-async def tell(server: Server, *changes: Change, owner: str = OWNER) -> int:
+async def tell(server: Server, *changes: Change, owner: str = OWNER, maxlen: int = MOST_CHANGES) -> int:
     """Keep changes as the holder of the lease does; returns how many were new."""
     server.client.set(LEASE, OWNER)
     async with linked(parse_url(server.url)) as link:
-        return await keep(link, KEYS, owner, kept(*changes))
+        return await RiskKeeper(KEYS, owner).tell(link, steps(*changes), maxlen)

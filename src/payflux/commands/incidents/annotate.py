@@ -7,8 +7,8 @@ from cyclopts import Parameter
 
 from payflux.errors import SettingsError
 from payflux.redis.address import address_of
-from payflux.redis.incidents import Incidents
 from payflux.redis.keys import Keys
+from payflux.redis.risk.incidents import Incidents
 from payflux.risk.incidents.record import stamp
 from payflux.terminal.arguments import redis_settings
 from payflux.terminal.ending import complain, operate, refuse

@@ -12,8 +12,8 @@ from rich.text import Text
 from payflux.errors import SettingsError
 from payflux.redis.address import address_of
 from payflux.redis.entries import parse_position
-from payflux.redis.incidents import Incidents
 from payflux.redis.keys import Keys
+from payflux.redis.risk.incidents import Incidents
 from payflux.risk.incidents.record import stamp
 from payflux.stream.deliveries import at_ms
 from payflux.terminal.arguments import redis_settings

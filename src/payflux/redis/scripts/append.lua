@@ -17,7 +17,8 @@
 --   {events_stream}:consumer:<name>      string   which node uses this consumer name
 --   {events_stream}:incidents            stream   changes of incidents: `id`, `processor`, `incident` (JSON)
 --   {events_stream}:incidents:open       hash     the open incidents by id, JSON
---   {events_stream}:incidents:told       hash     the second up to which each processor's changes are kept
+--   {events_stream}:incidents:told       hash     `second`, up to which changes are kept, and `state`, what its scorer knew
+--                                                 then beside the snapshots
 --   {events_stream}:incidents:verdicts   hash     what people said of incidents by id, JSON
 --   {events_stream}:alerts:told          hash     `<receiver> <incident>`: what it was told of it, JSON; `<receiver>`: why it
 --                                                 is told nothing just now, JSON

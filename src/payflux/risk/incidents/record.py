@@ -61,6 +61,23 @@ def encoded(change: Change, hold_sec: int) -> bytes:
     return msgspec.json.encode(record_of(change, hold_sec))
 
 
+def closed(record: bytes, second: int, note: str) -> tuple[str, str, bytes]:
+    """The record of an open incident as it ends, when nothing else is known of it.
+
+    Args:
+        record: as it was kept.
+        second: stream time of its end.
+        note: why it ends.
+
+    Returns:
+        Its processor, its id and the record.
+    """
+    known: Record = msgspec.json.decode(record)
+    known |= {"change": "resolved", "state": "resolved", "resolved": stamp(second), "updated": stamp(second)}
+    known["note"] = note
+    return known["processor"], known["id"], msgspec.json.encode(known)
+
+
 def stamp(second: int) -> str:
     """A second of stream time in RFC 3339."""
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

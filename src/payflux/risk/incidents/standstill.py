@@ -25,6 +25,7 @@ class Standstill:
     """Takes the silences of all processors for one incident while nothing arrives from any.
 
     Attributes:
+        folded: stream time up to which everything was folded; what is told of earlier seconds is known already.
         current: the incident of the standstill; None when things arrive.
         ended: when the last standstill ended, in seconds of stream time.
         silent: the incidents of single processors that nobody is told of, by id.
@@ -32,10 +33,16 @@ class Standstill:
     """
 
     def __init__(self) -> None:
+        self.folded = -1
         self.current: Incident | None = None
         self.ended = 0
         self.silent: dict[str, Incident] = {}
         self.told: dict[str, Incident] = {}
+
+    @property
+    def known(self) -> tuple[Incident | None, int, dict[str, Incident], dict[str, Incident]]:
+        """All that a snapshot holds, but for how far it goes: the same as before where nothing has changed."""
+        return self.current, self.ended, self.silent.copy(), self.told.copy()
 
     @property
     def busy(self) -> bool:
@@ -53,8 +60,10 @@ class Standstill:
         Returns:
             What people are told, the oldest first.
         """
+        news = [change for change in changes if change.second > self.folded]
+        self.folded = max(self.folded, second)
         told = self._end(second, arrivals)
-        for change in changes:
+        for change in news:
             told += self._fold(change, arrivals) if _is_silence(change.incident) else [change]
         return told + self._single_out(second, arrivals)
 
@@ -82,7 +91,8 @@ class Standstill:
         return [Change("resolved", second, one) for one in joined] + [Change("opened", second, self.current)]
 
     def _end(self, second: int, arrivals: Mapping[str, Arrivals]) -> list[Change]:
-        if self.current is None or max(one.last for one in arrivals.values()) < self.current.opened:
+        last = max((one.last for one in arrivals.values()), default=0)
+        if self.current is None or last < self.current.opened:
             return []
         ended = replace(self.current, resolved=second, updated=second)
         self.current, self.ended = None, second
@@ -104,6 +114,7 @@ class Standstill:
         """All that is known, as plain data."""
         kept: dict[str, Any] = msgspec.to_builtins(
             {
+                "folded": self.folded,
                 "current": self.current,
                 "ended": self.ended,
                 "silent": self.silent,
@@ -112,8 +123,13 @@ class Standstill:
         )
         return kept
 
+    def begin_after(self, second: int) -> None:
+        """Go on after a second up to which everything was told, when nothing else is known of it."""
+        self.folded = second
+
     def restore(self, data: dict[str, Any]) -> None:
         """Go on from a snapshot, before or after any encoding."""
+        self.folded = data["folded"]
         self.current = msgspec.convert(data["current"], Incident | None)
         self.ended = data["ended"]
         self.silent = msgspec.convert(data["silent"], dict[str, Incident])

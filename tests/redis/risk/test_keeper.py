@@ -4,8 +4,8 @@ import pytest
 
 from consumers import consuming, ids_of
 from payflux.errors import StreamUnavailable
-from payflux.redis.risk import SNAPSHOT_SEC
-from payflux.stream.deliveries import Change, RiskKept, RiskNews, Scored
+from payflux.redis.risk.keeper import SNAPSHOT_SEC
+from payflux.stream.deliveries import Change, IncidentNews, IncidentsKept, RiskKept, RiskNews, Scored, Told
 from payflux.stream.protocol import LeaseLost
 from servers import Server
 from stream_keys import KEYS
@@ -44,6 +44,9 @@ async def test_nothing_is_kept_without_the_lease(server: Server) -> None:
         server.client.set(KEYS.lease("payment_consumers"), "another")
         with pytest.raises(LeaseLost):
             await one.reader.keep_risk(RiskNews([said(5)]))
+        with pytest.raises(LeaseLost):
+            await one.reader.keep_incidents([Told(5, b"state", [IncidentNews("opened", "stripe", "s-5", b"{}")])])
+        assert await one.reader.incidents() == IncidentsKept(-1, b"", {})
         assert await one.reader.risk() == RiskKept([], {}, Scored())
 
 
@@ -58,4 +61,26 @@ async def test_a_log_of_another_type_stops_no_event(server: Server) -> None:
         assert (await one.reader.noted()).last_id == found.id
         with pytest.raises(StreamUnavailable) as raised:
             await one.reader.keep_risk(RiskNews([said(6)]))
+        assert raised.value.code == "redis_wrong_type"
+
+
+async def test_steps_in_what_is_told_of_incidents(every_server: Server) -> None:
+    """Each is kept as a whole and once, with the state of the last; what is open is told to a successor."""
+    opened, other = IncidentNews("opened", "stripe", "s-5", b"{}"), IncidentNews("opened", "adyen", "a-5", b"{1}")
+    steps = [Told(5, b"five", [opened, other]), Told(7, b"seven"), Told(9, b"nine", [opened._replace(kind="resolved")])]
+    async with consuming(every_server) as (one,):
+        await one.reader.keep_incidents(steps[:1])
+        assert await one.reader.incidents() == IncidentsKept(5, b"five", {"s-5": b"{}", "a-5": b"{1}"})
+        for _ in range(2):
+            await one.reader.keep_incidents(steps)
+        assert await one.reader.incidents() == IncidentsKept(9, b"nine", {"a-5": b"{1}"})
+        assert every_server.client.xlen(KEYS.incidents) == 3
+
+
+async def test_incidents_whose_key_is_another_type_are_told(server: Server) -> None:
+    """They cannot be kept, and the reader hears why."""
+    server.client.set(KEYS.incidents, "mine")
+    async with consuming(server) as (one,):
+        with pytest.raises(StreamUnavailable) as raised:
+            await one.reader.keep_incidents([Told(5, b"state")])
         assert raised.value.code == "redis_wrong_type"

@@ -1,71 +1,16 @@
-"""Incidents on Redis: kept by who scores, and read by everybody else."""
+"""Incidents on Redis, as everybody reads them who does not score."""
 
-from collections.abc import AsyncIterator, Sequence
-from typing import Any, NamedTuple, Self
+from collections.abc import AsyncIterator
+from typing import Any, Self
 
-import hiredis
 import msgspec
 
 from payflux.redis.address import RedisAddress
 from payflux.redis.dial import Dialler
 from payflux.redis.keys import Keys
-from payflux.redis.link import Command, RedisLink
-from payflux.redis.replies import named, unavailable
-from payflux.redis.script import Script
-from payflux.stream.protocol import GROUP, LeaseLost
-
-MAXLEN = 10_000
-"""About how many changes are kept."""
+from payflux.redis.replies import named
 
 PAGE = 500
-
-_INCIDENTS = Script("incidents")
-
-
-class Kept(NamedTuple):
-    """A change of an incident that is to be kept with the stream.
-
-    Attributes:
-        kind: `opened`, `worsened`, `resolved`, or `updated`, which is no news but newer numbers.
-        processor: whom it concerns; empty for all.
-        second: stream time; a processor's never fall, and those of one second are kept together.
-        id: of the incident.
-        record: the incident as JSON.
-    """
-
-    kind: str
-    processor: str
-    second: int
-    id: str
-    record: bytes
-
-
-async def keep(link: RedisLink, keys: Keys, owner: str, changes: Sequence[Kept], maxlen: int = MAXLEN) -> int:
-    """Keep changes in one step, each once.
-
-    Args:
-        link: the connection.
-        keys: of the stream.
-        owner: who holds the lease of the group that scores.
-        changes: in order.
-        maxlen: about how many are kept.
-
-    Returns:
-        How many were not kept before.
-
-    Raises:
-        LeaseLost: nothing was kept.
-        StreamUnavailable: they may have been kept.
-    """
-    names = (keys.lease(GROUP), keys.incidents, keys.incidents_open, keys.incidents_told)
-    words: Command = (owner, maxlen, *(word for change in changes for word in change))
-    try:
-        reply = await _INCIDENTS.run(link, names, words)
-    except hiredis.ReplyError as error:
-        raise unavailable(error) from None
-    if reply == b"lease":
-        raise LeaseLost("another consumer may hold the stream")
-    return int(reply)
 
 
 class Incidents:

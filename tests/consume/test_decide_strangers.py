@@ -7,9 +7,8 @@ import pytest
 
 from consumer_parts import good
 from events import CANONICAL, PAN, compact
-from payflux.consume.decide import Assembler, Batch
+from payflux.consume.decide import EVERY, FEW, Assembler, Batch, are_ours, strictly
 from payflux.consume.line import Enricher
-from payflux.consume.strangers import EVERY, FEW, are_ours, strictly
 from payflux.errors import InvalidEvent
 from payflux.event.example import EXAMPLE
 from payflux.stream.deliveries import Delivery

@@ -1,0 +1,1 @@
+"""What a successor needs to go on as if nothing had happened: snapshots, and how far incidents were told."""

@@ -1,0 +1,1 @@
+"""What is kept in Redis of the risk of processors: assessments, snapshots, incidents."""
