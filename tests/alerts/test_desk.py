@@ -8,7 +8,7 @@ from desks import Here, comes, telling, write
 from incidents import NOON, incident
 from on_call import ROUTING_KEY, Pager, serving
 from payflux.alerts import Kind, Receiver
-from payflux.alerts.pagerduty import KIND, PagerDuty
+from payflux.alerts.receivers.pagerduty import KIND, PagerDuty
 from servers import Server
 from stream_keys import KEYS
 

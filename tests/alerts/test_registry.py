@@ -46,12 +46,12 @@ def test_what_is_no_receiver_is_refused(name: str) -> None:
 
 def test_a_class_of_ones_own_is_a_receiver() -> None:
     """By module and name; which incidents it is told of is set as for every other."""
-    word = "payflux.alerts.slack:Slack"
+    word = "payflux.alerts.receivers.slack:Slack"
     assert isinstance(kind_of(word), Kind)
     environ = {"PAYFLUX_ALERTS": word}
     with pytest.raises(SettingsError, match="each receiver once"):
         load(settings(), environ)
-    environ = {"PAYFLUX_ALERTS": "payflux.alerts.pagerduty:URL_KIND"}
+    environ = {"PAYFLUX_ALERTS": "payflux.alerts.receivers.pagerduty:URL_KIND"}
     assert further_settings(environ) == ()
     environ = {"PAYFLUX_ALERTS": "unittest.mock:Mock", "PAYFLUX_ALERT_MOCK_LEAST": "critical"}
     values = load((*settings(), *further_settings(environ)), environ)

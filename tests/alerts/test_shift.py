@@ -9,10 +9,10 @@ from on_call import CHANNEL, ROUTING_KEY, TOKEN, Chat, Pager, serving
 from payflux.alerts import Kind, Receiver
 from payflux.alerts.delivery import Told
 from payflux.alerts.mutes import Mute
-from payflux.alerts.pagerduty import KIND as PAGERDUTY
-from payflux.alerts.pagerduty import PagerDuty
-from payflux.alerts.slack import KIND as SLACK
-from payflux.alerts.slack import Slack
+from payflux.alerts.receivers.pagerduty import KIND as PAGERDUTY
+from payflux.alerts.receivers.pagerduty import PagerDuty
+from payflux.alerts.receivers.slack import KIND as SLACK
+from payflux.alerts.receivers.slack import Slack
 from payflux.alerts.store import field_of
 from servers import Server
 from stream_keys import KEYS

@@ -13,10 +13,10 @@ from payflux.risk.incidents.wording import runbook
 from payflux.settings import Setting, Values, optional
 
 RECEIVERS = {
-    "alertmanager": "payflux.alerts.alertmanager:KIND",
-    "pagerduty": "payflux.alerts.pagerduty:KIND",
-    "slack": "payflux.alerts.slack:KIND",
-    "webhook": "payflux.alerts.webhook:KIND",
+    "alertmanager": "payflux.alerts.receivers.alertmanager:KIND",
+    "pagerduty": "payflux.alerts.receivers.pagerduty:KIND",
+    "slack": "payflux.alerts.receivers.slack:KIND",
+    "webhook": "payflux.alerts.receivers.webhook:KIND",
 }
 """The `Kind` of every receiver PayFlux brings, by the name it has in settings, metrics and answers."""
 

@@ -21,7 +21,8 @@ def serve(*, role: Annotated[Role, Parameter(help="What this node does.")] = "al
 
         PAYFLUX_API_KEY=secret PAYFLUX_CHECKOUT_ENABLED=false payflux serve > events.jsonl
         payflux serve --role ingest          # takes events in, another node exports them
-        payflux serve --role consume
+        payflux serve --role consume         # scores and exports
+        payflux serve --role export          # tells receivers of incidents
 
     Exit codes: 0 ended by a signal, 1 its parts kept dying, 2 it cannot start as configured.
     """

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from incidents import driver, incident
 from payflux.alerts import Later, Notice, Refused
-from payflux.alerts.slack import Slack
+from payflux.alerts.receivers.slack import Slack
 from their_server import receiving
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from incidents import NOON, driver, incident
 from payflux.alerts import Later, Notice
-from payflux.alerts.alertmanager import Alertmanager
+from payflux.alerts.receivers.alertmanager import Alertmanager
 from their_server import receiving
 
 
@@ -54,6 +54,13 @@ def test_it_ends_when_the_incident_does() -> None:
     assert opened["labels"] == ended["labels"]
 
 
+def test_an_end_lies_behind_its_clock_and_not_before_the_beginning() -> None:
+    """An end that is still to come there would be none, and one before the beginning is refused."""
+    assert ends(sent(Notice(kind="resolved", incident=incident(resolved=NOON + 100)))) == NOON + 95.0
+    late = incident(since=NOON + 98, resolved=NOON + 100)
+    assert ends(sent(Notice(kind="resolved", incident=late))) == NOON + 98.0
+
+
 def test_labels_stay_the_same_while_it_worsens() -> None:
     """But for how bad it is, which routes it: Alertmanager takes other labels for another alert."""
     labels = [sent(Notice(kind="opened", incident=incident(severity=name)))["labels"] for name in ("high", "critical")]
@@ -67,7 +74,7 @@ def test_what_worsens_is_one_alert_all_the_time() -> None:
     worse = incident(severity="critical")
     first, former = alerts(Notice(kind="worsened", incident=worse, memory=known))
     assert (first["labels"]["severity"], former["labels"]["severity"]) == ("critical", "warning")
-    assert (ends(first), ends(former)) == (NOON + 400.0, NOON + 100.0)
+    assert (ends(first), ends(former)) == (NOON + 400.0, NOON + 95.0)
     assert sent(Notice(kind="still", incident=worse, memory=known))["labels"] == former["labels"]
     ended = sent(Notice(kind="resolved", incident=incident(severity="critical", resolved=NOON + 60), memory=known))
     assert (ended["labels"], ends(ended)) == (former["labels"], NOON + 60.0)

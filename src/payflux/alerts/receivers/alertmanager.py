@@ -21,6 +21,9 @@ EVERY_SEC = 60.0
 AHEAD_SEC = 300.0
 """An alert that nobody repeats ends after so long: five repetitions."""
 
+SKEW_SEC = 5.0
+"""So far Alertmanager's clock may be behind ours: what ends later than it is there does not end."""
+
 
 def _urls(text: str) -> tuple[str, ...]:
     return tuple(web_address(part.strip()).rstrip("/") for part in text.split(","))
@@ -65,9 +68,10 @@ class Alertmanager:
         labels = _labels(notice)
         if former and notice.kind != "worsened":
             labels = former
-        found = [_alert(notice, labels, incident.resolved or now + AHEAD_SEC)]
+        over = now - SKEW_SEC
+        found = [_alert(notice, labels, min(incident.resolved, over) if incident.resolved else now + AHEAD_SEC)]
         if former and former != labels:
-            found.append(_alert(notice, former, now))
+            found.append(_alert(notice, former, over))
         return found
 
 
@@ -95,7 +99,7 @@ def _alert(notice: Notice, labels: dict[str, str], ends: float) -> dict[str, Any
         "labels": labels,
         "annotations": annotations,
         "startsAt": _moment(notice.incident.since),
-        "endsAt": _moment(ends),
+        "endsAt": _moment(max(ends, notice.incident.since)),
     }
 
 
