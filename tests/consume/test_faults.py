@@ -200,6 +200,36 @@ async def test_the_ledger_of_a_former_process_comes_back(every_server: Server, e
         assert one.lost() == {}
 
 
+@pytest.mark.parametrize("export_first", [False, True])
+async def test_the_ledger_of_a_former_process_comes_back_and_ours_dies(
+    every_server: Server, export_first: bool
+) -> None:
+    """What that process had acked was settled when its successor began, so the third must not count it as lost."""
+    async with nodes(every_server, export_first=export_first) as (one,):
+        ids = await one.send(10)
+        await exported(one, ids)
+        await wait_for(lambda: one.processed == 10)
+        await one.kill()
+        state = State(every_server)
+        one.start()
+        await wait_for(lambda: every_server.client.hget(KEYS.ledger(GROUP), "acked") == b"0")
+        await one.reader.hold()
+        await one.send(3)
+        await one.kill()
+        state.restore()
+        one.start()
+        ids += await one.send(1)
+        await exported(one, ids)
+        await wait_for(lambda: one.lost() == {"reset": 3})
+        ids += await one.send(4)
+        await exported(one, ids)
+        await one.kill()
+        one.start()
+        ids += await one.send(1)
+        await exported(one, ids)
+        assert one.lost() == {"reset": 3}
+
+
 @pytest.mark.parametrize("busy", [False, True])
 async def test_everything_flushed_with_two_nodes(every_server: Server, busy: bool) -> None:
     """Everything was exported, so nothing is lost, whichever of the two takes the lease after it."""
@@ -208,8 +238,7 @@ async def test_everything_flushed_with_two_nodes(every_server: Server, busy: boo
         ids = await one.send(500)
         await exported(one, ids)
         await wait_for(lambda: one.processed == 500)
-        if not busy:
-            await wait_for(lambda: other.has_seen(one))
+        await wait_for(lambda: other.has_looked if busy else other.has_seen(one))
         every_server.client.flushall()
         ids += await one.send(20)
         async with asyncio.timeout(5):
@@ -247,6 +276,36 @@ async def test_in_the_file_and_not_acked_when_all_is_lost(every_server: Server) 
         every_server.client.client_kill_filter(_type="normal", skipme=True)
         one.reader.deaf = False
         ids += await one.send(5)
+        await exported(one, ids)
+        assert one.lost() == {}
+
+
+@pytest.mark.parametrize("acked", [0, 5])
+@pytest.mark.parametrize("killed", [False, True])
+async def test_in_the_file_and_not_acked_when_a_state_without_it_comes_back(
+    every_server: Server, acked: int, killed: bool
+) -> None:
+    """Redis has the place that is known, and nothing behind it: what was exported behind it is not lost."""
+    async with nodes(every_server, export_first=True) as (one,):
+        ids = await one.send(acked) if acked else []
+        await wait_for(lambda: one.processed == acked)
+        state = State(every_server)
+        one.reader.deaf = True
+        ids += await one.send(3)
+        await exported(one, ids)
+        await wait_for(lambda: len(one.consumer._ledger.handled.safe) == 3)
+        if killed:
+            await one.kill()
+        state.restore()
+        if killed:
+            one.start()
+        one.reader.deaf = False
+        ids += await one.send(2)
+        await exported(one, ids)
+        await wait_for(lambda: not one.consumer._ledger.handled.safe)
+        await one.kill()
+        one.start()
+        ids += await one.send(1)
         await exported(one, ids)
         assert one.lost() == {}
 

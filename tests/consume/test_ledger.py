@@ -6,6 +6,7 @@ import pytest
 from consumer_parts import Parts
 from payflux.consume.doubt import Run
 from payflux.consume.ledger import Step
+from payflux.exporters import Exported
 from payflux.stream.deliveries import Delivery, Ledger, Numbers, entry_key
 from payflux.telemetry.metrics import STREAM_LOST
 from payflux.testing import MemoryStream
@@ -73,6 +74,30 @@ def test_what_a_former_holder_acked_and_did_not_export(
     one.ledger.begin(before, fresh=fresh)
     assert one.count(STREAM_LOST, "crash") == lost
     assert (one.ledger.last_id, list(one.ledger.unacked)) == (b"10-0", [b"4-0"])
+
+
+@pytest.mark.parametrize(
+    ("owner", "life", "lost"), [("one", 7, 3), ("one", 0, 3), ("one", 5, 0), ("other", 6, 0), ("other", 5, 3)]
+)
+def test_a_ledger_of_long_ago_is_not_counted_again(owner: str, life: int, lost: int) -> None:
+    """Its holder had a successor: we hold 7, which went on from 6; one that nobody went on from is counted."""
+    one = Parts(MemoryStream(), former_settled=0)
+    one.ledger.handled.begin(7, former=6)
+    before = Ledger(owner, acked=10, settled=7, last_id=b"10-0", last_seq=10, life=life)
+    one.ledger.begin(before, fresh=True, life=8)
+    assert one.count(STREAM_LOST, "crash") == lost
+    assert (one.ledger.handled.life, one.ledger.handled.former) == (8, life)
+
+
+def test_lines_at_the_destination_that_nobody_noted_are_safe() -> None:
+    """Those of entries to come or not acked; older ones are done."""
+    one = Parts(MemoryStream())
+    one.ledger.begin(Ledger("other", last_id=b"10-0", last_seq=7, unacked=(b"4-0",)), fresh=True)
+    one.ledger.handled.note(6, [b"9-0"], b"9-0")
+    there = [Exported("12-0", 9), Exported("11-0", 8), Exported("10-0", 7), Exported("9-0", 6), Exported("4-0", 3)]
+    one.ledger.recognise(there)
+    assert one.ledger.handled.safe == {b"4-0": 3, b"11-0": 8, b"12-0": 9}
+    assert one.ledger.noted().settled == 3  # so that they count as exported once they are acked
 
 
 def test_nobody_noted_where_the_group_is() -> None:

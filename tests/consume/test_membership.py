@@ -3,7 +3,12 @@
 import pytest
 
 from consumer_parts import Clock, Parts, good, put
-from payflux.consume.membership import NAME_PATIENCE_SECONDS, RENEW_SECONDS, STANDBY_SECONDS
+from payflux.consume.membership import (
+    HOLDER_PATIENCE_SECONDS,
+    NAME_PATIENCE_SECONDS,
+    RENEW_SECONDS,
+    STANDBY_SECONDS,
+)
 from payflux.consume.states import News
 from payflux.errors import ConsumerNameTaken, StreamUnavailable
 from payflux.stream.deliveries import Ledger
@@ -121,6 +126,53 @@ async def test_the_group_is_made_once_and_asked_for_after_each_renewal() -> None
     assert await one.membership.ensure_group()
     assert one.count(GROUP_RECREATED) == 1
     assert one.ledger.last_id == b"0-0"
+
+
+def flush(one: Parts[MemoryStream]) -> None:
+    """All that was kept for the group is gone."""
+    one.stream._group.lease, one.stream._group.ledger = ("", float("-inf")), Ledger()
+
+
+async def test_a_holder_whose_ledger_vanished_is_waited_for() -> None:
+    """It knows best where it was, even before it noted anything; after three seconds it is taken for dead."""
+    one, other = two()
+    await one.join()
+    assert await other.membership.renew() is News.LEASE_LOST
+    flush(one)
+    other.clock.at += STANDBY_SECONDS
+    assert await other.membership.renew() is News.LEASE_LOST
+    one.membership.lost()
+    assert await one.membership.renew() is News.LEASE_TAKEN
+    other.clock.at += STANDBY_SECONDS
+    assert await other.membership.renew() is News.LEASE_LOST
+    flush(one)
+    for _ in range(int(HOLDER_PATIENCE_SECONDS / STANDBY_SECONDS)):
+        other.clock.at += STANDBY_SECONDS
+        assert await other.membership.renew() is News.LEASE_LOST
+    other.clock.at += STANDBY_SECONDS
+    assert await other.membership.renew() is News.LEASE_TAKEN
+
+
+class Vanishing(MemoryStream):
+    """A stream of which everything that is kept for the group vanishes once the ledger was read."""
+
+    async def noted(self) -> Ledger:
+        """The ledger, for the last time; see ReadStream."""
+        found = await super().noted()
+        self._group.lease, self._group.ledger = ("", float("-inf")), Ledger()
+        return found
+
+
+async def test_what_was_seen_a_moment_before_everything_vanished_is_known() -> None:
+    """The lease is free all of a sudden, and the place of its holder is where the other goes on from."""
+    clock = Clock()
+    stream = Vanishing("one", "one", now=clock)
+    await put(stream, *(good() for _ in range(3)))
+    stream._group.ledger = Ledger("two", acked=3, settled=3, last_id=stream.entries()[-1].id, last_seq=3)
+    one = Parts(stream, clock=clock)
+    assert await one.membership.renew() is News.LEASE_TAKEN
+    assert one.ledger.noted().last_seq == 3
+    assert one.count(STREAM_LOST, "crash") == 0
 
 
 async def test_who_leaves_notes_its_ledger_and_lets_the_next_one_in() -> None:

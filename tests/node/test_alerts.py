@@ -36,7 +36,7 @@ def fresh(severity: str = "high", **members: Any) -> Incident:
 
 
 def test_an_incident_reaches_everybody_once_though_processes_die(make_node: MakeNode, server: Server) -> None:
-    """Within five seconds; the process that tells is killed, then the node, while it is open; the next tells its end."""
+    """Within five seconds; its process is killed, then the node, while it is open; the next tells its end."""
     pager, chat = Pager(), Chat()
     with serving(pager.handle) as duty, serving(chat.handle) as channel, receiving() as hook:
         node = make_node(

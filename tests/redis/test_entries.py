@@ -116,7 +116,7 @@ def test_anything_else_is_refused(text: str) -> None:
         *(("last_id", value) for value in (b"", b"x", b"-5", b"5", b"1-2 ", b"99999999999999999999-0", b"\xff")),
         *(("last_seq", value) for value in (b"", b"-5", b"1.5", b"1e3", b"9" * 16)),
         *(("left", value) for value in (b"x", b"1-1  2-2", b" 1-1", b"-5")),
-        *((name, value) for name in ("acked", "settled") for value in (b"", b"many", b"-5", b"9" * 16)),
+        *((name, value) for name in ("acked", "settled", "life") for value in (b"", b"many", b"-5", b"9" * 16)),
         ("acked", b"11"),
     ],
 )

@@ -3,15 +3,18 @@
 import asyncio
 import json
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
+
+import msgspec
 
 from consumer_parts import MAX_DELIVERIES, good
 from payflux.consume.consumer import Consumer
 from payflux.consume.line import Enricher
 from payflux.errors import StreamUnavailable
 from payflux.event.decode import StoredEvent
+from payflux.exporters import Exported
 from payflux.exporters.fanout import ExporterQueue, FanOut, former_settled
 from payflux.redis.address import parse_url
 from payflux.redis.append import RedisAppender
@@ -25,6 +28,15 @@ from stream_keys import KEYS, STREAM
 from streams import append, wait_for
 
 REASONS = ("trimmed", "reset", "crash")
+
+
+class Readable(CapturingExporter):
+    """An exporter whose lines can be read, as those of a file."""
+
+    def recall(self, lines: int) -> Iterator[Exported]:
+        """The newest lines; see Recalling."""
+        for line in self.lines[: -lines - 1 : -1]:
+            yield msgspec.json.decode(line, type=Exported)
 
 
 class Gated(RedisReader):
@@ -48,6 +60,12 @@ class Gated(RedisReader):
         if self.deaf:
             raise StreamUnavailable("redis_timeout", "no reply")
         return await super().commit(*arguments)
+
+    async def ack(self, ids: Sequence[bytes], *arguments: Any) -> bytes:
+        """Ack, unless nothing of it arrives; see ReadStream."""
+        if self.deaf and ids:
+            raise StreamUnavailable("redis_timeout", "no reply")
+        return await super().ack(ids, *arguments)
 
     async def read(self, *arguments: Any) -> Any:
         """Read, when it may; see ReadStream."""
@@ -79,7 +97,7 @@ class NodeInTest:
         self.server, self.name, self.export_first = server, name, export_first
         self.slab = create_slab(["consumer", "ingest-0"])
         self.metrics = Metrics(self.slab, "consumer")
-        self.exporter = CapturingExporter()
+        self.exporter = Readable() if export_first else CapturingExporter()
         self.running: asyncio.Future[None] | None = None
         highest = HighestNumber(self.slab, 1)
         self.appender = RedisAppender(
@@ -142,6 +160,11 @@ class NodeInTest:
             await asyncio.sleep(0.001)
         assert flags == b"1" * count
         return [one.event_id for one in events]
+
+    @property
+    def has_looked(self) -> bool:
+        """Whether this node has found that another one holds the lease."""
+        return self.consumer._membership._seen._ledger is not None
 
     def has_seen(self, holder: "NodeInTest") -> bool:
         """Whether this node, on standby, knows how far the holder is."""

@@ -3,12 +3,13 @@
 It knows entries by their ids and numbers alone; what stands in them is none of its business.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 from payflux.consume.audit import Losses, SeqAudit
 from payflux.consume.doubt import InDoubt, Run
+from payflux.exporters import Exported
 from payflux.exporters.fanout import FanOut
 from payflux.log import log
 from payflux.stream.deliveries import Delivery, Ledger, Numbers, entry_key
@@ -56,6 +57,7 @@ class ConsumerLedger:
             self.handled.restart(former_settled + int(metrics.notes.base))
             self._base = -former_settled  # should we die before the lease is ours, our successor has to know it too
         self._unacked: dict[bytes, None] = {}
+        self._lost_safe: dict[bytes, int] = {}  # done once the batch is acked that tells of their loss
         self._note_base()
 
     @property
@@ -125,8 +127,25 @@ class ConsumerLedger:
     def after_gap(self, deliveries: Sequence[Delivery], numbers: Numbers) -> SeqAudit:
         """The same, when the stream was asked what can be ours of their numbers."""
         audit = self._audit.counted()
+        self._lost_safe = self._lost_when_safe(deliveries) if self.handled.safe else {}
+        audit.reported = max([audit.reported, *self._lost_safe.values()])
         audit.see_all(deliveries, numbers)
         return audit
+
+    def _lost_when_safe(self, deliveries: Sequence[Delivery]) -> dict[bytes, int]:
+        """Entries that were exported and not acked when Redis lost them, with their numbers: no line of theirs is lost.
+
+        What was exported after an entry that tells of the loss is of the state that tells it.
+        """
+        there = {delivery.id for delivery in deliveries}
+        lost: dict[bytes, int] = {}
+        for told in [delivery for delivery in deliveries if delivery.lost_to]:
+            for at, seq in self.handled.safe.items():
+                if at == told.id:
+                    break
+                if at not in there and told.seq <= seq <= told.lost_to:
+                    lost[at] = seq
+        return lost
 
     def noted(self) -> Ledger:
         """The ledger as it should be noted now."""
@@ -154,16 +173,17 @@ class ConsumerLedger:
 
     # changes
 
-    def begin(self, before: Ledger, *, fresh: bool, former: Ledger | None = None) -> None:
+    def begin(self, before: Ledger, *, fresh: bool, former: Ledger | None = None, life: int = 0) -> None:
         """Go on from another's ledger: count what its holder acked and did not export.
 
         Args:
             before: the ledger.
             fresh: this process has not held the lease before.
             former: the ledger as it was seen while another held the lease, when it is of an older state now.
+            life: of the ledger that begins.
         """
         ours = fresh and before.owner == self._token and self._former_settled is not None
-        if ours or (former is None and not self.behind(before)):
+        if not self._is_past(before) and (ours or (former is None and not self.behind(before))):
             settled = max(before.settled, self._former_settled or 0) if ours else before.settled
             gone = self._in_doubt.gone(before.acked - settled, before.in_doubt)
             self._count_lost("crash", gone, former=before.owner)
@@ -177,16 +197,49 @@ class ConsumerLedger:
             self._unacked = dict.fromkeys(before.unacked)
         elif fresh:
             self._audit = SeqAudit(last_seq=None)  # nobody noted how far the group is
-        self._base = self._fan_out.published
+        self._count_from(0, life, former=before.life)
+
+    def _is_past(self, before: Ledger) -> bool:
+        """Whether its holder had a successor before, who counted it: Redis came back with what had been long ago."""
+        known = self.handled
+        return 0 < before.life != known.life and (before.owner == self._token or before.life == known.former)
+
+    def _count_from(self, acked: int, life: int, former: int) -> None:
+        """Go on with a ledger that has so many acked; what is safe already will be acked without being published."""
+        self._base = self._fan_out.published - len(self.handled.safe) - acked
+        self.handled.begin(life, former)
         self._note_base()
 
-    def rolled_back(self, place: Ledger) -> None:
-        """Redis has an older state: its ledger, but with the newest entry that it and we know as the place."""
+    def recognise(self, lines: Iterable[Exported]) -> None:
+        """Lines that stand at the destination of entries to come: who exported them died before noting it.
+
+        Args:
+            lines: the newest ones there, newest first.
+        """
+        done, safe, end = self.handled.all(), dict(self.handled.safe), entry_key(self.last_id)
+        for one in reversed([*lines]):
+            entry_id = one.stream_message_id.encode()
+            if entry_id not in done and (one.key > end or entry_id in self._unacked):
+                safe.setdefault(entry_id, one.seq)
+        found = len(safe) - len(self.handled.safe)
+        if found:
+            self.handled.keep(done, safe)
+            self._base -= found  # they are acked without being published
+            self._note_base()
+
+    def rolled_back(self, place: Ledger, handled: Mapping[bytes, int], safe: Mapping[bytes, int]) -> None:
+        """Redis has an older state.
+
+        Args:
+            place: its ledger, but with the newest entry that it and we know as the place.
+            handled: the entries that it and we know, with their numbers.
+            safe: those of its entries that are exported and perhaps not acked.
+        """
         handled_to = max(self._audit.last_seq or 0, self.handled.highest)
         self._audit = self._audit.rolled_back(place.last_seq, place.last_id, handled_to)
         self._unacked = dict.fromkeys(place.unacked)
-        self._base = self._fan_out.published - place.acked
-        self._note_base()
+        self.handled.keep(handled, safe)
+        self._count_from(place.acked, place.life, self.handled.former)
         self._remember_reported()
         log("warning", "redis_rolled_back", last_id=place.last_id.decode(), last_seq=place.last_seq, seen=handled_to)
 
@@ -199,16 +252,21 @@ class ConsumerLedger:
             noted: the ledger in Redis; no ack of ours is in doubt.
         """
         same = noted.owner == self._token and noted.last_id == self.last_id
-        if same and noted.acked > self._fan_out.published - self._base:
-            self._base = self._fan_out.published - noted.acked
-            self._note_base()
+        if same and noted.life != self.handled.life:
+            self._count_from(noted.acked, noted.life, self.handled.former)
 
-    def place(self, last_id: bytes, *, anew: bool) -> None:
-        """Where the stream says the group is, or was made anew: perhaps in another stream, or an older state of it."""
+    def place(self, last_id: bytes, *, anew: bool, last_seq: int = 0) -> None:
+        """Where the stream says the group is, or was made anew: perhaps in another stream, or an older state of it.
+
+        Args:
+            last_id: the entry before the first it is to be given.
+            anew: it was made.
+            last_seq: the number of that entry, for a group that does not begin with the first one.
+        """
         another = last_id != self._audit.last_id
         self._audit = replace(self._audit, last_id=last_id)
-        if anew and not self.begun:
-            self._audit = replace(self._audit, last_seq=0)  # a group from the first entry on
+        if anew and (last_seq or not self.begun):
+            self._audit = replace(self._audit, last_seq=last_seq)
         if anew and another:
             self._unacked = {}
 
@@ -224,6 +282,9 @@ class ConsumerLedger:
         self._count_losses(step.audit.losses(), gone)
         self._in_doubt.add(step.lines, lines)
         self._audit, self._unacked = step.audit.counted(), self._unacked_after(step)
+        if self._lost_safe:
+            self.handled.ack_safe(self._lost_safe)
+            self._lost_safe = {}
         self._remember_reported()
         self._base -= silent
         self._note_base()

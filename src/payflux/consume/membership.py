@@ -1,7 +1,10 @@
 """A consumer's membership of its group: its name there, the lease on the stream, and the group itself."""
 
+import random
 import time
 from collections.abc import Callable
+
+import msgspec
 
 from payflux.consume.ledger import ConsumerLedger
 from payflux.consume.states import News
@@ -15,6 +18,7 @@ RENEW_SECONDS = 1.5
 STANDBY_SECONDS = 0.5
 NAME_PATIENCE_SECONDS = 12.0  # longer than a dead node keeps its name
 HOLDER_PATIENCE_SECONDS = 3.0  # longer than a living holder takes to ask for the lease anew
+LIFE_BITS = 48  # of what tells ledgers apart: no two of a stream begin alike
 
 
 class _Seen:
@@ -35,11 +39,16 @@ class _Seen:
 
     def waits_for_holder(self, ledger: Ledger, now: float) -> bool:
         """Whether the lease, should it be free, is better left to its former holder, who lost it with the state."""
-        if self._ledger is None or entry_key(ledger.last_id) >= entry_key(self._ledger.last_id):
+        if self._ledger is None or not _is_older(ledger, self._ledger):
             self.former = None
         elif self.former is None:
             self.former, self._since = self._ledger, now
         return self.former is not None and now - self._since < HOLDER_PATIENCE_SECONDS
+
+
+def _is_older(ledger: Ledger, seen: Ledger) -> bool:
+    """Whether it is of an older state than one that was seen while another held the lease, or gone."""
+    return not ledger.owner or entry_key(ledger.last_id) < entry_key(seen.last_id)
 
 
 class Membership:
@@ -96,7 +105,7 @@ class Membership:
             return News.LEASE_LOST
         self._name_since = None
         seen = None if self._holding else await self._stream.noted()
-        noted = self._ledger.noted()
+        noted = msgspec.structs.replace(self._ledger.noted(), life=1 + random.getrandbits(LIFE_BITS))
         waits = seen is not None and self._seen.waits_for_holder(seen, self._now())
         before = None if waits else await self._stream.take_lease(noted, fresh=self._fresh)
         if before is None:
@@ -107,7 +116,7 @@ class Membership:
             return News.LEASE_LOST
         taken, self._untold = before is not noted or self._untold, False
         if before is not noted:
-            self._take_over(before)
+            self._take_over(before, seen, noted.life)
         self._renew_at = self._now() + RENEW_SECONDS
         self._holding, self._group_sure = True, False  # who follows is not told when the group vanishes
         self._metrics.set(CONSUMER_ACTIVE, to=1)
@@ -144,7 +153,7 @@ class Membership:
         if made and self._ledger.begun:
             self._metrics.add(GROUP_RECREATED)
             log("warning", "group_recreated", last_id=noted.last_id.decode())
-        self._ledger.place(noted.last_id, anew=made)
+        self._ledger.place(noted.last_id, anew=made, last_seq=noted.last_seq or 0)
         return made
 
     def doubt(self) -> None:
@@ -178,8 +187,9 @@ class Membership:
             raise ConsumerNameTaken("another living node consumes under this name")
         self._renew_at = self._now() + STANDBY_SECONDS
 
-    def _take_over(self, before: Ledger) -> None:
-        """The lease is new to us: go on from where its former holder got."""
-        self._ledger.begin(before, fresh=self._fresh, former=self._seen.former)
+    def _take_over(self, before: Ledger, seen: Ledger | None, life: int) -> None:
+        """The lease is new to us: go on from where its former holder got, or was seen to be a moment ago."""
+        former = seen if seen is not None and seen.owner and _is_older(before, seen) else self._seen.former
+        self._ledger.begin(before, fresh=self._fresh, former=former, life=life)
         self._fresh, self._seen = False, _Seen()
         log("info", "lease_taken", former=before.owner, last_id=self._ledger.last_id.decode())

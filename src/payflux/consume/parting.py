@@ -43,8 +43,7 @@ class Parting:
                 break
         place = common.place()
         await self._stream.ack([], place, 0)
-        self._ledger.rolled_back(place)
-        self._ledger.handled.keep(common.handled, common.safe)
+        self._ledger.rolled_back(place, common.handled, common.safe)
         return True
 
     async def _after(self, after: bytes) -> AsyncIterator[Delivery]:

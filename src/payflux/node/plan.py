@@ -1,6 +1,7 @@
 """What the processes of a node are told when they start, and the words supervisor and children have for each other."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 import msgspec
 
@@ -17,6 +18,11 @@ REOPEN = b"h"
 
 ALERTS = "alerts"
 """The name of the child that tells receivers of incidents."""
+
+INGEST, EXPORT = "ingest-", "export-"
+"""How the names of children begin that take events in, or are exporters with groups of their own."""
+
+NONE: Mapping[str, int] = MappingProxyType({})
 
 NAME_TAKEN = 3
 """Exit code of a child that cannot start: its consumer name is in use; replacing it would not help."""
@@ -39,6 +45,8 @@ class Plan(msgspec.Struct):
         consumer: name in the group.
         alerts: it tells receivers of incidents.
         control: descriptor of the socket to the supervisor, anew for each process.
+        exports: the exporter with a group of its own that it is; empty when it is none.
+        exporters: of every such exporter of the node, by name, the descriptor of the memory with its numbers.
     """
 
     child: str
@@ -54,24 +62,29 @@ class Plan(msgspec.Struct):
     consumer: str
     alerts: bool = False
     control: int = -1
+    exports: str = ""
+    exporters: dict[str, int] = msgspec.field(default_factory=dict)
 
     @property
     def inherits(self) -> tuple[int, ...]:
         """The descriptors its process is given, `control` aside."""
-        return tuple(fd for fd in (self.slab, *self.listeners, *self.admin, self.stdout) if fd >= 0)
+        own = (self.slab, *self.exporters.values(), *self.listeners, *self.admin, self.stdout)
+        return tuple(fd for fd in own if fd >= 0)
 
 
-def children_of(role: Role, workers: int, *, alerts: bool = False) -> list[str]:
+def children_of(role: Role, workers: int, exporters: Sequence[str] = (), *, alerts: bool = False) -> list[str]:
     """The names of a node's children.
 
     Args:
-        role: what it does.
-        workers: how many processes take events in, if it does that.
-        alerts: there are receivers of incidents. Who only exports has that child anyway, as somebody has to answer.
+        role: of the node.
+        workers: how many take events in, where it does.
+        exporters: the names of those with groups of their own.
+        alerts: there are receivers of incidents.
     """
     consumer = [CONSUMER] if role in {"all", "consume"} else []
-    exporting = [ALERTS] if role == "export" or (role == "all" and alerts) else []
-    return consumer + exporting + [f"ingest-{number}" for number in range(workers if role in {"all", "ingest"} else 0)]
+    ingest = [f"{INGEST}{number}" for number in range(workers if role in {"all", "ingest"} else 0)]
+    own = [*(EXPORT + name for name in exporters), *([ALERTS] if alerts else [])]
+    return consumer + ingest + (own if role in {"all", "export"} else [])
 
 
 def plans_of(
@@ -83,6 +96,7 @@ def plans_of(
     stdout: int,
     token: str,
     consumer: str,
+    exporters: Mapping[str, int] = NONE,
 ) -> Iterator[Plan]:
     """A plan for each child.
 
@@ -90,13 +104,14 @@ def plans_of(
         children: their names.
         slab: descriptor of the shared memory.
         listeners: descriptors of the listening sockets, in sets that are shared out among those that take events in; a
-            node that takes none in answers its operators on the first one, by its first child.
+            node that takes none answers its operators on the first one, by its first child.
         admin: the same of the address for operators; none when there is no such address.
         stdout: descriptor of the node's stdout.
         token: what tells this node from every other one.
         consumer: name in the group.
+        exporters: of every exporter with a group of its own, by name, the descriptor of the memory with its numbers.
     """
-    workers = [name for name in children if name not in {CONSUMER, ALERTS}]
+    workers = [name for name in children if name.startswith(INGEST)]
     for name in children:
         consumes, ingests = name == CONSUMER, name in workers
         number = workers.index(name) if ingests else 0
@@ -110,6 +125,8 @@ def plans_of(
             ingests=ingests,
             consumes=consumes,
             alerts=name == ALERTS,
+            exports=name.removeprefix(EXPORT) if name.startswith(EXPORT) else "",
+            exporters=dict(exporters),
             workers=len(workers),
             node_consumes=CONSUMER in children,
             token=token,

@@ -112,8 +112,8 @@ def ledger_of(flat: list[bytes]) -> tuple[Ledger, dict[str, bytes]]:
     odd = {name: found[name] for name, ours in _OURS.items() if name in found and not ours.fullmatch(found[name])}
     done, _, in_doubt = (b"" if "settled" in odd else found.get("settled", b"")).partition(b" ")
     found["settled"] = done
-    acked, settled, last_seq = (
-        0 if name in odd else count_of(found.get(name, b"")) for name in ("acked", "settled", "last_seq")
+    acked, settled, last_seq, life = (
+        0 if name in odd else count_of(found.get(name, b"")) for name in ("acked", "settled", "last_seq", "life")
     )
     if acked > max(settled, last_seq) and "last_seq" not in odd:  # more than there ever were
         odd["acked"], acked = found["acked"], settled
@@ -125,6 +125,7 @@ def ledger_of(flat: list[bytes]) -> tuple[Ledger, dict[str, bytes]]:
         last_seq=last_seq,
         unacked=() if "left" in odd else tuple(found.get("left", b"").split()),
         in_doubt=in_doubt,
+        life=life,
     )
     return ledger, odd
 
@@ -140,6 +141,7 @@ _OURS = {
     "acked": re.compile(_NUMBER),
     "settled": re.compile(rb"%b(?: %b-%b)*" % (_NUMBER, _NUMBER, _NUMBER)),
     "last_seq": re.compile(_NUMBER),
+    "life": re.compile(_NUMBER),
     "last_id": re.compile(_ID),
     "left": re.compile(rb"(?:%b(?: %b)*)?" % (_ID, _ID)),
 }

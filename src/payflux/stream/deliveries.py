@@ -63,6 +63,7 @@ class Ledger(msgspec.Struct):
         last_seq: its number; None when that cannot be known.
         unacked: older entries that are not acked yet, in order.
         in_doubt: the numbers of acked events that may not be exported yet, `first-last` each, separated by blanks.
+        life: tells this count of acked events from every other one, above 0; 0 when that is not known.
     """
 
     owner: str = ""
@@ -72,6 +73,7 @@ class Ledger(msgspec.Struct):
     last_seq: int | None = 0
     unacked: tuple[bytes, ...] = ()
     in_doubt: bytes = b""
+    life: int = 0
 
 
 class Tail(NamedTuple):

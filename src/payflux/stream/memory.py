@@ -182,7 +182,9 @@ class MemoryStream:
             group.ledger.settled, group.ledger.in_doubt = ledger.settled, ledger.in_doubt
             return ledger
         before = group.ledger
-        group.ledger = msgspec.structs.replace(group.ledger, owner=self._token, acked=0, settled=0, in_doubt=b"")
+        group.ledger = msgspec.structs.replace(
+            group.ledger, owner=self._token, acked=0, settled=0, in_doubt=b"", life=ledger.life
+        )
         return before
 
     async def ensure_group(self, ledger: Ledger) -> bool:
@@ -295,7 +297,8 @@ class MemoryStream:
 
     def _note(self, ledger: Ledger, acked: int) -> None:
         group = self._group
-        group.ledger = msgspec.structs.replace(ledger, owner=self._token, acked=group.ledger.acked + acked)
+        counted = {"acked": group.ledger.acked + acked, "life": group.ledger.life}
+        group.ledger = msgspec.structs.replace(ledger, owner=self._token, **counted)
         group.lease = (self._token, self._now() + LEASE_SECONDS)
 
     async def dead_letter(self, delivery: Delivery, reason: str, ledger: Ledger) -> bool:

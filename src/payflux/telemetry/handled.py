@@ -11,7 +11,7 @@ from payflux.telemetry.slab import Slab
 
 SECTION = "handled"
 HALF = 1 << 20
-_HEADER = 64
+_HEADER = 128
 
 
 class _Number:
@@ -37,13 +37,15 @@ class Handled:
         numbers: the header of the log, by place.
         reported: up to which number a loss of Redis's data has been counted.
         parted: the number at which Redis last came back with an older state; 0 when it never did.
+        life: of the ledger that the consumer notes; 0 when it never held the lease.
+        former: the life of the ledger it went on from; what was not exported of that is counted.
         newest: the newest entry that is acked; empty when there is none.
         highest: the number of the newest entry.
         safe: entries that are exported and perhaps not acked, with their numbers.
     """
 
     _half, _lines, _acked = _Number(0), _Number(3), _Number(4)
-    reported, parted = _Number(5), _Number(6)
+    reported, parted, life, former = _Number(5), _Number(6), _Number(7), _Number(8)
 
     def __init__(self, slab: Slab) -> None:
         section = slab.bytes(SECTION)
@@ -88,6 +90,10 @@ class Handled:
     def report(self, reported: int, parted: int) -> None:
         """What the numbers have told of losses."""
         self.reported, self.parted = reported, parted
+
+    def begin(self, life: int, former: int) -> None:
+        """A ledger begins that goes on from another, which is none of ours when it is 0."""
+        self.former, self.life = former, life
 
     def acked(self) -> None:
         """All of them are acked."""

@@ -11,7 +11,7 @@ NOWHERE = "redis://127.0.0.1:1"
 
 @pytest.mark.process
 def test_a_test_goes_to_every_receiver_and_back() -> None:
-    """Marked as one, opened and closed again; what was answered is said, and who refuses it does not stop the others."""
+    """Marked as one, opened and closed again; what was answered is said; who refuses it stops no other."""
     pager, chat = Pager(), Chat()
     with serving(pager.handle) as duty, serving(chat.handle) as channel:
         given = {

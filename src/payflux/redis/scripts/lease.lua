@@ -2,6 +2,7 @@
 --
 -- KEYS[1] lease  KEYS[2] ledger
 -- ARGV[1] owner  ARGV[2] milliseconds  ARGV[3] 1 = this process never held it  ARGV[4] settled
+-- ARGV[5] life: what tells the counts that begin from others, should the ledger come back after Redis lost data
 -- Returns false while another owner holds it, else {kept, ledger's fields and values as they were before}.
 local holder = redis.call('GET', KEYS[1])
 if holder and holder ~= ARGV[1] then
@@ -21,6 +22,6 @@ if same then
     redis.call('HSET', KEYS[2], 'acked', ARGV[4])
   end
 else
-  redis.call('HSET', KEYS[2], 'owner', ARGV[1], 'acked', 0, 'settled', 0)
+  redis.call('HSET', KEYS[2], 'owner', ARGV[1], 'acked', 0, 'settled', 0, 'life', ARGV[5])
 end
 return {same and 1 or 0, before}
