@@ -191,7 +191,7 @@ class Bank:
             self.live = self.awake = False
             return self.price
         # Four calls of `max` would take as long as the rest.
-        self.levels = a if a > 0 else 0.0, b if b > 0 else 0.0, c if c > 0 else 0.0, d if d > 0 else 0.0  # noqa: FURB136
+        self.levels = a if a > 0 else 0.0, b if b > 0 else 0.0, c if c > 0 else 0.0, d if d > 0 else 0.0
         self.live, self.awake = True, False
         if self.alarm is not CALM:
             self.alarm, self.recovery = CALM, 0.0
@@ -237,9 +237,9 @@ class Bank:
             return 1.0
         gaps = self.beats - 1
         if gaps < 1:
-            return 0.5 ** (silent // REST_SEC[1])
+            return float(0.5 ** (silent // REST_SEC[1]))
         rest = min(max(REST_GAPS * (self.touched - self.began) / gaps, REST_SEC[0]), REST_SEC[1])
-        return 0.5 ** min(silent // rest, 60.0)
+        return float(0.5 ** min(silent // rest, 60.0))
 
     def evidence(self, second: int) -> float:
         """The highest evidence in nats at a second, without changing anything."""
