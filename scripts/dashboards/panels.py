@@ -285,6 +285,28 @@ EXPORT = (
         unit="bytes",
         width=4,
     ),
+    Panel(
+        "Exporters with groups of their own: what waits",
+        "Entries an exporter has not read yet; at PAYFLUX_STREAM_MAXLEN it loses events.",
+        (Query(f"max by (exporter) (payflux_exporter_lag_messages{{{JOB}}})", "{{exporter}}"),),
+        width=12,
+    ),
+    Panel(
+        "Exporters with groups of their own: trouble",
+        "1 while a destination confirms nothing; events lost to it, and records it refused for good, in 5 minutes.",
+        (
+            Query(f"max by (destination) (payflux_exporter_failing{{{JOB}}})", "{{destination}}: failing"),
+            Query(
+                f"sum by (destination, reason) (increase(payflux_export_lost_total{{{JOB}}}[5m])) > 0",
+                "{{destination}}: lost, {{reason}}",
+            ),
+            Query(
+                f"sum by (destination, reason) (increase(payflux_export_dlq_total{{{JOB}}}[5m])) > 0",
+                "{{destination}}: dead, {{reason}}",
+            ),
+        ),
+        width=12,
+    ),
 )
 REDIS = (
     Panel(

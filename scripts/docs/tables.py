@@ -18,6 +18,7 @@ from payflux.cli import COMMANDS, app
 from payflux.errors import REMEDIES
 from payflux.event import outcome, taxonomy
 from payflux.event.rules import CODES, REQUIRED
+from payflux.exporters.grouped import GROUPED, group_destination
 from payflux.exporters.registry import EXPORTERS, MODES, destination
 from payflux.load.corpus.scenarios import SCENARIOS
 from payflux.node.settings import SETTINGS
@@ -63,6 +64,16 @@ def exporters() -> str:
     return table(("`PAYFLUX_EXPORT_MODE`", "lines go to", "settings", "`export_then_ack`"), rows)
 
 
+def group_exporters() -> str:
+    """Every exporter that has a consumer group of its own."""
+    rows = []
+    for name in GROUPED:
+        kind = group_destination(name)
+        batch = f"{kind.batch.events:,} events, {kind.batch.bytes:,} bytes, {kind.batch.seconds} s"
+        rows.append((code(name), kind.help, batch, ", ".join(code(one.name) for one in kind.settings)))
+    return table(("exporter", "sends", "at once, at most", "settings of its own"), rows)
+
+
 def webhooks() -> str:
     """Every processor whose webhooks are understood."""
     rows = []
@@ -75,7 +86,7 @@ def webhooks() -> str:
 
 def metric_rows() -> Iterator[Row]:
     """Name, kind, labels and meaning of every metric."""
-    for metric in metrics.METRICS:
+    for metric in (*metrics.METRICS, *metrics.OF_EXPORTERS):
         labels = ", ".join(code(label.name) for label in metric.labels) or "-"
         yield code(f"payflux_{metric.name}"), metric.kind, labels, metric.help
     for name, meaning in (REDIS_GAUGES | HEALTH | INFO).items():
@@ -279,6 +290,7 @@ def scenarios() -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "settings": settings,
     "exporters": exporters,
+    "group-exporters": group_exporters,
     "webhooks": webhooks,
     "webhook-results": lambda: table(
         ("result", "meaning"), ((code(name), meaning) for name, meaning in metrics.WEBHOOK_RESULTS.items())

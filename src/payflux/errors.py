@@ -95,10 +95,12 @@ class ConsumerNameTaken(PayfluxError):
 class ExportFailed(PayfluxError):
     """A destination did not take what it was given.
 
-    `code` is the bounded reason (`write`, `closed`, `disk_full`, `flush`, `open`), `written` how many bytes it took.
+    `code` is the bounded reason (`write`, `closed`, `disk_full`, `flush`, `open`, …), `written` how many bytes it took,
+    `wait` how many seconds it wants to be left alone, infinitely many when it wants nothing any more.
     """
 
-    def __init__(self, code: str, detail: str, written: int = 0) -> None:
+    def __init__(self, code: str, detail: str, written: int = 0, wait: float = 0.0) -> None:
         super().__init__(detail)
         self.code = code
         self.written = written
+        self.wait = wait

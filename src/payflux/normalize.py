@@ -7,13 +7,13 @@ for event in normalize("stripe", body, hash_key="…"):
 """
 
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
 from payflux.event.taxonomy import failure_of
 from payflux.settings import load
-from payflux.webhooks import Opening, Source, Unreadable, Webhook
+from payflux.webhooks import Opening, Source, Unreadable, Webhook, WebhookAdapter
 from payflux.webhooks.identifiers import Hasher
 from payflux.webhooks.normal import Normaliser
 from payflux.webhooks.registry import ADAPTERS, load_source
@@ -42,7 +42,7 @@ class Normalized(NamedTuple):
     unmapped: str = ""
 
 
-def normalize(processor: str, body: bytes, hash_key: str) -> list[Normalized]:
+def normalize(processor: str, body: bytes, hash_key: str, adapter: str = "") -> list[Normalized]:
     """The events that the body of a webhook becomes.
 
     Its signature is not looked at, as it is yours; so every reason in it is believed.
@@ -51,14 +51,15 @@ def normalize(processor: str, body: bytes, hash_key: str) -> list[Normalized]:
         processor: whose it is, `stripe` for one.
         body: as the processor sent it.
         hash_key: key of the hashes of identifiers; events are equal to those of a node with the same key.
+        adapter: one of your own: the path of its file, `adapters/acme.toml`, or `module:Source`.
 
     Raises:
-        ValueError: nobody knows this processor.
+        ValueError: nobody knows this processor, or the adapter cannot be had.
         Unreadable: it is no such body; the text says why and holds no value.
     """
-    adapter, normaliser = _parts(processor, hash_key)
+    reader, normaliser = _parts(processor, hash_key, adapter)
     found = []
-    for payment in adapter.read(Webhook(body, {})):
+    for payment in reader.read(Webhook(body, {})):
         normal = normaliser.event(msgspec.structs.replace(payment, vouched=True))
         failed = OUTCOMES[payment.event_type] == "failure"
         found.append(_told(normal.event.data, normal.unmapped) if failed else Normalized(normal.event.data))
@@ -82,9 +83,9 @@ def _told(data: bytes, unmapped: str) -> Normalized:
 
 
 @lru_cache(maxsize=16)
-def _parts(processor: str, hash_key: str) -> tuple[Any, Normaliser]:
-    if processor not in ADAPTERS:
-        raise ValueError(f"expected one of {', '.join(ADAPTERS)}")
-    source: Source = load_source(ADAPTERS[processor])
-    adapter = source.make(Opening(load(source.settings, {}), ()))
-    return adapter, Normaliser(processor, Hasher(hash_key))
+def _parts(processor: str, hash_key: str, adapter: str) -> tuple[WebhookAdapter, Normaliser]:
+    if not adapter and processor not in ADAPTERS:
+        raise ValueError(f"expected one of {', '.join(ADAPTERS)}, or an adapter")
+    source: Source = load_source(adapter or ADAPTERS[processor])
+    reader = source.make(Opening(load(source.settings, {}), ()))
+    return reader, Normaliser(processor, Hasher(hash_key))

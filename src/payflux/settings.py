@@ -11,7 +11,7 @@ from typing import Any, Generic, Literal, TypeVar, cast
 from payflux.errors import SettingsError
 
 T = TypeVar("T")
-Role = Literal["all", "ingest", "consume"]
+Role = Literal["all", "ingest", "consume", "export"]
 PREFIX = "PAYFLUX_"
 FILE = "_FILE"
 """What is added to the name of a secret's variable to name a file that holds it."""

@@ -266,7 +266,7 @@ def test_every_command_has_its_options() -> None:
         assert wanted <= {option.names[0] for option in options(known[words])}, words
         assert 0 in exit_codes_of(known[words]), words
     [role] = options(known["serve"])
-    assert set(role.get_choices() or ()) == {"all", "ingest", "consume"}
+    assert set(role.get_choices() or ()) == {"all", "ingest", "consume", "export"}
 
 
 @pytest.mark.process

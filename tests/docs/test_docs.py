@@ -26,6 +26,7 @@ from payflux.telemetry.metrics import (
     HTTP_REASONS,
     LOST_REASONS,
     METRICS,
+    OF_EXPORTERS,
     REJECT_REASONS,
     WEBHOOK_RESULTS,
 )
@@ -71,7 +72,7 @@ DECLARED = {
     "metrics.md": [
         *WEBHOOK_RESULTS,
         *(*REJECT_REASONS, *HTTP_REASONS, *DENIED_REASONS, *EXPORT_REASONS, *LOST_REASONS, *DLQ_REASONS),
-        *(f"payflux_{name}" for name in [*(m.name for m in METRICS), *REDIS_GAUGES, *HEALTH, *INFO]),
+        *(f"payflux_{name}" for name in [*(m.name for m in (*METRICS, *OF_EXPORTERS)), *REDIS_GAUGES, *HEALTH, *INFO]),
     ],
     "errors.md": [*CODES, *UNCONFIRMED, *UNREADY, "not_found", "method_not_allowed", "too_many_connections"],
     "events.md": [*(f"{method} {path}" for method, path, _ in tables._operations()), *EVENT_FIELDS, *ADDITIVE_FIELDS],

@@ -250,8 +250,8 @@ def test_lines_that_must_be_safe_are_tried_until_they_are(metrics: Metrics) -> N
     """What was written goes not again, failed tries are counted, and no line is given up."""
     exporter = Scripted(ExportFailed("disk_full", "no space", written=len(b"1\n2\n")), ExportFailed("open", "gone"))
     queue = ExporterQueue("file", exporter, metrics, ENOUGH)
-    confirmed = queue.confirm(b"1\n2\n3\n", 3)
-    assert confirmed.result(10) is None
+    confirmed = queue.confirm([b"1\n", b"2\n", b"3\n"])
+    assert confirmed.result(10) == {}
     assert exporter.data == b"3\n"
     queue.end(10)
     assert (value(metrics, EXPORTED, "file"), errors(metrics, "file")) == (3, {"disk_full": 1, "open": 1})
@@ -262,11 +262,11 @@ def test_a_hang_up_ends_the_wait_between_two_tries(metrics: Metrics, tmp_path: P
     """SIGHUP reopens the file at once, also while its lines are being tried."""
     path = tmp_path / "there" / "out"
     queue = ExporterQueue("file", FileExporter(str(path)), metrics, ENOUGH)
-    confirmed = queue.confirm(b"1\n", 1)
+    confirmed = queue.confirm([b"1\n"])
     until(lambda: errors(metrics, "file"), "the first try")
     path.parent.mkdir()
     queue.reopen()
-    assert confirmed.result(10) is None
+    assert confirmed.result(10) == {}
     queue.end(10)
     assert path.read_bytes() == b"1\n"
 

@@ -49,7 +49,7 @@ def test_what_was_written_and_never_flushed_is_written_again(
     queue = ExporterQueue("file", FileExporter(str(file)), metrics, ENOUGH)
     monkeypatch.setattr(os, "write", full)
     monkeypatch.setattr(os, "fsync", lose)
-    queue.confirm(b"1\n2\n3\n", 3).result(10)
+    queue.confirm([b"1\n", b"2\n", b"3\n"]).result(10)
     assert not failures
     assert file.read_bytes() == b"1\n2\n3\n"
     queue.end(10)
@@ -71,10 +71,10 @@ def test_giving_up_ends_the_tries(metrics: Metrics) -> None:
 
     exporter = Never()
     queue = ExporterQueue("file", exporter, metrics, ENOUGH)
-    confirmed = queue.confirm(b"1\n", 1)
+    confirmed = queue.confirm([b"1\n"])
     assert tried.wait(10)
     assert confirmed.cancel()
-    assert queue.confirm(b"2\n", 1).result(10) is None
+    assert queue.confirm([b"2\n"]).result(10) == {}
     queue.end(10)
     assert exporter.data == b"2\n"
     assert queue.done == 2
@@ -92,16 +92,16 @@ def test_a_failed_flush_leaves_each_line_once_and_counted(
         raise OSError(5, f"Input/output error of {fd}")
 
     queue = ExporterQueue("file", FileExporter(str(path)), metrics, ENOUGH, now=lambda: 7.0)
-    assert queue.confirm(b"1\n2\n", 2).result(10) is None
+    assert queue.confirm([b"1\n", b"2\n"]).result(10) == {}
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", failing)
-        confirmed = queue.confirm(b"3\n4\n5\n", 3)
+        confirmed = queue.confirm([b"3\n", b"4\n", b"5\n"])
         assert tries.acquire(timeout=10)
         assert tries.acquire(timeout=10)
         if given_up:
             assert confirmed.cancel()
             settled(queue)
-    assert given_up or confirmed.result(10) is None
+    assert given_up or confirmed.result(10) == {}
     queue.end(10)
     assert path.read_bytes() == b"1\n2\n3\n4\n5\n"
     assert value(metrics, EXPORTED, "file") == 5
@@ -127,7 +127,7 @@ def test_what_could_not_be_made_safe_is_made_safe_before_anything_follows(metric
                 raise ExportFailed("flush", "no")
 
     queue = ExporterQueue("file", Flaky(ExportFailed("disk_full", "no space", written=2)), metrics, ENOUGH)
-    assert queue.confirm(b"1\n2\n", 2).result(10) is None
+    assert queue.confirm([b"1\n", b"2\n"]).result(10) == {}
     queue.end(10)
     assert said == ["1\n2\n", "sync", "sync", "sync", "2\n", "sync"]
     assert value(metrics, EXPORTED, "file") == 2

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from http_attacks import ATTACKS, CHUNKED, POST, UPGRADE, App
 from payflux.http.connection import Connection
-from payflux.http.known_heads import MOST_HEADS
+from payflux.http.known_heads import FUTILE_HEADS, MOST_HEADS
 from payflux.http.pipeline import Shared
-from payflux.http.reader import DEAF, FUTILE_HEADS
+from payflux.http.reader import DEAF
 from payflux.http.server import Limits
 
 TAILS = (b"\r\n", b"Connection: keep-alive\r\n\r\n", b"Connection: close\r\n\r\n")

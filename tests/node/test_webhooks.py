@@ -8,7 +8,7 @@ import pytest
 from nodes import KEY, Node, event
 from payflux.webhooks import Webhook
 from real_parts import MakeNode
-from receiving import environ, sample, signed
+from receiving import FILES, environ, sample, signed
 from servers import Server, until
 
 pytestmark = pytest.mark.process
@@ -24,7 +24,8 @@ def post(node: Node, processor: str, webhook: Webhook) -> tuple[int, bytes]:
 
 def test_from_a_webhook_to_a_line(make_node: MakeNode, server: Server) -> None:
     """Signed, once, with the risk of its processor; raw ids are neither in Redis nor in a line or a log."""
-    node = make_node(environ("stripe", "adyen") | TOOK | {"PAYFLUX_WORKERS": "2"})
+    folder = {"PAYFLUX_WEBHOOK_ADAPTERS": str(FILES[0].parent)}
+    node = make_node(environ("stripe", "adyen", "square") | TOOK | folder | {"PAYFLUX_WORKERS": "2"})
     now = time.time()
     body = sample("stripe", "charge.failed", now=now)
     for secret in (0, 1, 0, 1):
@@ -32,16 +33,20 @@ def test_from_a_webhook_to_a_line(make_node: MakeNode, server: Server) -> None:
     batch = signed("adyen", sample("adyen", "CAPTURE", now=now))
     for _ in range(4):
         assert post(node, "adyen", batch) == (202, b"[accepted]")
-    until(lambda: node.line_count() == 3, "three lines")
+    for _ in range(2):
+        paid = sample("square", "payment.updated.completed", now=now)
+        assert post(node, "square", signed("square", paid, now=now))[0] == 200
+    until(lambda: node.line_count() == 4, "four lines")
     lines = {line["event_type"]: line for line in node.lines()}
-    assert set(lines) == {"payment_failed", "capture_succeeded", "capture_failed"}
+    assert set(lines) == {"payment_failed", "capture_succeeded", "capture_failed", "payment_succeeded"}
     assert lines["payment_failed"]["failure_category"] == "insufficient_funds"
     assert "processor_risk_band" in lines["payment_failed"]
     metrics = node.metrics()
     assert metrics['webhook_events_total{processor="stripe",result="accepted"}'] == 1
     assert metrics['webhook_events_total{processor="stripe",result="duplicate"}'] == 3
     assert metrics['webhook_events_total{processor="adyen",result="accepted"}'] == 2
-    assert metrics["ingest_accepted_total"] == 3
+    assert metrics['webhook_events_total{processor="square",result="duplicate"}'] == 1
+    assert metrics["ingest_accepted_total"] == 4
     assert metrics['webhook_last_received_timestamp_seconds{processor="adyen"}'] == pytest.approx(now, abs=60)
     told = node.lines_file.read_text() + node.log_file.read_text() + str(server.client.xrange("events_stream"))
     for raw in (body["id"], body["data"]["object"]["id"], body["data"]["object"]["customer"], "OtherMerchant"):

@@ -11,7 +11,7 @@ from payflux.operations.exposition import HEALTH, INFO, REDIS_GAUGES
 from payflux.operations.health import UNREADY
 from payflux.operations.openapi import UNCONFIRMED
 from payflux.redis.monitor import Durability
-from payflux.telemetry.metrics import METRICS
+from payflux.telemetry.metrics import METRICS, OF_EXPORTERS
 
 ROOT = Path(__file__).parent.parent.parent
 RULES = ROOT / "deploy" / "prometheus" / "rules" / "payflux.rules.yml"
@@ -29,7 +29,7 @@ def exposed() -> dict[str, dict[str, tuple[str, ...]]]:
     found["payflux_unready"] = {"reason": (*UNREADY, *UNCONFIRMED)}
     found["payflux_redis_durability_info"] = dict.fromkeys(Durability._fields, ())
     found["payflux_build_info"] = {"version": (), "python": ()}
-    for metric in METRICS:
+    for metric in (*METRICS, *OF_EXPORTERS):
         labels = {label.name: label.values for label in metric.labels}
         if metric.kind == "histogram":
             found |= {f"payflux_{metric.name}_{part}": labels for part in ("sum", "count")}

@@ -4,6 +4,7 @@ import json
 import os
 import random
 import weakref
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -27,15 +28,22 @@ SECRETS = {
     "stripe": ("whsec_first0123456789", "whsec_second0123456789"),
     "adyen": ("44782DEF547AAA06C910C43932B1EB0C71FC68D9D0C057550C48EC2ACF6BA056", "ab" * 32),
     "checkout": ("a signature key of a workflow", "another one of them"),
+    **dict.fromkeys(
+        ("gocardless", "mollie", "razorpay", "square", "worldpay"), ("the first signing secret", "the second one")
+    ),
 }
 """Two live secrets of each processor."""
+
+FILES = sorted((Path(__file__).parent.parent.parent / "examples" / "webhooks").glob("*.toml"))
+TARGETS = ADAPTERS | {file.stem: str(file) for file in FILES}
+"""Every adapter, those that are shipped as files among them."""
 
 NOW = 1_767_960_000.0  # 2026-01-09T12:00:00Z
 
 
 def source_of(processor: str) -> Source:
-    """The source of a processor PayFlux knows."""
-    return load_source(ADAPTERS[processor])
+    """The source of a processor."""
+    return load_source(TARGETS[processor])
 
 
 def environ(*processors: str, **further: str) -> dict[str, str]:
@@ -51,7 +59,7 @@ def values_of(*processors: str, **further: str) -> Values:
 
 def sample(processor: str, name: str, seed: int = 1, now: float = NOW) -> Any:
     """A sample as it would come, decoded."""
-    return json.loads(samples_of(processor).body(name, random.Random(seed), now))
+    return json.loads(samples_of(processor, TARGETS[processor]).body(name, random.Random(seed), now))
 
 
 def signed(processor: str, body: object, *, secret: int = 0, now: float = NOW) -> Webhook:
@@ -64,8 +72,8 @@ class Reading:
     """An adapter alone, with what it reads made an event."""
 
     def __init__(self, processor: str, **further: str) -> None:
-        values = values_of(processor, **further)
-        secrets = values[secrets_of(processor)]
+        values = values_of(*({processor} & {*ADAPTERS}), **further)
+        secrets = values[secrets_of(processor)] if processor in ADAPTERS else SECRETS[processor]
         assert secrets is not None
         self.adapter = source_of(processor).make(Opening(values, secrets))
         self._processor, self._normaliser = processor, Normaliser(processor, Hasher(HASH_KEY))

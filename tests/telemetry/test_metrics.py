@@ -11,6 +11,7 @@ from payflux.operations.exposition import INFO, REDIS_GAUGES
 from payflux.telemetry import metrics as m
 from payflux.telemetry.metrics import (
     METRICS,
+    OF_EXPORTERS,
     OFFSETS,
     SLOTS,
     Metrics,
@@ -80,7 +81,7 @@ def test_names_follow_the_rules_of_prometheus() -> None:
             assert bool(label.values) != bool(label.table)
             assert len(set(label.values)) == len(label.values)
             assert "other" not in label.values
-    names = [metric.name for metric in METRICS] + [*REDIS_GAUGES, *INFO]
+    names = [metric.name for metric in (*METRICS, *OF_EXPORTERS)] + [*REDIS_GAUGES, *INFO]
     assert len(set(names)) == len(names)
     assert all(text.endswith(".") for text in [*REDIS_GAUGES.values(), *INFO.values()])
 

@@ -5,10 +5,11 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from payflux.errors import SettingsError
+from payflux.exporters.grouped import EXPORTERS, running
 from payflux.node.settings import load_settings
 from payflux.node.supervisor import supervise
 from payflux.settings import Role
-from payflux.terminal.ending import refuse
+from payflux.terminal.ending import EXIT_USAGE, complain, refuse
 
 
 def serve(*, role: Annotated[Role, Parameter(help="What this node does.")] = "all") -> int:
@@ -21,7 +22,8 @@ def serve(*, role: Annotated[Role, Parameter(help="What this node does.")] = "al
 
         PAYFLUX_API_KEY=secret PAYFLUX_CHECKOUT_ENABLED=false payflux serve > events.jsonl
         payflux serve --role ingest          # takes events in, another node exports them
-        payflux serve --role consume
+        payflux serve --role consume         # scores, and exports to stdout or a file
+        payflux serve --role export          # runs PAYFLUX_EXPORTERS
 
     Exit codes: 0 ended by a signal, 1 its parts kept dying, 2 it cannot start as configured.
     """
@@ -29,4 +31,6 @@ def serve(*, role: Annotated[Role, Parameter(help="What this node does.")] = "al
         values = load_settings()
     except SettingsError as error:
         return refuse(error)
+    if role == "export" and not running(values):
+        return complain(f"--role export: expected {EXPORTERS.name}, or there is nothing to run", EXIT_USAGE)
     return supervise(values, role)

@@ -12,10 +12,10 @@ since it is all or nothing.
 import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from payflux.consume.decide import Assembler
-from payflux.consume.follow import BATCH, MOST, CarefulReader, ReadAhead
+from payflux.consume.follow import BATCH, MOST, CarefulReader, ReadAhead, Reader
 from payflux.consume.ledger import ConsumerLedger
 from payflux.consume.line import Enricher
 from payflux.consume.membership import STANDBY_SECONDS, Membership
@@ -61,6 +61,9 @@ class Consumer:
         max_deliveries: deliveries of an entry before it is dead-lettered.
         export_first: a batch is acked only when its lines are safe.
         former_settled: lines of its ledger a former process of this node was done with; None when there was none.
+        reader: reads what follows an entry; None: as much as there is, and ahead.
+        reach: waits until what is said of entries up to one is known, for a consumer that does not say it itself; it is
+            given what to await meanwhile.
         now: a monotonic clock.
     """
 
@@ -78,6 +81,8 @@ class Consumer:
         max_deliveries: int,
         export_first: bool = False,
         former_settled: int | None = None,
+        reader: Reader | None = None,
+        reach: Callable[[bytes, Callable[[], Awaitable[None]]], Awaitable[None]] | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._stream, self._now = stream, now
@@ -87,12 +92,13 @@ class Consumer:
         self._ledger = ConsumerLedger(fan_out, metrics, token, former_settled)
         self._membership = Membership(stream, self._ledger, metrics, now=now)
         self._parting = Parting(stream, self._ledger)
-        self._ahead = ReadAhead(stream, BATCH if self._alone else MOST)
+        self._ahead = reader or ReadAhead(stream, BATCH if self._alone else MOST)
         self._careful = CarefulReader(stream, self._ledger, alone=self._alone)
         self._scoring = Scoring(stream, scorer, enricher, maxlen, now)
         self._settlement = Settlement(
             *(stream, self._assembler, self._ledger, fan_out, metrics, self._scoring),
             wait=self._wait_for_lines if export_first else None,
+            reach=None if reach is None else lambda entry_id: reach(entry_id, self._wait_for_lines),
             now=now,
         )
         self._reclaim = Reclaim(
@@ -289,7 +295,7 @@ class Consumer:
         await self._membership.stay()
 
     async def _wait_for_lines(self) -> None:
-        """While a batch is made safe."""
+        """While a batch is made safe, or before it is made."""
         if self._stopping.is_set():
             raise Stopped
         await self._stay()

@@ -8,7 +8,7 @@ judged, some of the others, and all of a small batch.
 """
 
 import time
-from collections.abc import Collection, Container, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from itertools import compress
 from typing import NamedTuple
 
@@ -50,6 +50,13 @@ class Batch(NamedTuple):
     def undone(self) -> list[bytes]:
         """What is not to be acked."""
         return [*self.invalid, *self.failed]
+
+    def but(self, invalid: Mapping[bytes, tuple[Delivery, str]]) -> "Batch":
+        """The same, but that no line of these is exported: they are to be dead-lettered."""
+        if not invalid:
+            return self
+        lines = {entry_id: line for entry_id, line in self.lines.items() if entry_id not in invalid}
+        return self._replace(lines=lines, invalid={**self.invalid, **invalid})
 
     def without(self, gone: Collection[bytes]) -> "Batch":
         """The same, but for entries that can't be done any more."""

@@ -6,7 +6,7 @@ loaded Redis takes longer to answer than we take to settle what it answered, and
 
 import asyncio
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from payflux.consume.ledger import ConsumerLedger
 from payflux.stream.deliveries import Delivery, entry_key
@@ -15,6 +15,25 @@ from payflux.stream.protocol import ReadStream
 BATCH, MOST = 1000, 2000  # entries read at once: usually, and while a backlog lasts
 READ_BYTES = 2_097_152  # of events; larger reads gain nothing, and stall the loop and fill the memory
 BLOCK_SECONDS = 0.5
+
+
+class Reader(Protocol):
+    """Reads what follows an entry; Redis notes nothing of it."""
+
+    in_hand: int
+
+    async def read(self, after: bytes) -> list[Delivery]:
+        """Entries after an id, in order; none when it is not time to work on any.
+
+        Raises:
+            StreamUnavailable, GroupMissing: as `ReadStream.follow` does.
+        """
+
+    async def probe(self, after: bytes, count: int) -> list[Delivery]:
+        """A few of the entries after an id, at once."""
+
+    def forget(self) -> None:
+        """Drop what was read and not given: reading goes on elsewhere, or not at all."""
 
 
 class _Ahead(NamedTuple):

@@ -255,12 +255,18 @@ class ConsumerLedger:
         if same and noted.life != self.handled.life:
             self._count_from(noted.acked, noted.life, self.handled.former)
 
-    def place(self, last_id: bytes, *, anew: bool) -> None:
-        """Where the stream says the group is, or was made anew: perhaps in another stream, or an older state of it."""
+    def place(self, last_id: bytes, *, anew: bool, last_seq: int = 0) -> None:
+        """Where the stream says the group is, or was made anew: perhaps in another stream, or an older state of it.
+
+        Args:
+            last_id: the entry before the first it is to be given.
+            anew: it was made.
+            last_seq: the number of that entry, for a group that does not begin with the first one.
+        """
         another = last_id != self._audit.last_id
         self._audit = replace(self._audit, last_id=last_id)
-        if anew and not self.begun:
-            self._audit = replace(self._audit, last_seq=0)  # a group from the first entry on
+        if anew and (last_seq or not self.begun):
+            self._audit = replace(self._audit, last_seq=last_seq)
         if anew and another:
             self._unacked = {}
 

@@ -153,7 +153,7 @@ class Membership:
         if made and self._ledger.begun:
             self._metrics.add(GROUP_RECREATED)
             log("warning", "group_recreated", last_id=noted.last_id.decode())
-        self._ledger.place(noted.last_id, anew=made)
+        self._ledger.place(noted.last_id, anew=made, last_seq=noted.last_seq or 0)
         return made
 
     def doubt(self) -> None:

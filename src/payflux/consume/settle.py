@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -52,6 +52,14 @@ class _Ack(NamedTuple):
     followed: bool
     changes: Sequence[Change] = ()
 
+    def but(self, refused: Mapping[bytes, tuple[Delivery, str]]) -> "_Ack":
+        """The same, but that these are not acked: their destination refused them, and they are to be dead-lettered."""
+        if not refused:
+            return self
+        batch = self.batch.but(refused)
+        lines = runs_of(one.seq for one in self.deliveries if one.id in batch.lines)
+        return self._replace(batch=batch, step=self.step._replace(acked=batch.ids, undone=batch.undone, lines=lines))
+
 
 class Settlement:
     """Settles batches, one at a time.
@@ -64,6 +72,7 @@ class Settlement:
         metrics: of this consumer.
         scoring: what is said of processors meanwhile.
         wait: called twice a second while lines are being made safe before their ack; None: they are exported after it.
+        reach: waits until what is said of entries up to one is known; None: we say it ourselves.
         now: a monotonic clock.
     """
 
@@ -77,11 +86,12 @@ class Settlement:
         scoring: Scoring,
         *,
         wait: Callable[[], Awaitable[None]] | None = None,
+        reach: Callable[[bytes], Awaitable[None]] | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._stream, self._assembler, self._ledger = stream, assembler, ledger
         self._fan_out, self._metrics, self._wait, self._now = fan_out, metrics, wait, now
-        self._scoring = scoring
+        self._scoring, self._reach = scoring, reach
         self._values, self._processed = metrics.values, metrics.slot(PROCESSED)
         self._halted_slot = metrics.slot(CONSUMER_HALTED)
         self._unanswered: _Ack | None = None  # it had no reply
@@ -105,16 +115,18 @@ class Settlement:
             redelivered: they were pending.
             followed: they are not pending: everything after the newest entry seen, as the stream was followed.
         """
+        if self._reach is not None:
+            await self._reach(deliveries[-1].id)
         known = self._known(deliveries)
         batch = self._assembler.batch(deliveries, known, self._ledger.unacked, redelivered=redelivered)
         step = await self._step(deliveries, known, batch)
         ack = _Ack(deliveries, batch, step, followed, self._scoring.unkept)
         if self._wait is not None:
-            await self._make_safe(ack, self._wait)
+            ack = await self._make_safe(ack, self._wait)
         try:
             ack, flags = await self._send(ack)
         except (StreamUnavailable, LeaseLost, GroupMissing) as error:
-            self._assembler.keep(batch)
+            self._assembler.keep(ack.batch)
             if isinstance(error, StreamUnavailable):
                 self._unanswered = ack
             raise
@@ -186,12 +198,16 @@ class Settlement:
             handled.note_all([(one.id, one.seq) for one in deliveries if one.id in lines])
         handled.acked()
 
-    async def _make_safe(self, ack: _Ack, wait: Callable[[], Awaitable[None]]) -> None:
-        """Export a batch before it is acked: until that is done nothing more is read, and no delivery is counted."""
+    async def _make_safe(self, ack: _Ack, wait: Callable[[], Awaitable[None]]) -> _Ack:
+        """Export a batch before it is acked: until that is done nothing more is read, and no delivery is counted.
+
+        Returns:
+            The ack that is to happen now: what its destination refused for good is to be dead-lettered.
+        """
         batch, safe = ack.batch, self._ledger.handled.safe
         lines = {entry_id: line.data for entry_id, line in batch.lines.items() if entry_id not in safe}
         if not lines:
-            return
+            return ack
         confirmed = asyncio.wrap_future(self._fan_out.confirm([*lines.values()]))
         try:
             while not confirmed.done():
@@ -203,7 +219,11 @@ class Settlement:
             raise
         finally:
             confirmed.cancel()
-        self._ledger.handled.make_safe([(one.id, one.seq) for one in ack.deliveries if one.id in lines])
+        ids = [*lines]
+        refused = {ids[place]: f"refused: {why}" for place, why in confirmed.result().items()}
+        taken = [(one.id, one.seq) for one in ack.deliveries if one.id in lines and one.id not in refused]
+        self._ledger.handled.make_safe(taken)
+        return ack.but({one.id: (one, refused[one.id]) for one in ack.deliveries if one.id in refused})
 
     async def _bury(self, batch: Batch) -> None:
         """Dead-letter what can never be processed, unless that is nearly everything."""
@@ -228,7 +248,7 @@ class Settlement:
         del self._dying[delivery.id]
         self._ledger.buried(delivery.id)
         if buried:
-            self._metrics.add(DEAD_LETTERED, reason)
+            self._metrics.add(DEAD_LETTERED, _label(reason))
             log("warning", "dead_lettered", entry=delivery.id.decode(), reason=reason)
         return True
 
@@ -286,7 +306,7 @@ class Settlement:
     def buried_but(self, pending: Collection[bytes]) -> None:
         """What was being dead-lettered, and is not among what is pending, was dead-lettered."""
         for entry_id in [entry_id for entry_id in self._dying if entry_id not in pending]:
-            self._metrics.add(DEAD_LETTERED, self._dying.pop(entry_id))
+            self._metrics.add(DEAD_LETTERED, _label(self._dying.pop(entry_id)))
 
     def group_made(self) -> None:
         """Whatever was acked of the former group: the new one begins before it, and gives it again."""
@@ -308,3 +328,8 @@ class Settlement:
         """Redis has an older state: what was begun belongs to one that is gone."""
         self._forget()
         self._dying.clear()
+
+
+def _label(reason: str) -> str:
+    """A reason as it is counted: without what a destination said."""
+    return reason.partition(":")[0]

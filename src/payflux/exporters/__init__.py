@@ -3,11 +3,14 @@
 A new one is one file that ends with its `Destination`, and one line in `payflux.exporters.registry`. Everything else
 follows from the two: `payflux.exporters.fanout` gives it a queue, a thread, metrics and health; settings, refusals,
 `payflux check`, OpenAPI and the documentation read its `Destination`.
+
+One that has a consumer group of its own ends with its `GroupDestination` instead, and stands in
+`payflux.exporters.grouped`; `payflux.exporters.delivery` gives it thread, patience, metrics and health.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Protocol, runtime_checkable
+from typing import Annotated, Any, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
@@ -101,3 +104,78 @@ class Destination:
     refuse: Callable[[Values], Iterable[str]] = _nothing
     look: Callable[[Values], Iterable[Finding]] = _nothing
     confirms: bool = False
+
+
+class GroupExporter(Protocol):
+    """A destination for which events are consumed by a group of its own, and acked when it has confirmed them.
+
+    Called from a thread of its own, so it may block; only its own thread calls it.
+    """
+
+    def deliver(self, lines: Sequence[bytes]) -> Mapping[int, str]:
+        """Hand lines over, and wait until the destination has confirmed each, or has refused it for good.
+
+        Args:
+            lines: in stream order, at least one, each with its newline; perhaps some that were handed over before.
+
+        Returns:
+            Why lines were refused for good, by their places.
+
+        Raises:
+            ExportFailed: not all were confirmed; the same lines come again, after `wait` seconds at least.
+        """
+
+    def close(self) -> None:
+        """The node ends."""
+
+
+class Batch(NamedTuple):
+    """How many events go to a destination at once: whatever is reached first ends a batch.
+
+    Attributes:
+        events: so many.
+        bytes: so many of stored events.
+        seconds: so long after the first of them; 0: what is there goes at once.
+    """
+
+    events: int
+    bytes: int
+    seconds: int
+
+
+@dataclass(frozen=True)
+class GroupOpening:
+    """What an exporter with a group of its own is made of.
+
+    Attributes:
+        values: the settings of the node, those of the exporter among them.
+        name: of the exporter, in lower case.
+        timeout: seconds a destination is given to confirm.
+        consumer: name in the group.
+    """
+
+    values: Values
+    name: str
+    timeout: float
+    consumer: str = ""
+
+
+@dataclass(frozen=True)
+class GroupDestination:
+    """All that is known of a kind of destination that has a consumer group of its own.
+
+    Attributes:
+        make: makes its exporter. It opens nothing yet: a standby consumer must not touch what another one writes to.
+        help: what it is, in half a sentence for the documentation.
+        batch: how many events go at once, unless the settings say otherwise.
+        settings: those of its own.
+        refuse: what is wrong with them when it is to be used; a line for each problem, naming variable and reason.
+        look: what `payflux check` finds out about it without leaving a trace.
+    """
+
+    make: Callable[[GroupOpening], GroupExporter]
+    help: str
+    batch: Batch
+    settings: tuple[Setting[Any], ...] = ()
+    refuse: Callable[[Values], Iterable[str]] = _nothing
+    look: Callable[[Values], Iterable[Finding]] = _nothing

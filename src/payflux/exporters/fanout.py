@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from queue import SimpleQueue
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 from payflux.errors import ExportFailed
 from payflux.exporters import Exported, Exporter, Recalling
@@ -34,10 +34,41 @@ RETRY_SECONDS = (0.1, 2.0)
 EVERY_LINE = 1 << 52
 
 
+Refused = Mapping[int, str]
+"""Why lines were refused for good, by their places."""
+
+
+class Queue(Protocol):
+    """What stands before one exporter."""
+
+    @property
+    def done(self) -> int:
+        """Lines exported or counted as not exported."""
+
+    @property
+    def written(self) -> int:
+        """Those of them, in order, that came to the exporter."""
+
+    def put(self, data: bytes, lines: int) -> None:
+        """Take lines that nobody waits for. Never blocks."""
+
+    def confirm(self, lines: Sequence[bytes]) -> Future[Refused]:
+        """Take lines that must be safe; done when they are, or are refused for good."""
+
+    def recall(self, lines: int) -> Iterable[Exported]:
+        """The newest lines at the destination, so many at most, where it can be read."""
+
+    def reopen(self) -> None:
+        """SIGHUP."""
+
+    def end(self, seconds: float) -> None:
+        """The node ends, within so many seconds."""
+
+
 class _Batch(NamedTuple):
     data: bytes
     lines: int
-    confirmed: Future[None] | None = None
+    confirmed: Future[Refused] | None = None
 
 
 _Order = _Batch | Literal["reopen", "end"]
@@ -103,11 +134,12 @@ class ExporterQueue:
         self._metrics.values[self._queue_slot] = waiting + len(data)
         self._queue.put(_Batch(data, lines))
 
-    def confirm(self, data: bytes, lines: int) -> Future[None]:
+    def confirm(self, lines: Sequence[bytes]) -> Future[Refused]:
         """Queue lines that must be safe: written and durable, however long it takes, unless the future is cancelled."""
+        data = b"".join(lines)
         self._put_bytes += len(data)
-        confirmed: Future[None] = Future()
-        self._queue.put(_Batch(data, lines, confirmed))
+        confirmed: Future[Refused] = Future()
+        self._queue.put(_Batch(data, len(lines), confirmed))
         return confirmed
 
     def reopen(self) -> None:
@@ -149,7 +181,7 @@ class ExporterQueue:
         self._notes.write(begins=False)
         self._finish(batch)
 
-    def _make_safe(self, batch: _Batch, confirmed: Future[None]) -> None:
+    def _make_safe(self, batch: _Batch, confirmed: Future[Refused]) -> None:
         """Try until it succeeds. A line counts as soon as it stands at the destination, and is written once.
 
         What was written and may not be safe is only made safe, over and over; what comes behind it waits for that.
@@ -172,7 +204,7 @@ class ExporterQueue:
                 delay = min(RETRY_SECONDS[1], delay * 2)
                 self._reopen()
         with suppress(InvalidStateError):
-            confirmed.set_result(None)
+            confirmed.set_result({})
         self.taken += batch.lines  # not before: what is not confirmed is not acked, and so not lost
         self._finish(batch)
 
@@ -236,7 +268,7 @@ def former_settled(metrics: Metrics, names: Sequence[str]) -> int:
 class FanOut:
     """All destinations of this node; none when it only scores."""
 
-    def __init__(self, queues: Sequence[ExporterQueue]) -> None:
+    def __init__(self, queues: Sequence[Queue]) -> None:
         self._queues = queues
         self.published = 0
 
@@ -247,14 +279,14 @@ class FanOut:
         for queue in self._queues:
             queue.put(data, len(lines))
 
-    def confirm(self, lines: Sequence[bytes]) -> Future[None]:
-        """Hand whole lines to the only exporter, which has to make them safe; done when they are.
+    def confirm(self, lines: Sequence[bytes]) -> Future[Refused]:
+        """Hand whole lines to the only exporter, which has to make them safe; done when they are, or are refused.
 
         Cancelling gives up: the lines may be exported all the same.
         """
         (queue,) = self._queues
         self.published += len(lines)
-        return queue.confirm(b"".join(lines), len(lines))
+        return queue.confirm(lines)
 
     @property
     def settled(self) -> int:

@@ -1,7 +1,7 @@
 """One connection of the HTTP server: its socket, its deadlines and its end. No task per request.
 
 What is read becomes requests in `payflux.http.reader`, and these are judged and answered in `payflux.http.pipeline`;
-here most requests pass both by: they are alone on their connection and have a head that was admitted before.
+most requests pass both by, in `payflux.http.lane`.
 """
 
 import asyncio
@@ -9,10 +9,10 @@ import math
 from collections.abc import Callable
 from typing import cast
 
-from payflux.http.head import PLAIN
+from payflux.http.lane import Lane
 from payflux.http.limits import TIMED_OUT
-from payflux.http.messages import Request, Response
-from payflux.http.pipeline import Exchange, Pipeline, Shared, defect
+from payflux.http.messages import Response
+from payflux.http.pipeline import Pipeline, Shared
 from payflux.http.reader import BODY, CHUNKS, DEAF, HEAD, IDLE, Reader
 
 LINGER_SECONDS = 2.0
@@ -32,9 +32,8 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_answer", "_busy_at", "_closed", "_direct", "_eof", "_find_head", "_late", "_lingering", "_moved", "_opened",
-        "_overtaken", "_paused", "_pending", "_pipeline", "_reader", "_shared", "_transport", "_unsent",
-        "blocked_since",
+        "_busy_at", "_closed", "_eof", "_lane", "_late", "_lingering", "_opened", "_paused", "_pending", "_pipeline",
+        "_reader", "_shared", "_transport", "_unsent", "blocked_since",
     )  # fmt: skip
 
     def __init__(
@@ -47,12 +46,10 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._pipeline = Pipeline(shared, self)
         self._reader = Reader(self._pipeline, shared.limits, shared.now, shared.known)
+        self._lane = Lane(shared, self._pipeline, self)
         self._pending = b""  # received and not read
         self._busy_at = -math.inf  # when last seen with a request
-        self._find_head, self._unsent = shared.known.find, self._pipeline.unsent
-        self._direct = self._moved = False  # a body handler has a request; one had since the last look at the deadlines
-        self._overtaken: Exchange | None = None  # stands for that request once others follow it
-        self._answer = self._answer_direct
+        self._unsent = self._pipeline.unsent
         self._paused = False
         self.blocked_since: float | None = None
         self._eof = False
@@ -70,7 +67,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - why it was lost changes nothing
         """Forget everything; answers that are still to come will be dropped."""
         self._transport = None
-        self._direct, self._overtaken = False, None
+        self._lane.clear()
         self._pipeline.clear()
         self._pending = b""
         self._reader.close()
@@ -79,27 +76,21 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Deal with a read, and write all answers that are ready in one go."""
         phase = self._reader.phase
-        if phase == IDLE and not (self._direct or self._unsent or self._paused):
-            end = data.find(b"\r\n\r\n") + 4
-            known = self._find_head(data[:end])
-            if known is not None and known.body_handler is not None and len(data) - end == known.length:
-                self._direct = self._moved = True
-                try:
-                    known.body_handler(data[end:], self._answer)
-                except Exception as error:  # noqa: BLE001 - a defect of the handler costs one request
-                    self._answer(defect(error))
+        if phase == IDLE:
+            lane = self._lane
+            if not (lane.busy or self._unsent or self._paused) and lane.take(data):
                 return
         elif phase == DEAF:
             self._late = True  # closing on unread data would destroy the answer
             return
-        self._overtake()
+        self._lane.leave()
         self._pipeline.cork()
         self._pending = self._reader.read(data)
         self._settle()
 
     def eof_received(self) -> bool:
         """The client sends no more, and still gets the answers it waits for; True keeps the transport open."""
-        self._overtake()
+        self._lane.leave()
         self._eof = True
         self._reader.stop()
         self._pipeline.cut()
@@ -115,24 +106,7 @@ class Connection(asyncio.Protocol):
         self.blocked_since = None
         self._resume_soon()
 
-    # directly: most requests are alone on their connection and have a head that was admitted before
-
-    def _answer_direct(self, response: Response) -> None:
-        if not self._direct:
-            return  # answered, or its client has gone
-        self._direct, exchange = False, self._overtaken
-        if exchange is not None:
-            self._overtaken = None
-            exchange.respond(response)
-        elif self._transport is not None and not self._transport.is_closing():
-            self._transport.write(response.whole(self._shared.tails[PLAIN]))
-
-    def _overtake(self) -> None:
-        """Something else happens before the answer: from now on the request is one of those in the pipeline."""
-        if self._direct and self._overtaken is None:
-            self._overtaken = self._pipeline.add(Request("POST", ""), PLAIN)
-
-    # what the pipeline calls
+    # what the lane and the pipeline call
 
     @property
     def peer(self) -> str:
@@ -214,19 +188,19 @@ class Connection(asyncio.Protocol):
     @property
     def idle_since(self) -> float | None:
         """When it began to wait for a request; None while it reads or answers one, and when it closes."""
-        if self._reader.phase != IDLE or self._direct or self._unsent or self._pending:
+        if self._reader.phase != IDLE or self._lane.busy or self._unsent or self._pending:
             return None
         self._look(self._shared.now())
         return max(self._reader.since, self._busy_at)
 
     def _look(self, now: float) -> None:
-        """Note that requests went directly to a body handler, which reads no clock."""
-        if self._moved:
-            self._moved, self._busy_at = False, now
+        """Note that requests came by the lane, which reads no clock."""
+        if self._lane.used():
+            self._busy_at = now
 
     def drain(self) -> None:
         """Close after the requests that have begun."""
-        self._overtake()
+        self._lane.leave()
         if self._reader.phase in {CHUNKS, BODY}:
             self._pipeline.close_after_last()
         elif self._reader.phase == IDLE:
@@ -259,7 +233,7 @@ class Connection(asyncio.Protocol):
                 self.abort()
         elif self._paused:
             reader.wait_from(now)  # it waits for us
-        elif self._direct or self._unsent or reader.phase != IDLE:
+        elif self._lane.busy or self._unsent or reader.phase != IDLE:
             self._busy_at = now
             self._expire_request(waited)
         elif now - max(reader.since, self._busy_at) >= self._idle_seconds:

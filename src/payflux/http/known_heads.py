@@ -11,6 +11,8 @@ from payflux.http.messages import BodyHandler, Request
 
 MOST_HEADS = 1024
 """How many are remembered for all connections of a server; then they are forgotten, and learnt anew."""
+FUTILE_HEADS = 64
+"""A connection whose heads were new this many times on end is one whose heads never repeat: it learns no more."""
 
 
 class KnownHead(NamedTuple):
@@ -49,3 +51,55 @@ class KnownHeads:
         self._heads[data[:end]] = KnownHead(
             request.method, request.path, request.query, request.headers, length, request.body_handler
         )
+
+
+class Learner:
+    """Recalls heads for one connection, and learns those that are new on it.
+
+    Args:
+        known: the heads remembered by the server.
+    """
+
+    __slots__ = ("_first", "_futile", "_known", "_watching")
+
+    def __init__(self, known: KnownHeads) -> None:
+        self._known = known
+        self._futile = 0  # new heads on end
+        self._watching = False
+        self._first: Request | None = None  # seen since it watches, if it is one to be learnt
+
+    def recall(self, data: bytes, end: int) -> KnownHead | None:
+        """What a head means, if it is known, and data hold nothing but the request with it.
+
+        Args:
+            data: that begin with the head.
+            end: where it ends in them.
+        """
+        if self._futile > FUTILE_HEADS:
+            return None
+        known = self._known.find(data[:end])
+        if known is None:
+            self._futile += 1
+        elif len(data) - end == known.length:
+            self._futile = 0
+            return known
+        return None
+
+    def watch(self) -> bool:
+        """Look at the next request; False when the heads of this connection never repeat."""
+        self._first = None
+        self._watching = self._futile <= FUTILE_HEADS
+        return self._watching
+
+    def see(self, request: Request, *, usual: bool) -> None:
+        """A request was read; to be learnt if it is the first one, admitted and of the usual kind."""
+        if self._watching and usual:
+            self._first = request
+        self._watching = False
+
+    def learn(self, data: bytes) -> None:
+        """Remember the head of data, if that was exactly one request to be learnt."""
+        self._watching = False
+        request, self._first = self._first, None
+        if request is not None:
+            self._known.learn(data, request)

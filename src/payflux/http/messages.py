@@ -45,6 +45,10 @@ class Request:
         self.connection = connection if connection is not None else {}
         self.body_handler: BodyHandler | None = None
 
+    def complete(self, body: bytes) -> None:
+        """Its body has been read."""
+        self.body = body
+
 
 class Response:
     """One answer; immutable by convention, so that constant ones are built once and sent many times.

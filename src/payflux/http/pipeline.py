@@ -39,6 +39,14 @@ class Shared:
     draining: bool = False
     refused: Refused | None = None
 
+    def drain(self) -> None:
+        """The server stops."""
+        self.draining = True
+
+    def date(self, tails: tuple[bytes, bytes, bytes]) -> None:
+        """Another second begins: heads end with another date."""
+        self.tails = tails
+
 
 class Outlet(Protocol):
     """The way back to the client.
@@ -67,6 +75,14 @@ class Exchange:
         self.request = request
         self.tail = tail
         self.response: Response | None = None
+
+    def decide(self, response: Response) -> None:
+        """What it will be answered, when its turn comes and something is sent."""
+        self.response = response
+
+    def close_after(self) -> None:
+        """Its answer says that the connection closes."""
+        self.tail = CLOSE
 
     def respond(self, response: Response) -> None:
         """Answer it; a second answer is ignored, and one whose client has gone."""
@@ -138,7 +154,7 @@ class Pipeline:
         self._reading = None
         self.served = True
         if self._refusal is not None:
-            exchange.response = self._refusal
+            exchange.decide(self._refusal)
             self._refusal = None
         elif len(self.unsent) <= self._most and self._outlet.blocked_since is None and not self._held:
             self._start(exchange)
@@ -149,10 +165,10 @@ class Pipeline:
     def fail(self, response: Response) -> None:
         """Answer what is being read, after all that was read before; nothing can be read after it."""
         exchange = self._reading or self.add(Request("", ""), CLOSE)
-        exchange.tail = CLOSE
+        exchange.close_after()
         if self._refusal is None:
             self._tell(exchange.request, response)
-        exchange.response = self._refusal or response
+        exchange.decide(self._refusal or response)
         self._reading = self._refusal = None
         self.failed = True
 
@@ -203,7 +219,7 @@ class Pipeline:
     def close_after_last(self) -> bool:
         """Let the last answer say that the connection closes; False when none is to come."""
         if self.unsent:
-            self.unsent[-1].tail = CLOSE
+            self.unsent[-1].close_after()
         return bool(self.unsent)
 
     def clear(self) -> None:

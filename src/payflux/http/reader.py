@@ -10,15 +10,13 @@ from typing import Any, Final, Protocol
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from payflux.http.head import PLAIN, BadHead, HeadReader, replay, size
-from payflux.http.known_heads import KnownHeads
+from payflux.http.known_heads import KnownHeads, Learner
 from payflux.http.limits import BAD_REQUEST, BODY_TOO_LARGE, HEAD_TOO_LARGE, INTERNAL_ERROR, Limits
 from payflux.http.messages import Request, Response
 from payflux.log import log
 
 SLICE_BYTES = 4096
 """How much is parsed at a time; more only of a body whose length was announced."""
-FUTILE_HEADS = 64
-"""A connection whose heads were new this many times on end is one whose heads never repeat: it learns no more."""
 
 # What is read next. Phases are compared: HEAD and CHUNKS may go on without a body's progress for `head_bytes` only.
 IDLE: Final = 0
@@ -54,6 +52,50 @@ class Stopped(Exception):
     """Raised within the parser's callbacks: the answer is decided, and nothing more is read."""
 
 
+class _Body:
+    """The body being read.
+
+    Attributes:
+        missing: bytes of an announced body that have not come yet.
+        received: bytes that came.
+        dropping: it is read and not kept.
+    """
+
+    __slots__ = ("_data", "dropping", "missing", "received")
+
+    def __init__(self) -> None:
+        self._data: bytes | bytearray = b""
+        self.missing = self.received = 0
+        self.dropping = False
+
+    def expect(self, length: int) -> None:
+        """It was announced."""
+        self.missing = length
+
+    def drop(self) -> None:
+        """It is not wanted."""
+        self.dropping = True
+
+    def take(self, piece: bytes) -> None:
+        """A piece, and nearly always the whole."""
+        self.missing -= len(piece)
+        self.received += len(piece)
+        if self.dropping:
+            return
+        if not self._data:
+            self._data = piece
+        elif isinstance(self._data, bytes):
+            self._data = bytearray(self._data + piece)
+        else:
+            self._data += piece
+
+    def end(self) -> bytes:
+        """All of it; the next one begins."""
+        data, self._data = bytes(self._data), b""
+        self.received, self.dropping = 0, False
+        return data
+
+
 class Reader:
     """Reads requests; the methods called `on_…` are what httptools calls.
 
@@ -69,34 +111,27 @@ class Reader:
     """
 
     __slots__ = (
-        "_body", "_dropping", "_futile", "_head", "_headers", "_known", "_learning", "_learnt", "_limits", "_memory",
-        "_missing", "_now", "_parser", "_received", "_replay", "_request", "_sink", "_slice", "_spanned", "_url",
-        "phase", "since",
+        "_body", "_head", "_headers", "_learner", "_limits", "_memory", "_now", "_parser", "_replay", "_request",
+        "_sink", "_slice", "_spanned", "_url", "phase", "since",
     )  # fmt: skip
 
     def __init__(self, sink: Sink, limits: Limits, now: Callable[[], float], known: KnownHeads) -> None:
         self._sink = sink
         self._limits = limits
         self._now = now
-        self._known = known
+        self._learner = Learner(known)
         self._slice = min(SLICE_BYTES, limits.head_bytes)
         self._parser = HttpRequestParser(self)
         self._head = HeadReader()
         self._memory: dict[str, Any] = {}
         self.phase: int = IDLE
         self.since = now()
-        self._dropping = False  # the body being read
         self._url = b""
         self._headers: dict[bytes, bytes] = {}
         self._request: Request | None = None  # from the end of its head to the end of its body
-        self._body: bytes | bytearray = b""
-        self._received = 0  # of the body
-        self._missing = 0  # of an announced body
+        self._body = _Body()
         self._spanned = 0  # bytes of the slices without an end of the head, or without progress of the body
         self._replay = b""
-        self._futile = 0  # new heads on end
-        self._learning = False
-        self._learnt: Request | None = None
 
     def read(self, data: bytes) -> bytes:
         """Read requests until the data, the connection or the sink's room comes to its end.
@@ -110,18 +145,17 @@ class Reader:
         learning = False
         if self.phase == IDLE:
             self._spanned = 0
-            if self._futile < FUTILE_HEADS:
-                if self._recall(data):
-                    return b""
-                learning = self._learning = len(data) <= self._slice
+            if self._recall(data):
+                return b""
+            learning = len(data) <= self._slice and self._learner.watch()
         begin, end = 0, len(data)
         while begin < end and self.phase != DEAF:
             if begin and self._sink.crowded():
                 break
-            stop = begin + (self._slice if self.phase != BODY else max(self._slice, self._missing))
+            stop = begin + (self._slice if self.phase != BODY else max(self._slice, self._body.missing))
             begin += self._feed(data if end <= stop and not begin else data[begin:stop])
         if learning:
-            self._learn(data)
+            self._learner.learn(data)
         return data[begin:] if begin < end and self.phase != DEAF else b""
 
     def stop(self) -> None:
@@ -135,36 +169,25 @@ class Reader:
     def close(self) -> None:
         """Let go of the parser, which refers back to this reader, and of what has been read."""
         self.phase = DEAF
-        self._body = b""
+        self._body.end()
         del self._parser
 
     # heads known before
 
     def _recall(self, data: bytes) -> bool:
         end = data.find(b"\r\n\r\n") + 4
-        known = self._known.find(data[:end])
+        known = self._learner.recall(data, end)
         if known is None:
-            self._futile += 1
             return False
         method, path, query, headers, length, _ = known
-        if len(data) - end != length:
-            return False
-        self._futile = 0
         self.since = self._now()
         request = Request(method, path, query, headers, b"", length, self._memory)
         fate = self._sink.begin(request, PLAIN, expects=False)
         if fate == KEEP:
-            request.body = data[end:]
+            request.complete(data[end:])
         if fate == STOP or not self._sink.complete():
             self.phase = DEAF
         return True
-
-    def _learn(self, data: bytes) -> None:
-        """Remember the head of data, if that was exactly one admitted request of the usual kind."""
-        self._learning = False
-        request, self._learnt = self._learnt, None
-        if request is not None:
-            self._known.learn(data, request)
 
     # by the parser
 
@@ -233,31 +256,23 @@ class Reader:
             self._headers = {}
         else:
             self.phase = BODY
-            self._missing = length
+            self._body.expect(length)
         if head.upgrades and length != 0:
             self._replay = replay(length)
         fate = self._sink.begin(request, head.persistence, expects=head.expects)
         if fate == STOP:
             self.phase = DEAF
             raise Stopped
-        self._dropping = fate == DROP
+        if fate == DROP:
+            self._body.drop()
 
     def on_body(self, piece: bytes) -> None:
         """A piece of the body, and nearly always the whole."""
         self._spanned = 0
-        self._missing -= len(piece)
-        self._received += len(piece)
-        if self._received > self._limits.body_bytes:
+        self._body.take(piece)
+        if self._body.received > self._limits.body_bytes:
             self._fail(BODY_TOO_LARGE)
             raise Stopped
-        if self._dropping:
-            return
-        if not self._body:
-            self._body = piece
-        elif isinstance(self._body, bytes):
-            self._body = bytearray(self._body + piece)
-        else:
-            self._body += piece
 
     def on_message_complete(self) -> None:
         """The request is complete."""
@@ -267,15 +282,9 @@ class Reader:
         self._request = None
         self.phase = IDLE
         self._spanned = -self._slice  # the next head begins somewhere in this slice
-        self._received = 0
-        if self._learning:
-            self._learning = False
-            if not self._dropping and self._head.usual:
-                self._learnt = request
-        self._dropping = False
-        if self._body:
-            request.body = bytes(self._body)
-            self._body = b""
+        self._learner.see(request, usual=self._head.usual and not self._body.dropping)
+        if body := self._body.end():
+            request.complete(body)
         if not self._sink.complete():
             self.phase = DEAF
 

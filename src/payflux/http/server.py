@@ -81,7 +81,7 @@ class HttpServer:
             return
         for listener in self._listeners:
             listener.close()
-        self._shared.draining = True
+        self._shared.drain()
         for connection in self._all():
             connection.drain()
         await self._emptied(grace_seconds)
@@ -111,7 +111,7 @@ class HttpServer:
                 return
 
     def _tick(self) -> None:
-        self._shared.tails = _tails()
+        self._shared.date(_tails())
         self.sweep()
         self._timer = asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._tick)
 

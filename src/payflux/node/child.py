@@ -21,6 +21,7 @@ from payflux.errors import ConsumerNameTaken
 from payflux.exporters.fanout import FanOut
 from payflux.log import count_dropped, in_background, log
 from payflux.node.composition import appender_of, consumer_of, servers_of, webhook_appenders_of
+from payflux.node.exporting import exporter_of
 from payflux.node.plan import END, GIVEN, NAME_TAKEN, READY, REOPEN, Plan
 from payflux.node.settings import load_settings
 from payflux.redis.address import address_of
@@ -35,8 +36,8 @@ from payflux.telemetry.slab import Slab
 FAILED = 1
 COLLECT = 50_000, 20, 50  # a batch of a thousand events is no garbage in cycles, and not worth looking through
 YIELD = 10
-"""How far ingest steps back behind the consumer of its node, in steps of niceness: where there is too little CPU for
-both, producers can wait a little longer, and what nobody reads in time is trimmed."""
+"""How far ingest and exporters step back behind the consumer of their node, in steps of niceness: where there is too
+little CPU for all, producers can wait a little longer, and what nobody reads in time is trimmed."""
 TRY_SECONDS = 1.0
 FINISH_SECONDS = 10.0  # for requests in flight, and again for lines in the queues
 
@@ -66,7 +67,7 @@ class Child:
     async def run(self) -> int:
         """Work until told to end; returns the exit code."""
         self._obey()
-        if self._plan.ingests and self._plan.node_consumes:
+        if (self._plan.ingests and self._plan.node_consumes) or self._plan.exports:
             with suppress(OSError):  # forbidden by a sandbox
                 os.nice(YIELD)
         tasks = self._begin()
@@ -88,8 +89,9 @@ class Child:
         tasks = {asyncio.create_task(appender.run()) for appender in self._appenders()}
         if self._servers:
             tasks.add(asyncio.create_task(self._serve()))
-        if self._plan.consumes:
-            self._consumer, self._fan_out = consumer_of(self._plan, self._values, self._metrics)
+        if self._plan.consumes or self._plan.exports:
+            make = exporter_of if self._plan.exports else consumer_of
+            self._consumer, self._fan_out = make(self._plan, self._values, self._metrics)
             tasks.add(asyncio.create_task(self._consumer.run()))
             if not self._servers:
                 self._tell(READY)

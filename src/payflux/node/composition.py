@@ -19,6 +19,7 @@ from payflux.ingest.counters import RefusalCounter
 from payflux.ingest.gatekeeper import METRICS_TOKEN, Gatekeeper, keys_of
 from payflux.ingest.single import Ingest
 from payflux.ingest.token_bucket import RATELIMIT_BURST, RATELIMIT_RPS, TokenBucket
+from payflux.node.exporting import numbers_of
 from payflux.node.plan import Plan
 from payflux.operations import checkout, openapi
 from payflux.operations.export_health import ExportHealth
@@ -111,12 +112,12 @@ def routes_of(
         webhooks: its write paths of webhooks, by processor.
     """
     consumer = Metrics(metrics.slab, CONSUMER) if plan.node_consumes else None
-    mode = values[EXPORT_MODE]
+    mode, exporters = values[EXPORT_MODE], numbers_of(plan)
     readiness = Readiness(appender.probe, admin.progress, Metrics(metrics.slab, SUPERVISOR).notes, consumer)
     found = routes(
         readiness,
-        Scrape(metrics.slab, admin, readiness),
-        ExportHealth(values.text(EXPORT_MODE) or "", mode, consumer),
+        Scrape(metrics.slab, admin, readiness, exporters),
+        ExportHealth(values.text(EXPORT_MODE) or "", mode, consumer, exporters),
         token_guard(values[METRICS_TOKEN], metrics),
     )
     if plan.ingests:

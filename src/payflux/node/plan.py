@@ -1,6 +1,7 @@
 """What the processes of a node are told when they start, and the words supervisor and children have for each other."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 import msgspec
 
@@ -14,6 +15,11 @@ ones, whatever becomes of files with secrets."""
 READY = b"r"
 END = b"t"
 REOPEN = b"h"
+
+INGEST, EXPORT = "ingest-", "export-"
+"""How the names of children begin that take events in, or are exporters with groups of their own."""
+
+NONE: Mapping[str, int] = MappingProxyType({})
 
 NAME_TAKEN = 3
 """Exit code of a child that cannot start: its consumer name is in use; replacing it would not help."""
@@ -35,6 +41,8 @@ class Plan(msgspec.Struct):
         token: what tells this node from every other one.
         consumer: name in the group.
         control: descriptor of the socket to the supervisor, anew for each process.
+        exports: the exporter with a group of its own that it is; empty when it is none.
+        exporters: of every such exporter of the node, by name, the descriptor of the memory with its numbers.
     """
 
     child: str
@@ -49,17 +57,27 @@ class Plan(msgspec.Struct):
     token: str
     consumer: str
     control: int = -1
+    exports: str = ""
+    exporters: dict[str, int] = msgspec.field(default_factory=dict)
 
     @property
     def inherits(self) -> tuple[int, ...]:
         """The descriptors its process is given, `control` aside."""
-        return tuple(fd for fd in (self.slab, *self.listeners, *self.admin, self.stdout) if fd >= 0)
+        own = (self.slab, *self.exporters.values(), *self.listeners, *self.admin, self.stdout)
+        return tuple(fd for fd in own if fd >= 0)
 
 
-def children_of(role: Role, workers: int) -> list[str]:
-    """The names of a node's children."""
-    consumer = [CONSUMER] if role != "ingest" else []
-    return consumer + [f"ingest-{number}" for number in range(workers if role != "consume" else 0)]
+def children_of(role: Role, workers: int, exporters: Sequence[str] = ()) -> list[str]:
+    """The names of a node's children.
+
+    Args:
+        role: of the node.
+        workers: how many take events in, where it does.
+        exporters: the names of those with groups of their own.
+    """
+    consumer = [CONSUMER] if role in {"all", "consume"} else []
+    ingest = [f"{INGEST}{number}" for number in range(workers if role in {"all", "ingest"} else 0)]
+    return consumer + ingest + [EXPORT + name for name in exporters if role in {"all", "export"}]
 
 
 def plans_of(
@@ -71,6 +89,7 @@ def plans_of(
     stdout: int,
     token: str,
     consumer: str,
+    exporters: Mapping[str, int] = NONE,
 ) -> Iterator[Plan]:
     """A plan for each child.
 
@@ -78,25 +97,28 @@ def plans_of(
         children: their names.
         slab: descriptor of the shared memory.
         listeners: descriptors of the listening sockets, in sets that are shared out among those that take events in; a
-            node that only consumes answers its operators on the first one.
+            node that takes none answers its operators on the first one, by its first child.
         admin: the same of the address for operators; none when there is no such address.
         stdout: descriptor of the node's stdout.
         token: what tells this node from every other one.
         consumer: name in the group.
+        exporters: of every exporter with a group of its own, by name, the descriptor of the memory with its numbers.
     """
-    workers = [name for name in children if name != CONSUMER]
+    workers = [name for name in children if name.startswith(INGEST)]
     for name in children:
-        consumes = name == CONSUMER
-        number = 0 if consumes else workers.index(name)
-        answers = not consumes or not workers
+        consumes, ingests = name == CONSUMER, name in workers
+        number = workers.index(name) if ingests else 0
+        answers = ingests or (not workers and name == children[0])
         yield Plan(
             child=name,
             slab=slab,
             listeners=listeners[number % len(listeners)] if answers else (),
             admin=admin[number % len(admin)] if answers and admin else (),
             stdout=stdout if consumes else -1,
-            ingests=not consumes,
+            ingests=ingests,
             consumes=consumes,
+            exports=name.removeprefix(EXPORT) if name.startswith(EXPORT) else "",
+            exporters=dict(exporters),
             workers=len(workers),
             node_consumes=CONSUMER in children,
             token=token,

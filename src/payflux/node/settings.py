@@ -6,7 +6,7 @@ from typing import Any
 
 from payflux.consume.consumer import CLAIM_IDLE_SEC, MAX_DELIVERIES
 from payflux.event.outcome import OUTCOMES
-from payflux.exporters import registry
+from payflux.exporters import grouped, registry
 from payflux.exporters.fanout import EXPORT_QUEUE_BYTES
 from payflux.http.limits import HTTP_KEEPALIVE_SEC
 from payflux.http.listeners import ADMIN_ADDR, HTTP_ADDR
@@ -49,6 +49,7 @@ SETTINGS: tuple[Setting[Any], ...] = (
     *(WORKERS, CONSUMER_NAME),
     *(RATELIMIT_RPS, RATELIMIT_BURST, STREAM_MAXLEN, DEDUP_TTL_SEC, PANIC_MODE),
     *(registry.EXPORT_MODE, *registry.settings(), registry.EXPORT_ACK, EXPORT_QUEUE_BYTES),
+    *grouped.settings(),
     *(CLAIM_IDLE_SEC, MAX_DELIVERIES),
     *(OUTCOMES, RISK_SCORE_ENABLED, RISK_SCORE_WINDOW_SEC, RISK_SCORE_THRESHOLDS),
     *webhooks.settings(),
@@ -83,6 +84,7 @@ def load_settings(*, serves: bool = True, environ: Mapping[str, str] | None = No
     """
     needed = (check_a_key, checkout.check_checkout) if serves else ()
     environ = environment() if environ is None else environ
-    declared = (*SETTINGS, *webhooks.further_settings(environ))
-    checks = (check_keys, check_admin, check_address, registry.check_export, webhooks.check_webhooks)
+    declared = (*SETTINGS, *webhooks.further_settings(environ), *grouped.further_settings(environ))
+    export = (registry.check_export, grouped.check_exporters)
+    checks = (check_keys, check_admin, check_address, *export, webhooks.check_webhooks)
     return load(declared, environ, (*needed, *checks))

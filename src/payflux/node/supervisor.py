@@ -10,18 +10,19 @@ import secrets
 import signal
 import socket
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
-from payflux.exporters.registry import EXPORT_MODE, EXPORTERS
+from payflux.exporters.grouped import running
 from payflux.http.listeners import ADMIN_ADDR, HTTP_ADDR, listen
 from payflux.ingest.gatekeeper import keys_of
 from payflux.ingest.token_bucket import BUCKETS
 from payflux.log import count_dropped, log
+from payflux.node.exporting import destinations_of, exporter_slab
 from payflux.node.member import Member
 from payflux.node.plan import END, GIVEN, NAME_TAKEN, READY, REOPEN, children_of, plans_of
 from payflux.node.settings import CONSUMER_NAME, PANIC_MODE, WORKERS, quoted_secrets
@@ -35,6 +36,7 @@ EXIT_FAILED = 1
 EXIT_CONFIGURATION = 2
 DEATHS, DEATH_SECONDS = 5, 60.0
 BACKOFF_SECONDS = (0.1, 5.0)
+EXPORTER_BACKOFF_SECONDS = 30.0
 REOPEN_SECONDS = 0.1  # hang-ups that come together count as one
 HURRY_SECONDS = 1.0  # signals that come together count as one; a later one hurries
 INGEST_SECONDS, CONSUMER_SECONDS = 12.0, 14.0  # together with what follows below the 30 s of a shutdown
@@ -73,10 +75,12 @@ class Supervisor:
 
     def __init__(self, values: Values, role: Role, on_ready: Callable[[str, int], None] | None = None) -> None:
         self._values, self._role, self._on_ready = values, role, on_ready
-        self._workers = (values[WORKERS] or default_workers()) if role != "consume" else 0
+        self._workers = (values[WORKERS] or default_workers()) if role in {"all", "ingest"} else 0
+        self._exporters = running(values) if role in {"all", "export"} else ()
         self._members: list[Member] = []
         self._watching: set[asyncio.Task[None]] = set()
         self._deaths: deque[float] = deque(maxlen=DEATHS)
+        self._exporters_deaths: defaultdict[str, list[float]] = defaultdict(list)
         self._done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._stopping_since: float | None = None
         self._reopening = False
@@ -108,8 +112,9 @@ class Supervisor:
         self._sockets = [sock for sockets in (*listeners, *admin) for sock in sockets]
         self._port = self._sockets[0].getsockname()[1]
         self._address = (f"[{host}]" if ":" in host else host, self._port)
-        children = children_of(self._role, self._workers)
+        children = children_of(self._role, self._workers, self._exporters)
         self._slab = self._make_slab(children)
+        self._exporters_slabs = {name: exporter_slab(self._values) for name in self._exporters}
         self._metrics = metrics = Metrics(self._slab, SUPERVISOR)
         count_dropped(lambda lines: metrics.add(LOG_LINES_DROPPED, n=lines))
         plans = plans_of(
@@ -118,6 +123,7 @@ class Supervisor:
             listeners=_descriptors(listeners),
             admin=_descriptors(admin),
             stdout=_take_stdout(),
+            exporters={name: slab.fd for name, slab in self._exporters_slabs.items()},
             token=secrets.token_hex(16),
             consumer=self._values[CONSUMER_NAME] or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}",
         )
@@ -136,8 +142,7 @@ class Supervisor:
         sizes = {BUCKETS: 8 * (len(keys_of(self._values)) + sources), GIVEN: len(given)}
         slab = create_slab([SUPERVISOR, *children], appenders=1 + sources, **sizes)
         slab.bytes(GIVEN)[:] = given
-        own = [name for name in self._values[EXPORT_MODE] if name not in EXPORTERS]
-        give_destinations(slab, [*EXPORTERS, *own])
+        give_destinations(slab, destinations_of(self._values))
         return slab
 
     async def _start(self, member: Member) -> None:
@@ -157,6 +162,9 @@ class Supervisor:
             return
         log("error", "child_died", child=member.plan.child, pid=process.pid, code=code)
         self._metrics.add(CHILD_DEATHS)
+        if member.plan.exports and code != NAME_TAKEN:
+            await self._replace_exporter(member)
+            return
         self._deaths.append(time.monotonic())
         if code == NAME_TAKEN:
             log("error", "shutdown_initiated", reason="consumer name in use: set another PAYFLUX_CONSUMER_NAME")
@@ -177,6 +185,14 @@ class Supervisor:
         if self._stopping_since is None:
             await self._start(member)
             asyncio.get_running_loop().call_later(DEATH_SECONDS, self._look_again)
+
+    async def _replace_exporter(self, member: Member) -> None:
+        """However often it dies: its events wait in the stream, and the node does its work without it."""
+        now, deaths = time.monotonic(), self._exporters_deaths[member.plan.exports]
+        deaths[:] = [death for death in deaths if now - death < DEATH_SECONDS] + [now]
+        await asyncio.sleep(min(EXPORTER_BACKOFF_SECONDS, BACKOFF_SECONDS[0] * 2 ** len(deaths)))
+        if self._stopping_since is None:
+            await self._start(member)
 
     def _look_again(self) -> None:
         self._metrics.notes.fail(failing=self._recent_deaths() >= DEATHS)
@@ -225,8 +241,8 @@ class Supervisor:
         """Ingestion ends first, so that the consumer sees what was accepted last."""
         for sock in self._sockets:
             sock.close()  # the children have copies; when theirs are closed too, a new connection is refused
-        ingesting = [member for member in self._members if not member.plan.consumes]
-        consuming = [member for member in self._members if member.plan.consumes]
+        ingesting = [member for member in self._members if member.plan.ingests]
+        consuming = [member for member in self._members if not member.plan.ingests]
         for members, seconds in ((ingesting, INGEST_SECONDS), (consuming, CONSUMER_SECONDS)):
             for member in members:
                 member.tell(END)
@@ -260,7 +276,7 @@ def supervise(values: Values, role: Role, on_ready: Callable[[str, int], None] |
 
     Args:
         values: its settings.
-        role: `all`, `ingest` or `consume`.
+        role: `all`, `ingest`, `consume` or `export`.
         on_ready: called with host and port when the node is at work.
 
     Returns:

@@ -1,14 +1,17 @@
 """`/export/health`: how each destination does."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import isnan
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
 from payflux.http.messages import Response
 from payflux.telemetry.metrics import EXPORT_LAST_ERROR, EXPORT_LAST_SUCCESS, EXPORT_REASONS, Metrics
+
+NONE: Mapping[str, Metrics] = MappingProxyType({})
 
 
 class ExportHealth:
@@ -17,16 +20,20 @@ class ExportHealth:
     Args:
         mode: the word of PAYFLUX_EXPORT_MODE.
         destinations: the names it stands for.
-        consumer: the numbers of the consumer; None when the node has none, and so exports nothing.
+        consumer: the numbers of the consumer; None when the node has none, and so exports no lines.
+        exporters: the numbers of the exporters with groups of their own, by name.
     """
 
-    def __init__(self, mode: str, destinations: Sequence[str], consumer: Metrics | None) -> None:
-        self._mode, self._destinations, self._consumer = mode, destinations, consumer
+    def __init__(
+        self, mode: str, destinations: Sequence[str], consumer: Metrics | None, exporters: Mapping[str, Metrics] = NONE
+    ) -> None:
+        self._mode, self._destinations, self._consumer, self._exporters = mode, destinations, consumer, exporters
 
     async def answer(self) -> Response:
         """The status of each destination."""
         consumer = self._consumer
         destinations = {name: _status(name, consumer) for name in self._destinations} if consumer is not None else {}
+        destinations |= {name: _status(name, metrics) for name, metrics in self._exporters.items()}
         body = {"enabled": bool(destinations), "export_mode": self._mode, "destinations": destinations}
         return Response(200, msgspec.json.encode(body))
 

@@ -3,9 +3,10 @@
 import asyncio
 import platform
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from math import isnan
+from types import MappingProxyType
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.core import Metric as Family
@@ -14,23 +15,33 @@ from prometheus_client.registry import Collector, CollectorRegistry
 
 from payflux import __version__
 from payflux.errors import StreamUnavailable
+from payflux.exporters.grouped import group_of
 from payflux.http.messages import Response
 from payflux.operations.health import Readiness, Refusal
 from payflux.redis.monitor import Durability, Progress, RedisMonitor
 from payflux.stream.deliveries import Backlog
 from payflux.telemetry.metrics import (
     CONSUMER_ACTIVE,
+    DEAD_LETTERED,
+    DESTINATION,
     DURATION_BUCKETS,
+    EXPORT_DEAD,
+    EXPORT_LOST,
+    EXPORTER_LAG,
     METRICS,
     OF_THE_ACTIVE,
     OFFSETS,
+    STREAM_LOST,
     Label,
     Metric,
+    Metrics,
     sections_of,
 )
 from payflux.telemetry.slab import Names, Slab
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4.encode()
+NONE: Mapping[str, Metrics] = MappingProxyType({})
+NO_LAGS: Mapping[str, int] = MappingProxyType({})
 
 REDIS_GAUGES = {
     "stream_length": "Entries in the stream.",
@@ -55,10 +66,16 @@ INFO = {
 
 
 class Exposition(Collector):
-    """One answer for all processes of the node."""
+    """One answer for all processes of the node.
 
-    def __init__(self, slab: Slab) -> None:
-        self._children = sections_of(slab)
+    Args:
+        slab: of the node.
+        exporters: the numbers of its exporters with groups of their own, by name.
+    """
+
+    def __init__(self, slab: Slab, exporters: Mapping[str, Metrics] = NONE) -> None:
+        self._children, self._exporters = sections_of(slab), exporters
+        self._lags: Mapping[str, int] = {}
         self._names = {
             label.table: Names(slab, label.table) for metric in METRICS for label in metric.labels if label.table
         }
@@ -75,8 +92,10 @@ class Exposition(Collector):
         durability: Durability | None,
         refusal: Refusal | None = None,
         progress: Progress | None = None,
+        lags: Mapping[str, int] = NO_LAGS,
     ) -> bytes:
         """The text, with what Redis said, None when it did not answer; and with what is wrong with the node."""
+        self._lags = lags
         self._backlog, self._durability = backlog, durability
         self._refusal, self._progress = refusal, progress
         return generate_latest(self._registry)
@@ -85,8 +104,21 @@ class Exposition(Collector):
         """prometheus_client: every family."""
         for metric in METRICS:
             yield self._histogram(metric) if metric.kind == "histogram" else self._family(metric)
+        yield from self._of_exporters()
         yield from self._health()
         yield from self._redis()
+
+    def _of_exporters(self) -> Iterator[Family]:
+        lag = GaugeMetricFamily(f"payflux_{EXPORTER_LAG.name}", EXPORTER_LAG.help, labels=["exporter"])
+        for name, entries in self._lags.items():
+            lag.add_metric([name], entries)
+        yield lag
+        for shown, counted in ((EXPORT_LOST, STREAM_LOST), (EXPORT_DEAD, DEAD_LETTERED)):
+            family = CounterMetricFamily(f"payflux_{shown.name}", shown.help, labels=["destination", "reason"])
+            for name, metrics in self._exporters.items():
+                for reason in shown.labels[1].values:
+                    family.add_metric([name, reason], metrics.get(counted, reason))
+            yield family
 
     def _family(self, metric: Metric) -> Family:
         kind = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
@@ -96,7 +128,7 @@ class Exposition(Collector):
         if metric in OF_THE_ACTIVE and self._sum(OFFSETS[CONSUMER_ACTIVE]) != 1:
             return family
         for labels in product(*(self._values(label) for label in metric.labels)):
-            value = self._together(metric, OFFSETS[metric] + _position(metric, labels))
+            value = self._together(metric, OFFSETS[metric] + _position(metric, labels), self._counting(metric))
             if value is not None and (value or not sparse):
                 family.add_metric([text for _, text in labels], value)
         return family
@@ -110,9 +142,16 @@ class Exposition(Collector):
             numbered[-1] = (label.capacity, numbered[-1][1])
         return numbered
 
-    def _together(self, metric: Metric, slot: int) -> float | None:
-        """What a series is for the node; None for a gauge that no child has set."""
-        found = self._set(slot)
+    def _counting(self, metric: Metric) -> Sequence["memoryview[float]"]:
+        """Who counts in a metric: what goes to destinations, the exporters with groups of their own count as well."""
+        if DESTINATION not in metric.labels:
+            return self._children
+        return [*self._children, *(one.values for one in self._exporters.values())]
+
+    @staticmethod
+    def _together(metric: Metric, slot: int, counting: Sequence["memoryview[float]"]) -> float | None:
+        """What a series is for the node; None for a gauge that none of those has set."""
+        found = [value for child in counting if not isnan(value := child[slot])]
         return (max(found) if metric.largest else sum(found)) if found else None
 
     def _sum(self, slot: int) -> float | None:
@@ -168,9 +207,15 @@ class Scrape:
     """`/metrics`: asks Redis, and sums the slab."""
 
     def __init__(
-        self, slab: Slab, admin: RedisMonitor, readiness: Readiness, now: Callable[[], float] = time.monotonic
+        self,
+        slab: Slab,
+        admin: RedisMonitor,
+        readiness: Readiness,
+        exporters: Mapping[str, Metrics] = NONE,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._exposition = Exposition(slab)
+        self._exposition, self._exporters = Exposition(slab, exporters), exporters
+        self._lags: dict[str, int] = {}
         self._admin, self._readiness, self._now = admin, readiness, now
         self._durability: Durability | None = None
         self._asked_at = float("-inf")
@@ -181,15 +226,21 @@ class Scrape:
         async with self._lock:
             backlog = await self._ask()
             refusal, progress = await self._readiness.refusal(), await self._readiness.progress()
-            return Response(200, self._exposition.text(backlog, self._durability, refusal, progress), CONTENT_TYPE)
+            text = self._exposition.text(backlog, self._durability, refusal, progress, self._lags)
+            return Response(200, text, CONTENT_TYPE)
 
     async def _ask(self) -> Backlog | None:
         try:
             backlog = await self._admin.backlog()
+            self._lags = {name: (await self._admin.backlog(group_of(name))).lag for name in self._exporters}
             if self._now() - self._asked_at > 60:
                 self._durability, self._asked_at = await self._admin.durability(), self._now()
         except StreamUnavailable:
-            self._durability, self._asked_at = None, float("-inf")  # what it was says nothing of what it will be
+            self._lags, self._durability, self._asked_at = (
+                {},
+                None,
+                float("-inf"),
+            )  # what it was says nothing of what it will be
             return None
         return backlog
 

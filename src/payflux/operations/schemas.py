@@ -11,6 +11,7 @@ import msgspec
 
 from payflux.event.decode import ADDITIVE_FIELDS, CODES, EVENT_FIELDS, PaymentEvent
 from payflux.event.rules import REQUIRED
+from payflux.exporters.grouped import GROUPED
 from payflux.exporters.registry import EXPORTERS, MODES
 from payflux.operations.checkout import EMAIL, EMAIL_LIMIT
 from payflux.telemetry.metrics import EXPORT_REASONS
@@ -167,7 +168,7 @@ def _export_health() -> Schema:
         export_mode={"anyOf": modes},
         destinations={
             "type": "object",
-            "properties": {name: ref("Destination") for name in EXPORTERS},
+            "properties": {name: ref("Destination") for name in (*EXPORTERS, *GROUPED)},
             "patternProperties": {OWN: ref("Destination")},
             "additionalProperties": False,
         },

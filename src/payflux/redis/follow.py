@@ -48,7 +48,9 @@ _ACK, _COMMIT, _DEAD_LETTER, _UNREAD_TAIL = (
 class RedisReader:
     """One consumer of a group, on two connections: one may block in a read while the other acks and renews."""
 
-    def __init__(self, address: RedisAddress, keys: Keys, group: str, consumer: str, token: str) -> None:
+    def __init__(
+        self, address: RedisAddress, keys: Keys, group: str, consumer: str, token: str, *, at_newest: bool = False
+    ) -> None:
         """Prepare; `connect` connects.
 
         Args:
@@ -57,8 +59,10 @@ class RedisReader:
             group: the group it consumes for; each has a lease, a ledger, names and a place of its own.
             consumer: the name in the group.
             token: what tells this node from every other one.
+            at_newest: a group that never was begins with what is appended from then on, and not with the oldest entry.
         """
         self.consumer = consumer
+        self._at_newest = at_newest
         self._keys, self._group, self._token = keys, group, token
         self._stream, self._name = keys.stream, keys.consumer(group, consumer)
         self._lease, self._ledger = keys.lease(group), keys.ledger(group)
@@ -96,6 +100,8 @@ class RedisReader:
         start = just_before(ledger.unacked[0]) if ledger.unacked else ledger.last_id
         if newest is None or entry_key(newest) < entry_key(ledger.last_id):
             ledger.last_id, ledger.unacked, start = b"0-0", (), b"0-0"
+        elif self._at_newest and ledger.last_id == FIRST:
+            start = await self._begin_at_newest(ledger)
         try:
             await self._call("XGROUP", "CREATE", self._stream, self._group, start, "MKSTREAM")
         except StreamUnavailable as error:
@@ -103,6 +109,17 @@ class RedisReader:
                 return False
             raise
         return True
+
+    async def _begin_at_newest(self, ledger: Ledger) -> bytes:
+        """Note that all there is lies behind us, before the group is made: it is made there whatever comes between."""
+        entries, seq = await self._calls(
+            [("XREVRANGE", self._stream, "+", "-", "COUNT", 1), ("HGET", self._keys.state, "seq")]
+        )
+        if entries:
+            (newest,) = deliveries_of(entries)
+            ledger.last_id, ledger.last_seq = newest.id, newest.seq or count_of(seq or b"")
+            await self.ack([], ledger, 0)
+        return ledger.last_id
 
     async def position(self) -> bytes:
         """The newest entry the group was given; see ReadStream."""
@@ -236,7 +253,7 @@ class RedisReader:
     async def dead_letter(self, delivery: Delivery, reason: str, ledger: Ledger) -> bool:
         """Copy an entry to the dead-letter stream, then ack it; see ReadStream."""
         stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        dead_letters = self._keys.dead_letters(clustered=self._dialler.link.clustered)
+        dead_letters = self._keys.dead_letters(self._group, clustered=self._dialler.link.clustered)
         arguments = (self._group, self._token, delivery.id, delivery.data or b"", reason, stamp)
         left = b" ".join(entry_id for entry_id in ledger.unacked if entry_id != delivery.id)
         noted = (ledger.last_id, ledger.last_seq or 0, left)

@@ -53,8 +53,10 @@ class Keys:
         """What people said of incidents."""
         return f"{self._tag}:incidents:verdicts"
 
-    def dead_letters(self, *, clustered: bool) -> str:
-        """The dead-letter stream; on a Redis Cluster, where a script may use one slot, under the hash tag too."""
+    def dead_letters(self, group: str = GROUP, *, clustered: bool) -> str:
+        """The dead-letter stream of a group; on a Redis Cluster, where a script may use one slot, under the tag."""
+        if group != GROUP:
+            return f"{self._tag}:dlq:{group}"
         return f"{self._tag}:dlq" if clustered else f"{self.stream}_dlq"
 
     def lease(self, group: str) -> str:
@@ -92,7 +94,7 @@ class Keys:
         """Of each key whose name is always the same, with the lease and ledger of a group, the type it has to be of."""
         return {
             self.stream: "stream",
-            self.dead_letters(clustered=clustered): "stream",
+            self.dead_letters(group, clustered=clustered): "stream",
             self.state: "hash",
             self.ledger(group): "hash",
             self.lease(group): "string",

@@ -67,12 +67,12 @@ class RedisMonitor:
         self._keys, self._group = keys, group
         self._dialler = Dialler(address, "payflux-admin")
 
-    async def backlog(self) -> Backlog:
-        """How much waits in the stream."""
-        link = await self._dialler.connect()
-        keys = (self._keys.stream, self._keys.state, self._keys.dead_letters(clustered=link.clustered))
+    async def backlog(self, group: str = "") -> Backlog:
+        """How much waits in the stream, for the group or another one."""
+        link, group = await self._dialler.connect(), group or self._group
+        keys = (self._keys.stream, self._keys.state, self._keys.dead_letters(group, clustered=link.clustered))
         try:
-            reply = await _BACKLOG.run(link, keys, (self._group,), ANSWER_SECONDS)
+            reply = await _BACKLOG.run(link, keys, (group,), ANSWER_SECONDS)
         except hiredis.ReplyError as error:
             raise unavailable(error) from None
         return Backlog(*reply)

@@ -109,31 +109,30 @@ def finding_of(stream: Stream, second: int, segments: Segments, most: float) -> 
         most: a limit to the severity.
     """
     bank, fade = stream.bank, stream.bank.fade(second)
-    found = [
-        _finding(stream, mark, evidence, segments)
-        for level, mark in zip(bank.levels, bank.marks, strict=True)
-        if level > 0.0 and (evidence := level * fade + bank.price) >= EXPLAINED
-    ]
-    if not found:
+    risen: dict[Mark, float] = {}
+    for level, mark in zip(bank.levels, bank.marks, strict=True):
+        if level > 0.0 and (evidence := level * fade + bank.price) >= EXPLAINED:
+            risen[mark] = max(risen.get(mark, 0.0), evidence)
+    if not risen:
         return None
-    if stream.kind.gate in SHOWN_GATES and not all(is_shown(one.effect) for one in found if one.evidence >= ALARMED):
-        most = min(most, NOTICE)
-    best = max(found, key=lambda one: (one.severity, one.evidence))
-    return best._replace(severity=min(best.severity, most))
+    part = stream.segment if isinstance(stream.segment, Segment) else segments.whole
+    gate, judged = stream.kind.gate, []
+    for mark, evidence in risen.items():
+        effect = stream.effect(mark, segments.whole, part)
+        if evidence >= ALARMED and gate in SHOWN_GATES and not is_shown(effect):
+            most = min(most, NOTICE)
+        judged.append((min(certainty(evidence), damage(gate, effect)), evidence, mark, effect))
+    severity, evidence, mark, effect = max(judged, key=lambda one: one[:2])
+    return Finding(key_of(stream), min(severity, most), evidence, _rank(stream, effect), mark, effect, stream)
 
 
-def _finding(stream: Stream, mark: Mark, evidence: float, segments: Segments) -> Finding:
-    source, kind = stream.segment, stream.kind
-    part = source if isinstance(source, Segment) else segments.whole
-    effect = stream.effect(mark, segments.whole, part)
-    severity = min(certainty(evidence), damage(kind.gate, effect))
+def _rank(stream: Stream, effect: Effect) -> float:
     rank = likelihood(effect.n, effect.k, effect.expected) * stream.bank.calm + stream.bank.price
-    if kind in {CATEGORY, OTHER_CATEGORY}:
-        rank *= CATEGORY_RANK
-    return Finding(_key(stream), severity, evidence, rank, mark, effect, stream)
+    return rank * CATEGORY_RANK if stream.kind in {CATEGORY, OTHER_CATEGORY} else rank
 
 
-def _key(stream: Stream) -> Key:
+def key_of(stream: Stream) -> Key:
+    """Which driver a stream is."""
     source, kind = stream.segment, stream.kind
     dimension, value = ("origin", "declines") if kind is OTHER_WHOLE else (source.dimension, source.value)
     return driver_of(kind, source.value), dimension, value, kind.raises

@@ -32,16 +32,19 @@ from payflux.risk.judge import Active, Judge, Limits
 from payflux.risk.severity import Hold
 from payflux.risk.watch import Watch
 
-VERSION = 1
+VERSION = 2
 """Goes up when the data change; older ones are not read, and their processor is learned anew."""
 
 KEPT: dict[type, tuple[str, ...]] = {
-    Bank: ("levels", "marks", "live", "recovery", "alarm", "pace", "margin", "calm", "price", "touched"),
+    Bank: (
+        *("levels", "marks", "live", "awake", "recovery", "alarm", "began", "beats", "margin", "calm", "price"),
+        "touched",
+    ),
     Dispersion: ("total", "windows", "opened", "before"),
-    Stream: ("bank", "dispersion", "hits", "mean", "ratio", "scale"),
+    Stream: ("bank", "dispersion", "hits", "mean", "ratio", "scale", "taken"),
     Segment: ("total", "opened", "pending", "size", "seen", "charted", "counted", "other"),
     Segments: ("whole", "retried", "firsts", "odds"),
-    Share: ("total", "hits", "current", "pending", "seen", "stream"),
+    Share: ("total", "hits", "current", "pending", "seen", "taken", "stream"),
     Group: ("sizes", "current", "pending"),
     Latencies: ("share", "sizes", "current", "pending", "slow", "rate"),
     SideStreams: ("latencies", "failing", "geo_step", "geo_totals", "geo_before"),

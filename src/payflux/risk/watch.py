@@ -178,23 +178,18 @@ class Watch:
         return own + self.sides.streams()
 
     def _take(self, second: int, counts: Counts) -> None:
-        segments, whole = self.segments, self.segments.whole
-        if strangers := [one for one in counts.events if one.values not in segments.cells[one.retried]]:
-            segments.admit(strangers)
-        sides, cells, cell_of, growth = self.sides, segments.cells, segments.cell, 0
+        segments, whole, sides = self.segments, self.segments.whole, self.sides
         sides.open()
-        for seen, times in counts.events.items():
-            expected, parts = cells[seen.retried].get(seen.values) or cell_of(seen)
+        for seen, times, (expected, parts) in segments.placed(counts.events):
             grown = seen.tally + expected if seen.attempt else seen.tally
             if times > 1:
                 grown *= times
-            growth += grown
             for part in parts:
                 part.growth += grown
             if seen.failed or seen.retried:
                 sides.note(seen, times, parts[3].value)
         before = whole.total
-        whole.growth = growth
+        growth = whole.growth = sum(part.growth for part in segments.dimensions[0].values())
         self._step(second, before)
         failures = (growth >> COUNTED & COUNT) + (growth >> OTHER & COUNT)
         self._heat(sides.step(second, segments, failures, counts.latencies, before))

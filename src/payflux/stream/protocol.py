@@ -77,7 +77,8 @@ class ReadStream(Protocol):
 
         Returns:
             Whether it had to be made. `ledger.last_id` is set to the beginning when the stream is another one than the
-            ledger's, and to the newest entry when the stream was rolled back and its group with it.
+            ledger's, and to the newest entry when the stream was rolled back and its group with it; together with
+            `ledger.last_seq` to the newest entry for a new group that is to begin there.
         """
 
     async def position(self) -> bytes:

@@ -49,6 +49,12 @@ EXPORT_REASONS = {
     "flush": "what was written could not be flushed",
     "queue_full": "the destination stalled and its queue was full",
     "shutdown": "the destination stalled until the node had to end",
+    "unreachable": "no connection, or no answer in time; tried again",
+    "busy": "the destination asked to be left alone for a while, or failed; tried again",
+    "denied": "the destination does not know us or what we ask for: credentials, address; tried again",
+    "gone": "the destination wants nothing any more; not tried again until the node is started anew",
+    "refused": "the destination refused a record for good; it is a dead letter",
+    "all_refused": "the destination refuses everything; nothing more is dead-lettered, and it is tried again",
 }
 DLQ_REASONS = {
     "invalid_json": "`data` is not a JSON object",
@@ -57,6 +63,7 @@ DLQ_REASONS = {
     "max_deliveries": "delivered `PAYFLUX_MAX_DELIVERIES` times without success",
     "duplicate_member": "`data` has a member twice",
     "pan_detected": "`data` holds what looks like a card number",
+    "refused": "its destination refused it for good; in the dead letters of an exporter alone, with what it said",
 }
 LOST_REASONS = {
     "trimmed": "deleted from the stream before it was read or while it was pending",
@@ -135,6 +142,7 @@ CATEGORY = Label("category", table="names:category", capacity=CATEGORIES)
 EVENT_TYPE = Label("event_type", table="names:event_type", capacity=EVENT_TYPES)
 UNRECOGNISED = Label("category", table="names:unrecognised", capacity=CATEGORIES)
 CODE = Label("code", table="names:webhook_code", capacity=CATEGORIES)
+EXPORTER = Label("exporter")
 DESTINATION = Label("destination", table="names:destination", capacity=DESTINATIONS, given=True)
 
 INGEST_ACCEPTED = Metric("ingest_accepted_total", "counter", "Events appended to the stream.")
@@ -228,6 +236,13 @@ EXPORT_LAST_SUCCESS = Metric(
 EXPORT_LAST_ERROR = Metric(
     "exports_last_error_timestamp_seconds", "gauge", "When a destination last failed, Unix time.", (DESTINATION,)
 )
+EXPORTER_FAILING = Metric(
+    "exporter_failing",
+    "gauge",
+    "1 while an exporter with a group of its own is tried again and again; its events wait in the stream.",
+    (DESTINATION,),
+    largest=True,
+)
 EXPORT_QUEUE = Metric("export_queue_bytes", "gauge", "Bytes waiting for a destination.", (DESTINATION,))
 EXPORT_REOPENED = Metric("export_reopened_total", "counter", "Times the export file was reopened by SIGHUP.")
 
@@ -244,10 +259,29 @@ METRICS = (
     *(HTTP_CONNECTIONS, HTTP_REFUSED),
     *(PROCESSED, REDELIVERED, DEAD_LETTERED, GROUP_RECREATED, CONSUMER_ACTIVE, CONSUMER_HALTED),
     *(STREAM_LOST, BY_OUTCOME, UNCLASSIFIED, FAILURES, UNCATEGORISED, RETRIES, RISK_EVENTS, RISK_SCORE),
-    *(EXPORTED, EXPORT_ERRORS, EXPORT_LAST_SUCCESS, EXPORT_LAST_ERROR, EXPORT_QUEUE, EXPORT_REOPENED),
+    *(EXPORTED, EXPORT_ERRORS, EXPORT_LAST_SUCCESS, EXPORT_LAST_ERROR, EXPORTER_FAILING, EXPORT_QUEUE),
+    *(EXPORT_REOPENED,),
     *(CHILD_DEATHS, LOG_LINES_DROPPED),
 )
 """Every metric kept in the slab, in the order of their slots."""
+
+EXPORTER_LAG = Metric(
+    "exporter_lag_messages", "gauge", "Entries an exporter with a group of its own has not read yet.", (EXPORTER,)
+)
+EXPORT_LOST = Metric(
+    "export_lost_total",
+    "counter",
+    "Events an exporter with a group of its own never read, by reason: `trimmed` or `reset`.",
+    (Label("destination"), _fixed("reason", LOST_REASONS)),
+)
+EXPORT_DEAD = Metric(
+    "export_dlq_total",
+    "counter",
+    "Entries moved to the dead letters of an exporter with a group of its own.",
+    (Label("destination"), _fixed("reason", DLQ_REASONS)),
+)
+OF_EXPORTERS = (EXPORTER_LAG, EXPORT_LOST, EXPORT_DEAD)
+"""What is told of exporters with groups of their own, whose consumers count in slabs of their own."""
 
 OF_THE_ACTIVE = (RISK_SCORE, CONSUMER_HALTED)
 """Gauges of a consumer that hold only while it is active: on standby it does not see what would change them."""

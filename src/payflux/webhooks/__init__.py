@@ -1,6 +1,7 @@
 """Webhooks: what an adapter of a payment processor is, and what PayFlux has to know of it.
 
-A new one is one file in `processors/` that ends with its `Source`, and one line in `payflux.webhooks.registry`.
+A new one is one file in `processors/` that ends with its `Source`, and one line in `payflux.webhooks.registry`; or, by
+whoever runs a node, a file of TOML (`declared/`) or a module of their own.
 Everything else follows from the two: `payflux.webhooks.endpoint` gives it a path, a rate, metrics and answers,
 `payflux.webhooks.normal` makes events of what it reads; settings, refusals, OpenAPI and the documentation read its
 `Source`.
@@ -13,7 +14,6 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 from payflux.errors import PayfluxError
-from payflux.finding import Finding
 from payflux.settings import Setting, Values
 
 DAY = 86_400
@@ -169,8 +169,8 @@ class Source:
         accepted: what the processor wants to read when all is stored: status, body.
         settings: those of its own beside its secrets.
         refuse: what is wrong with them when it is to be used; a line for each problem, naming variable and reason.
-        look: what `payflux check` finds out about it.
         challenge: answers a GET that asks for a proof; None: the processor asks for none.
+        unsigned: nothing proves its webhooks, so it needs no secrets.
     """
 
     make: Callable[[Opening], WebhookAdapter]
@@ -183,5 +183,5 @@ class Source:
     accepted: tuple[int, bytes] = (200, b'{"status":"accepted"}')
     settings: tuple[Setting[Any], ...] = ()
     refuse: Callable[[Values], Iterable[str]] = _nothing
-    look: Callable[[Values], Iterable[Finding]] = _nothing
     challenge: "Prove | None" = None
+    unsigned: bool = False

@@ -3,8 +3,10 @@
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from importlib import import_module
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
+from payflux.errors import SettingsError
 from payflux.event.rules import is_processor
 from payflux.settings import Setting, Values, integer, optional, words
 from payflux.webhooks import Source
@@ -17,7 +19,11 @@ ADAPTERS = {
 }
 """The `Source` of every processor PayFlux knows, by its slug, which is also that of its events and its path."""
 
+DECLARED = "payflux.webhooks.declared.adapter:source_of"
+"""Makes a `Source` of a file; imported only where there is one."""
+
 PREFIX = "/v1/webhooks/"
+TOML = ".toml"
 
 
 def path_of(processor: str) -> str:
@@ -27,37 +33,57 @@ def path_of(processor: str) -> str:
 
 @lru_cache(maxsize=256)
 def load_source(target: str) -> Source:
-    """Import a source.
+    """Import a source, or read its file.
 
     Args:
-        target: `module:Name`, of a `Source`.
+        target: `module:Name`, of a `Source`; or the path of a file that ends in `.toml`.
 
     Raises:
-        ValueError: it cannot be imported, or is none; the text completes "expected …".
+        ValueError: it cannot be had, or is none; the text completes "expected …".
     """
-    module, _, attribute = target.partition(":")
-    try:
-        found = getattr(import_module(module), attribute)
-    except Exception as error:  # noqa: BLE001 - a module of somebody else's raises what it likes
-        raise ValueError(f"a source that can be imported ({type(error).__name__}: {error})") from None
+    if target.endswith(TOML):
+        return _imported(DECLARED)(target)  # type: ignore[no-any-return]
+    found = _imported(target)
     if not isinstance(found, Source):
         raise ValueError(f"the Source of an adapter; {target} is none")  # noqa: TRY004 - a setting is wrong, not a call
     return found
 
 
+def _imported(target: str) -> Any:
+    module, _, attribute = target.partition(":")
+    try:
+        return getattr(import_module(module), attribute)
+    except Exception as error:  # noqa: BLE001 - a module of somebody else's raises what it likes
+        raise ValueError(f"a source that can be imported ({type(error).__name__}: {error})") from None
+
+
 def _own(text: str) -> tuple[tuple[str, str], ...]:
-    found = []
+    found: dict[str, str] = {}
     for entry in words(text):
-        name, equals, target = entry.partition("=")
-        if not equals or not is_processor(name) or name in ADAPTERS:
-            raise ValueError(f"name=module:Source, the name a slug that is none of {', '.join(ADAPTERS)}")
-        load_source(target)
-        found.append((name, target))
-    return tuple(found)
+        module = entry.partition("=")
+        for name, target in ((module[0], module[2]),) if module[1] else _files(entry):
+            if not is_processor(name) or name in (*ADAPTERS, *found):
+                taken = ", ".join((*ADAPTERS, *found))
+                raise ValueError(
+                    f"name=module:Source or a folder of name.toml, each name a slug that is none of {taken}"
+                )
+            load_source(target)
+            found[name] = target
+    return tuple(found.items())
+
+
+def _files(folder: str) -> list[tuple[str, str]]:
+    """The names and paths of the adapters in a folder."""
+    found = sorted(Path(folder).glob("*" + TOML)) if Path(folder).is_dir() else []
+    if not found:
+        raise ValueError(f"name=module:Source or a folder with name.toml in it; {folder!r} is none")
+    return [(file.stem, str(file)) for file in found]
 
 
 WEBHOOK_ADAPTERS = optional(
-    "PAYFLUX_WEBHOOK_ADAPTERS", _own, "Adapters of your own: name=module:Source, separated by commas."
+    "PAYFLUX_WEBHOOK_ADAPTERS",
+    _own,
+    "Adapters of your own, separated by commas: a folder with a file `name.toml` for each, or name=module:Source.",
 )
 WEBHOOK_RPS = Setting(
     "PAYFLUX_WEBHOOK_RPS", integer(1, 10_000_000), "1000", "Events per second that each processor's webhooks may bring."
@@ -87,10 +113,51 @@ def settings() -> tuple[Setting[Any], ...]:
 def further_settings(environ: Mapping[str, str]) -> tuple[Setting[Any], ...]:
     """Those of the adapters an environment names; none when it names them wrongly, which is said elsewhere."""
     try:
-        own = WEBHOOK_ADAPTERS.parse(environ.get(WEBHOOK_ADAPTERS.name, "").strip() or ",") or ()
+        own = further(environ)
     except ValueError:
         return ()
-    return tuple(setting for name, target in own for setting in (secrets_of(name), *load_source(target).settings))
+    return tuple(
+        setting for name, target in own.items() for setting in (secrets_of(name), *load_source(target).settings)
+    )
+
+
+def further(environ: Mapping[str, str]) -> dict[str, str]:
+    """The targets of the adapters an environment names, by their names.
+
+    Raises:
+        ValueError: it names them wrongly; the text completes "expected …".
+    """
+    text = environ.get(WEBHOOK_ADAPTERS.name, "").strip()
+    return dict(WEBHOOK_ADAPTERS.parse(text) or ()) if text else {}
+
+
+class Named(NamedTuple):
+    """An adapter as a person names it: the slug of its processor, and its target."""
+
+    processor: str
+    target: str
+
+
+def named(text: str, environ: Mapping[str, str]) -> Named:
+    """The adapter that a person means.
+
+    Args:
+        text: a processor, one of PayFlux's or of the environment's; or the path of a file that ends in `.toml`.
+        environ: names further adapters.
+
+    Raises:
+        SettingsError: there is none of this name, or its file has mistakes.
+    """
+    try:
+        if text.endswith(TOML):
+            load_source(text)
+            return Named(Path(text).stem, text)
+        known = ADAPTERS | further(environ)
+    except ValueError as error:
+        raise SettingsError([f"{text if text.endswith(TOML) else WEBHOOK_ADAPTERS.name}: expected {error}"]) from None
+    if text not in known:
+        raise SettingsError([f"{text}: expected one of {', '.join(known)}"])
+    return Named(text, known[text])
 
 
 def known(values: Values) -> dict[str, Source]:
@@ -104,8 +171,10 @@ def described(processor: str) -> Source | None:
 
 
 def live(values: Values) -> dict[str, Source]:
-    """The processors whose webhooks a node takes, in the order of their rates: those with secrets."""
-    return {name: source for name, source in known(values).items() if values.is_set(secrets_of(name))}
+    """The processors whose webhooks a node takes, in the order of their rates: those with secrets, or unsigned."""
+    return {
+        name: source for name, source in known(values).items() if source.unsigned or values.is_set(secrets_of(name))
+    }
 
 
 def check_webhooks(values: Values) -> Iterator[str]:
@@ -115,7 +184,9 @@ def check_webhooks(values: Values) -> Iterator[str]:
         setting = secrets_of(name)
         if not all(source.is_secret(secret) for secret in values[setting] or ()):
             yield f"{setting.name}={values.text(setting)!r}: expected {source.secret}"
-        yield from (f"{problem}, as {setting.name} is set" for problem in source.refuse(values))
+        reason = "" if source.unsigned else f", as {setting.name} is set"
+        yield from (f"{problem}{reason}" for problem in source.refuse(values))
     if used and values[HASH_KEY] is None:
-        first = secrets_of(next(iter(used))).name
-        yield f"{HASH_KEY.name}: expected a key for the hashes of identifiers, as {first} is set"
+        first = next(iter(used))
+        reason = f"{first} is unsigned" if used[first].unsigned else f"{secrets_of(first).name} is set"
+        yield f"{HASH_KEY.name}: expected a key for the hashes of identifiers, as {reason}"

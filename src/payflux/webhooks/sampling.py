@@ -1,8 +1,9 @@
 """Samples of what processors send, of their published shapes, with ids and times that are new each time.
 
-`samples/NAME.json` holds those of a processor: bodies, or changes of another one (`of`, `set` by dotted path), and
-`traffic`, how often each comes in quiet hours and in incidents. In them `$id1` and the like become ids, `$ID1` ids in
-capitals, `"$now"` the time in seconds of Unix time, `$iso` the same as RFC 3339, and `"$amount"` an amount.
+`samples/NAME.json`, or `NAME.json` beside an adapter's `NAME.toml`, holds those of a processor: bodies, or changes of
+another one (`of`, `set` by dotted path), and `traffic`, how often each comes in quiet hours and in incidents. In them
+`$id1` and the like become ids, `$ID1` ids in capitals, `"$now"` the time in seconds of Unix time, `$iso` the same as
+RFC 3339, and `"$amount"` an amount.
 """
 
 import copy
@@ -12,6 +13,7 @@ import string
 import time
 from functools import lru_cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -86,7 +88,13 @@ def _put(body: Any, path: list[str], value: object) -> None:
 
 
 @lru_cache(maxsize=64)
-def samples_of(processor: str) -> Samples:
-    """The samples of a processor; none when it has no file of them."""
-    file = files("payflux.webhooks").joinpath("samples", f"{processor}.json")
+def samples_of(processor: str, target: str = "") -> Samples:
+    """The samples of a processor; none when it has no file of them.
+
+    Args:
+        processor: its slug.
+        target: of its adapter, where that is a file: its samples lie beside it.
+    """
+    beside: Any = Path(target).with_suffix(".json") if target.endswith(".toml") else None
+    file = beside or files("payflux.webhooks").joinpath("samples", f"{processor}.json")
     return msgspec.json.decode(file.read_bytes(), type=Samples) if file.is_file() else Samples({})

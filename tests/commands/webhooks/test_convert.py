@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from operator_commands import environ, payflux
-from receiving import HASH_KEY, sample
+from receiving import FILES, HASH_KEY, sample
 
 pytestmark = pytest.mark.process
 ENVIRON = environ("unix:///nowhere", PAYFLUX_HASH_KEY=HASH_KEY)
@@ -41,9 +41,31 @@ def test_one_body_is_shown_with_its_meaning(tmp_path: Path) -> None:
     assert told["counts_against_processor"] is True
 
 
+def test_the_file_of_an_adapter_is_tried_and_checked(tmp_path: Path) -> None:
+    """By its path, or by its name in the folder; its mistakes are explained by line, all of them."""
+    square = FILES[3]
+    file = tmp_path / "body.json"
+    file.write_text(json.dumps(sample("square", "payment.updated.failed")))
+    folder = environ("unix:///nowhere", PAYFLUX_WEBHOOK_ADAPTERS=str(square.parent))
+    for variables, name in ((folder, "square"), (ENVIRON, str(square))):
+        (told,) = json.loads(payflux(variables, "webhooks", "try", name, str(file)).stdout)
+        assert (told["event"]["processor"], told["category"]) == ("square", "insufficient_funds")
+    wrong = tmp_path / "acme.toml"
+    wrong.write_text(square.read_text().replace("base64", "base46").replace('"payment_failed"', '"failed_payment"'))
+    done = payflux(ENVIRON, "webhooks", "lint", str(square), str(wrong))
+    assert done.returncode == 1
+    fine, *mistakes = done.stdout.decode().splitlines()
+    assert fine.startswith(f"{square}: no mistakes; payments, refunds and disputes of Square, signed by `X-Square")
+    assert mistakes[0] == f"{wrong}:8: [signature] encoding: expected one of hex, base64"
+    assert len(mistakes) == 3
+    assert all(line.startswith(f"{wrong}:") and "[event_types]" in line for line in mistakes[1:])
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
+        (("lint", "/no/such.toml"), "/no/such.toml: expected /no/such.toml to be a file that can be read"),
+        (("try", "/no/such.toml", "x"), "/no/such.toml: expected /no/such.toml to be a file that can be read"),
         (("normalize", "acme", "x"), "acme: expected one of stripe"),
         (("normalize", "stripe", "/no/such"), "/no/such: no such file"),
         (("try", "stripe", "/no/such"), "/no/such: No such file"),

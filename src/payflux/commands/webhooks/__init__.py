@@ -2,7 +2,7 @@
 
 from cyclopts import App
 
-from payflux.commands.webhooks.convert import normalize, try_
+from payflux.commands.webhooks.convert import lint, normalize, try_
 from payflux.commands.webhooks.sending import send
 from payflux.commands.webhooks.watching import codes, status
 
@@ -10,5 +10,6 @@ webhooks = App(name="webhooks", help="Webhooks of payment processors: see docs/c
 webhooks.command(status)
 webhooks.command(send)
 webhooks.command(try_, name="try")
+webhooks.command(lint)
 webhooks.command(normalize)
 webhooks.command(codes)

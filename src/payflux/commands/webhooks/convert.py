@@ -1,4 +1,4 @@
-"""`payflux webhooks normalize` and `payflux webhooks try`: what bodies of webhooks become, without a node."""
+"""`payflux webhooks normalize`, `try` and `lint`: what bodies of webhooks become, without a node."""
 
 import sys
 from collections import Counter
@@ -17,11 +17,12 @@ from payflux.terminal.ending import complain, refuse
 from payflux.terminal.event_files import EventFile
 from payflux.terminal.event_items import events_of
 from payflux.terminal.output import emit, emit_json
+from payflux.webhooks.declared.adapter import examine, text_of
 from payflux.webhooks.identifiers import HASH_KEY, LEAST_KEY
-from payflux.webhooks.registry import ADAPTERS
+from payflux.webhooks.registry import Named, named
 
 TRIAL_KEY = "a trial's key, which nobody keeps"
-Processor = Annotated[str, Parameter(help="Whose webhooks they are.")]
+Processor = Annotated[str, Parameter(help="Whose webhooks they are, or the file of an adapter: `acme.toml`.")]
 
 
 def normalize(
@@ -42,11 +43,12 @@ def normalize(
     Exit codes: 0 all are readable, 1 some are not, 2 wrong usage.
     """
     key = environment().get(HASH_KEY.name, "").strip()
-    if problem := _problem(processor, key):
-        return refuse(SettingsError([problem]))
     try:
+        found = _named(processor, key)
         with EventFile(file) as opened:
-            return _convert(processor, opened, key)
+            return _convert(found, opened, key)
+    except SettingsError as error:
+        return refuse(error)
     except FileNotFoundError:
         return refuse(SettingsError([f"{file}: no such file"]))
     except BrokenPipeError:
@@ -55,15 +57,14 @@ def normalize(
         return refuse(SettingsError([f"{file}: {getattr(error, 'strerror', None) or error}"]))
 
 
-def _problem(processor: str, key: str) -> str:
-    if processor not in ADAPTERS:
-        return f"{processor}: expected one of {', '.join(ADAPTERS)}"
+def _named(processor: str, key: str) -> Named:
+    found = named(processor, environment())
     if len(key) < LEAST_KEY:
-        return f"{HASH_KEY.name}: expected at least {LEAST_KEY} characters; a trial may use any"
-    return ""
+        raise SettingsError([f"{HASH_KEY.name}: expected at least {LEAST_KEY} characters; a trial may use any"])
+    return found
 
 
-def _convert(processor: str, file: EventFile, key: str) -> int:
+def _convert(adapter: Named, file: EventFile, key: str) -> int:
     counts, unmapped = Counter({"bodies": 0, "events": 0, "ignored": 0, "unreadable": 0}), Counter[str]()
     place, bodies = events_of(file)
     console = Console(stderr=True, highlight=False)
@@ -72,7 +73,7 @@ def _convert(processor: str, file: EventFile, key: str) -> int:
         for line in progress.track(bodies, total=None):
             counts["bodies"] += 1
             try:
-                found = normalized(processor, line.data or b"", key)
+                found = normalized(adapter.processor, line.data or b"", key, adapter.target)
             except Unreadable as error:
                 counts["unreadable"] += 1
                 progress.console.print(f"{place} {line.number}: {error}", markup=False, soft_wrap=True)
@@ -99,15 +100,17 @@ def try_(
     For example:
 
         payflux webhooks try stripe charge.json
+        payflux webhooks try adapters/acme.toml failed.json
 
     Exit codes: 0 it is readable, 1 it is not, 2 wrong usage.
     """
     key = environment().get(HASH_KEY.name, "").strip() or TRIAL_KEY
-    if problem := _problem(processor, key):
-        return refuse(SettingsError([problem]))
     try:
+        adapter = _named(processor, key)
         with EventFile(file) as opened:
-            found = normalized(processor, opened.read(1 << 20), key)
+            found = normalized(adapter.processor, opened.read(1 << 20), key, adapter.target)
+    except SettingsError as error:
+        return refuse(error)
     except Unreadable as error:
         return complain(f"{file}: {error}")
     except (OSError, ValueError) as error:
@@ -117,3 +120,28 @@ def try_(
         one["event"] = one.pop("data")
     emit_json(told)
     return 0
+
+
+def lint(
+    files: Annotated[list[str], Parameter(help="Files of adapters, `NAME.toml`.", negative="")],
+    /,
+) -> int:
+    """Explain every mistake in the files of adapters, by line, and what was expected in its place.
+
+    For example:
+
+        payflux webhooks lint adapters/*.toml
+
+    Exit codes: 0 there is none, 1 there are some, 2 wrong usage.
+    """
+    wrong = 0
+    for file in files:
+        try:
+            source, mistakes = examine(text_of(file))
+        except ValueError as error:
+            return refuse(SettingsError([f"{file}: expected {error}"]))
+        wrong += len(mistakes)
+        found = [f"{file}:{one.line}: {one.what}" for one in mistakes]
+        found = found or [f"{file}: no mistakes; {source.help}, signed by {source.signed_by}"]
+        emit("".join(f"{line}\n" for line in found).encode())
+    return 1 if wrong else 0

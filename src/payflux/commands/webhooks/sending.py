@@ -7,6 +7,7 @@ import time
 import urllib.parse
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -17,15 +18,14 @@ from payflux.checks.asking import parse_base
 from payflux.errors import SettingsError
 from payflux.settings import environment
 from payflux.terminal.ending import complain, refuse
-from payflux.webhooks import Source
-from payflux.webhooks.registry import ADAPTERS, load_source, path_of, secrets_of
-from payflux.webhooks.sampling import samples_of
+from payflux.webhooks.registry import Named, load_source, named, path_of, secrets_of
+from payflux.webhooks.sampling import Samples, samples_of
 
 MOST = 1_000_000
 
 
 def send(
-    processor: Annotated[str, Parameter(help="Whose webhooks.")],
+    processor: Annotated[str, Parameter(help="Whose webhooks, or the file of an adapter: `acme.toml`.")],
     sample: Annotated[str, Parameter(help="Which sample; without one: what its traffic is made of.")] = "",
     /,
     *,
@@ -49,19 +49,22 @@ def send(
 
     Exit codes: 0 all were taken, 1 some were refused or nobody answered, 2 wrong usage.
     """
-    base, key = "", secret or _secret(processor)
-    problems = list(_problems(processor, sample, incident, count, key))
+    try:
+        adapter = named(processor, environment())
+    except SettingsError as error:
+        return refuse(error)
+    base, key = "", secret or _secret(adapter.processor)
+    problems = list(_problems(adapter, sample, incident, count, key))
     try:
         base = parse_base(url)
     except ValueError as error:
         problems.append(f"--url {url}: expected {error}")
     if problems:
         return refuse(SettingsError(problems))
-    source = load_source(ADAPTERS[processor])
     traffic = incident or ("" if sample else "quiet")
-    names = _names(processor, sample, traffic, count)
+    names = _names(samples_of(*adapter), sample, traffic, count)
     try:
-        counts = _post_all(base, processor, source, key, names, count)
+        counts = _post_all(base, adapter, key, names, count)
     except (OSError, http.client.HTTPException) as error:
         return complain(f"{base}: {getattr(error, 'strerror', None) or error}: is the node running there?")
     for said, number in counts.most_common():
@@ -70,15 +73,14 @@ def send(
 
 
 def _secret(processor: str) -> str:
-    text = environment().get(secrets_of(processor).name, "") if processor in ADAPTERS else ""
-    return text.split(",")[0].strip()
+    return environment().get(secrets_of(processor).name, "").split(",")[0].strip()
 
 
-def _problems(processor: str, sample: str, incident: str | None, count: int, secret: str) -> Iterator[str]:
-    if processor not in ADAPTERS:
-        yield f"{processor}: expected one of {', '.join(ADAPTERS)}"
+def _problems(adapter: Named, sample: str, incident: str | None, count: int, secret: str) -> Iterator[str]:
+    processor, samples = adapter.processor, samples_of(*adapter)
+    if not samples.samples:
+        yield f"{processor}: has no samples; expected them in {Path(adapter.target).with_suffix('.json')}"
         return
-    samples = samples_of(processor)
     if sample and incident:
         yield f"{sample} and --incident: expected one of the two"
     elif sample and sample not in samples.samples:
@@ -87,34 +89,35 @@ def _problems(processor: str, sample: str, incident: str | None, count: int, sec
         yield f"--incident {incident}: expected one of {', '.join(samples.traffic)}"
     if not 1 <= count <= MOST:
         yield f"--count {count}: expected 1 to {MOST:,}"
-    source = load_source(ADAPTERS[processor])
+    source = load_source(adapter.target)
+    if source.unsigned:
+        return
     if not secret:
         yield f"--secret: none given, and {secrets_of(processor).name} is not set"
     elif not source.is_secret(secret):
         yield f"--secret: expected {source.secret}"
 
 
-def _names(processor: str, sample: str, traffic: str, count: int) -> Iterator[str]:
-    chance, samples = random.Random(), samples_of(processor)
+def _names(samples: Samples, sample: str, traffic: str, count: int) -> Iterator[str]:
+    chance = random.Random()
     return (samples.drawn(traffic, chance) if traffic else sample for _ in range(count))
 
 
-def _post_all(  # noqa: PLR0917 - what was asked for
-    base: str, processor: str, source: Source, secret: str, names: Iterator[str], count: int
-) -> Counter[str]:
+def _post_all(base: str, adapter: Named, secret: str, names: Iterator[str], count: int) -> Counter[str]:
     """What was answered, with how often."""
     place = urllib.parse.urlsplit(base)
     kind = http.client.HTTPSConnection if place.scheme == "https" else http.client.HTTPConnection
     connection = kind(place.hostname or "", place.port, timeout=10)
     chance, counts = random.Random(), Counter[str]()
+    samples, source = samples_of(*adapter), load_source(adapter.target)
     console = Console(stderr=True)
     columns = (TextColumn("sending"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
         for name in progress.track(names, total=count):
             now = time.time()
-            webhook = source.sign(samples_of(processor).body(name, chance, now), secret, now)
+            webhook = source.sign(samples.body(name, chance, now), secret, now)
             headers = {key.decode(): value.decode() for key, value in webhook.headers.items()}
-            connection.request("POST", place.path + path_of(processor), webhook.body, headers)
+            connection.request("POST", place.path + path_of(adapter.processor), webhook.body, headers)
             answer = connection.getresponse()
             body = answer.read()
             counts[f"{answer.status}" if answer.status < 300 else f"{answer.status} {_detail(body)}"] += 1

@@ -28,6 +28,7 @@
 --                                                 lower number, is in some snapshot
 --   {events_stream}:lease:<group>, {events_stream}:ledger:<group>, {events_stream}:consumer-of:<group>:<name>
 --                                                 the same for every other group
+--   {events_stream}:dlq:<group>          stream   what the destination of an exporter refused for good
 --
 -- Marks. An event id becomes a bucket (6 hex digits) and a mark (63-bit integer), so that a bucket is an integer set:
 -- 8 bytes an id. A layer has 16^digits buckets and is closed when it is older than the window or holds 256 ids a

@@ -113,6 +113,8 @@ class Baseline:
             verdict: what to do with the block.
         """
         for segment in _every(segments):
+            for stream in (segment.counted, segment.other):
+                stream.catch_up()
             block = segment.total - segment.opened
             segment.opened = segment.total
             if verdict == "learn":
@@ -145,6 +147,9 @@ class Baseline:
         whole = segments.whole
         for segment in segments.all():
             segment.charted = segment.value not in {"", "other"} and segment.size <= max(_CHARTABLE * whole.size, 100.0)
+            if not segment.charted:
+                segment.counted.bank.reset()
+                segment.other.bank.reset()
         counted = self._settle(segments, 0)
         other = self._settle(segments, 1)
         segments.odds = (counted[0], other[0])

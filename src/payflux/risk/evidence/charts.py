@@ -45,12 +45,19 @@ REST_GAPS = 20.0
 nobody attempts any more harms nobody.
 """
 
+AWAKE = 6.0
+"""Nats below which nobody looks at a chart: less than `ALARMED`, and than any price and what is reported come to."""
+
 CALM = (0.0, 0.0)
 
 HIGHEST = 0.99
 
 Mark = tuple[int, ...]
 """Where the running totals stood when a chart left 0; its first member is the second."""
+
+
+def _capped(level: float) -> float:
+    return min(max(level, 0.0), CAP)
 
 
 class Bank:
@@ -61,16 +68,21 @@ class Bank:
         marks: where each chart that is not at 0 left it.
         alarm: failures seen and expected since some chart was alarmed.
         recovery: nats of evidence that it is over.
-        pace: the second some chart left 0, and how many seconds with attempts there were since.
         live: some level is not 0.
+        awake: some level is so high that every second is taken in at once; see `wait`.
+        began: the second some chart left 0.
+        beats: how many seconds with attempts there were since.
+        touched: the second of the last attempt.
         margin: the factor of the odds within which nothing is held against the stream: indifference, and the error of
             the expectation.
         calm: 1 / dispersion, at most 1; what evidence is worth in traffic that is noisier than coins.
         price: ln of each chart's weight, below 0.
-        touched: the second of the last attempt.
     """
 
-    __slots__ = ("alarm", "calm", "ladder", "levels", "live", "margin", "marks", "pace", "price", "recovery", "touched")
+    __slots__ = (
+        *("alarm", "awake", "beats", "began", "calm", "ladder", "levels", "live", "margin", "marks", "price"),
+        *("recovery", "touched"),
+    )
 
     def __init__(self, ladder: Ladder) -> None:
         self.ladder = ladder
@@ -78,12 +90,33 @@ class Bank:
         self.marks: list[Mark] = [()] * CHARTS
         self.recovery = 0.0
         self.alarm = CALM
-        self.pace = (0, 0)
-        self.live = False
+        self.live = self.awake = False
+        self.began = self.beats = self.touched = 0
         self.margin = 1.6
         self.calm = 1.0
         self.price = -20.0
-        self.touched = 0
+
+    def wait(self, second: int) -> bool:
+        """Leave the attempts of a second, none of which failed, for later, if nobody need know what they say now.
+
+        Charts that are low only fall further by them. It is enough to take them in, all at once, before the next
+        failure: most seconds of most streams are such.
+
+        Args:
+            second: stream time in seconds, never less than before.
+
+        Returns:
+            Whether it may wait; else it is to be taken in by `step`, what waits by `lower`.
+        """
+        if self.awake or second - self.touched >= REST_SEC[0]:
+            return False
+        self.touched = second
+        self.beats += 1
+        return True
+
+    def lower(self, n: int, expected: float) -> None:
+        """Take in what waited: n attempts, at least 1, none of which failed."""
+        self._lower(n, expected)
 
     def step(self, second: int, n: int, k: int, expected: float, mark: Mark) -> float:
         """Take in one second.
@@ -96,23 +129,25 @@ class Bank:
             mark: the totals before this second.
 
         Returns:
-            The highest evidence in nats.
+            The highest evidence in nats; where that is of no interest, more than it is.
         """
         if not self.live:
-            self.pace = (second, 1)
+            self.began, self.beats = second, 1
         else:
             if second - self.touched >= REST_SEC[0]:
                 self._rest(second)
-            self.pace = (self.pace[0], self.pace[1] + 1)
+            self.beats += 1
         self.touched = second
+        return self._raise(n, k, expected, mark) if k else self._lower(n, expected)
+
+    def _chance(self, n: int, expected: float) -> float:
         odds = expected / n
         odds = self.margin * odds / (1.0 - odds) if odds < HIGHEST else self.margin * HIGHEST / (1.0 - HIGHEST)
-        chance = odds / (1.0 + odds)
-        return self._raise(n, k, chance, mark) if k else self._lower(n, chance)
+        return odds / (1.0 + odds)
 
-    def _raise(self, n: int, k: int, chance: float, mark: Mark) -> float:
+    def _raise(self, n: int, k: int, expected: float, mark: Mark) -> float:
         """Take in attempts with failures among them. Written out for each chart: most of the time goes here."""
-        calm, marks = self.calm, self.marks
+        chance, calm, marks = self._chance(n, expected), self.calm, self.marks
         a, b, c, d = self.levels
         (gain_a, rise_a), (gain_b, rise_b), (gain_c, rise_c), (gain_d, rise_d) = self.ladder
         if a == 0.0:
@@ -127,40 +162,49 @@ class Bank:
         b += (k * gain_b - n * log1p(rise_b * chance)) * calm
         c += (k * gain_c - n * log1p(rise_c * chance)) * calm
         d += (k * gain_d - n * log1p(rise_d * chance)) * calm
-        return self._settle(n, k, chance, (a, b, c, d))
+        if a < AWAKE and b < AWAKE and c < AWAKE and d < AWAKE:
+            return self._doze(a, b, c, d)
+        return self._rise(n, k, chance, (a, b, c, d))
 
-    def _lower(self, n: int, chance: float) -> float:
+    def _lower(self, n: int, expected: float) -> float:
         """Take in attempts without failures: charts at 0 stay there."""
-        calm = self.calm
+        chance = self._chance(n, expected)
+        fall = n * self.calm
         a, b, c, d = self.levels
         (_, rise_a), (_, rise_b), (_, rise_c), (_, rise_d) = self.ladder
         if a > 0.0:
-            a -= n * log1p(rise_a * chance) * calm
+            a -= fall * log1p(rise_a * chance)
         if b > 0.0:
-            b -= n * log1p(rise_b * chance) * calm
+            b -= fall * log1p(rise_b * chance)
         if c > 0.0:
-            c -= n * log1p(rise_c * chance) * calm
+            c -= fall * log1p(rise_c * chance)
         if d > 0.0:
-            d -= n * log1p(rise_d * chance) * calm
-        return self._settle(n, 0, chance, (a, b, c, d))
+            d -= fall * log1p(rise_d * chance)
+        if a < AWAKE and b < AWAKE and c < AWAKE and d < AWAKE:
+            return self._doze(a, b, c, d)
+        return self._rise(n, 0, chance, (a, b, c, d))
 
-    def _settle(self, n: int, k: int, chance: float, levels: tuple[float, float, float, float]) -> float:
-        top = max(levels)
-        if top <= 0.0:
+    def _doze(self, a: float, b: float, c: float, d: float) -> float:
+        """Levels of which none is so high that anybody looks at it."""
+        if a <= 0.0 and b <= 0.0 and c <= 0.0 and d <= 0.0:
             self.levels = NOTHING
-            self.live = False
+            self.live = self.awake = False
             return self.price
+        # Four calls of `max` would take as long as the rest.
+        self.levels = a if a > 0 else 0.0, b if b > 0 else 0.0, c if c > 0 else 0.0, d if d > 0 else 0.0
+        self.live, self.awake = True, False
+        if self.alarm is not CALM:
+            self.alarm, self.recovery = CALM, 0.0
+        return AWAKE + self.price
+
+    def _rise(self, n: int, k: int, chance: float, levels: tuple[float, float, float, float]) -> float:
+        top = max(levels)
         a, b, c, d = levels
-        self.levels = (
-            0.0 if a < 0.0 else min(CAP, a),
-            0.0 if b < 0.0 else min(CAP, b),
-            0.0 if c < 0.0 else min(CAP, c),
-            0.0 if d < 0.0 else min(CAP, d),
-        )
-        self.live = True
+        self.levels = _capped(a), _capped(b), _capped(c), _capped(d)
+        self.live = self.awake = True
         if top >= ALARMED:
-            top = self._recover(n, k, chance, min(top, CAP))
-        elif self.alarm != CALM:
+            return self._recover(n, k, chance, min(top, CAP)) + self.price
+        if self.alarm is not CALM:
             self.alarm, self.recovery = CALM, 0.0
         return top + self.price
 
@@ -191,9 +235,11 @@ class Bank:
         silent = second - self.touched
         if silent < REST_SEC[0]:
             return 1.0
-        began, steps = self.pace
-        rest = min(max(REST_GAPS * (self.touched - began) / max(steps - 1, 1), REST_SEC[0]), REST_SEC[1])
-        return 0.5 ** min(silent // rest, 60.0) if steps > 1 else 0.5 ** (silent // REST_SEC[1])
+        gaps = self.beats - 1
+        if gaps < 1:
+            return float(0.5 ** (silent // REST_SEC[1]))
+        rest = min(max(REST_GAPS * (self.touched - self.began) / gaps, REST_SEC[0]), REST_SEC[1])
+        return float(0.5 ** min(silent // rest, 60.0))
 
     def evidence(self, second: int) -> float:
         """The highest evidence in nats at a second, without changing anything."""
@@ -204,8 +250,8 @@ class Bank:
         self.levels = NOTHING
         self.recovery = 0.0
         self.alarm = CALM
-        self.pace = (0, 0)
-        self.live = False
+        self.live = self.awake = False
+        self.began = self.beats = 0
 
     def learn(self, slack: float, hits: float, dispersion: float, price: float) -> None:
         """Take over what a baseline says.

@@ -57,6 +57,7 @@ class Latencies:
 
     def close(self, *, learn: bool) -> None:
         """End a block: learn from the one before, or forget both."""
+        self.share.stream.catch_up()
         if learn:
             self._disperse()
             keep = exp(-min(BLOCK_SEC / FADE_SEC, sum(self.pending.values()) / FADE_TRIALS))

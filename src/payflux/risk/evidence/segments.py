@@ -1,6 +1,6 @@
 """Segments: the traffic by geography, method, issuer country and channel, and what each event is expected to do."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from payflux.risk.evidence.streams import OTHER_SEGMENT, OTHER_WHOLE, SEGMENT, WHOLE, Segment
 from payflux.risk.observation import DIMENSIONS, OTHER_VALUE, Observation, Values
@@ -60,6 +60,21 @@ class Segments:
         for values in self.dimensions:
             for segment in values.values():
                 segment.growth = 0
+
+    def placed(self, events: dict[Observation, int]) -> Iterator[tuple[Observation, int, Cell]]:
+        """Observations of a second and how often each was made, with their cells; those of new cells come last."""
+        first, again = self.cells
+        strangers = []
+        for seen, times in events.items():
+            cell = (again if seen.retried else first).get(seen.values)
+            if cell is None:
+                strangers.append(seen)
+            else:
+                yield seen, times, cell
+        if strangers:
+            self.admit(strangers)
+            for seen in strangers:
+                yield seen, events[seen], self.cell(seen)
 
     def admit(self, strangers: Iterable[Observation]) -> None:
         """Make room for values not met before; sorted, so that their order within a second decides nothing."""

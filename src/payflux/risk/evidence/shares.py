@@ -67,15 +67,17 @@ class Group:
             The streams with some evidence.
         """
         n = sum(trials.values())
-        for channel, times in trials.items():
-            self.current[channel] = self.current.get(channel, 0) + times
+        before = self.current
+        self.current = {**before, **{channel: before.get(channel, 0) + times for channel, times in trials.items()}}
         live = []
         for value, share in self.shares.items():
             bank = share.stream.bank
             own = hits.get(value)
             k = self._hit(second, share, own) if own else 0
-            if not k and not bank.live:
+            if not k and (not bank.live or (not least and bank.wait(second))):
                 continue
+            self._catch_up(value, share, before)
+            share.taken = self.current
             mean = max(self.expected(value, trials), min(least, 0.98 * n))
             growth = tally(n, k) + (int(mean * UNIT) << EXPECTED_COUNTED)
             mark: Mark = (second, share.total, whole)
@@ -83,6 +85,14 @@ class Group:
             if share.stream.step(second, n, growth, mark) > NOTABLE:
                 live.append(share.stream)
         return live
+
+    def _catch_up(self, value: str, share: Share, trials: Trials) -> None:
+        """Add trials without hits that its charts let wait."""
+        if share.taken is trials or not share.stream.bank.live:
+            return
+        waiting = {channel: times - share.taken.get(channel, 0) for channel, times in trials.items()}
+        if n := sum(waiting.values()):
+            share.total += tally(n) + (int(self.expected(value, waiting) * UNIT) << EXPECTED_COUNTED)
 
     def _hit(self, second: int, share: Share, hits: Trials) -> int:
         share.seen = second
@@ -94,8 +104,11 @@ class Group:
     def expected(self, value: str, trials: Trials) -> float:
         """Hits expected of trials, at most all of them."""
         rates = self._rates.get(value) or self._learn_rates(value)
+        total, rest = 0.0, rates[""]
         # Sorted, so that the order of events within a second does not decide how the sum is rounded.
-        return sum(times * (rates.get(channel) or rates[""]) for channel, times in sorted(trials.items()))
+        for channel, times in sorted(trials.items()):
+            total += times * (rates.get(channel) or rest)
+        return total
 
     def _learn_rates(self, value: str) -> dict[str, float]:
         """Each channel's rate, drawn towards that of all: the fewer hits, the more."""
@@ -112,6 +125,10 @@ class Group:
 
     def close(self, *, learn: bool) -> None:
         """End a block: learn from the one before, or forget both."""
+        for value, share in self.shares.items():
+            self._catch_up(value, share, self.current)
+            share.taken = {}
+            share.stream.catch_up()
         if learn:
             self._disperse()
             self._learn()

@@ -187,10 +187,11 @@ class Share:
         current: hits of the block at hand, by channel.
         pending: hits of the block before.
         seen: the second of the last hit.
+        taken: the group's trials of the block at hand that its charts have taken in.
         stream: its charts.
     """
 
-    __slots__ = ("current", "dimension", "hits", "pending", "seen", "stream", "total", "value")
+    __slots__ = ("current", "dimension", "hits", "pending", "seen", "stream", "taken", "total", "value")
 
     def __init__(self, kind: Kind, dimension: str, value: str) -> None:
         self.dimension, self.value = dimension, value
@@ -198,6 +199,7 @@ class Share:
         self.hits: dict[str, float] = {}
         self.current: dict[str, int] = {}
         self.pending: dict[str, int] = {}
+        self.taken: dict[str, int] = {}
         self.stream = Stream(kind, self)
 
 
@@ -213,9 +215,13 @@ class Stream:
         mean: failures the model of the time expected of the same attempts.
         ratio: its odds of failing over those of all traffic.
         scale: what its expectations are multiplied by, so that they are right on average.
+        taken: the segment's total that its charts have taken in, while they are not at 0.
     """
 
-    __slots__ = ("_at_expected", "_at_k", "bank", "dispersion", "hits", "kind", "mean", "ratio", "scale", "segment")
+    __slots__ = (
+        *("_at_expected", "_at_k", "bank", "dispersion", "hits", "kind", "mean", "ratio", "scale", "segment"),
+        "taken",
+    )
 
     def __init__(
         self, kind: Kind, segment: Segment | Share, at_k: int = COUNTED, at_expected: int = EXPECTED_COUNTED
@@ -226,6 +232,7 @@ class Stream:
         self.dispersion = Dispersion()
         self.hits = self.mean = 0.0
         self.ratio = self.scale = 1.0
+        self.taken = 0
 
     def numbers(self, tally: int) -> tuple[int, int, float]:
         """Attempts, failures and expected failures of a tally."""
@@ -239,11 +246,27 @@ class Stream:
     def step(self, second: int, n: int, growth: int, mark: Mark) -> float:
         """Take in what the segment grew by within a second, n attempts, at least 1; see `Bank.step`."""
         k = growth >> self._at_k & COUNT
-        bank = self.bank
-        if k or bank.live:
-            expected = (growth >> self._at_expected & EXPECTED) * self.scale / UNIT
-            return bank.step(second, n, k, expected, mark)
-        return bank.price
+        bank, total = self.bank, mark[1]
+        if not bank.live:
+            if not k:
+                return bank.price
+        elif not k and bank.wait(second):
+            return bank.price
+        elif total != self.taken:
+            self._lower(total - self.taken)
+        self.taken = total + growth
+        expected = (growth >> self._at_expected & EXPECTED) * self.scale / UNIT
+        return bank.step(second, n, k, expected, mark)
+
+    def catch_up(self) -> None:
+        """Take in what waits, before what is expected changes."""
+        if self.bank.live:
+            self._lower(self.segment.total - self.taken)
+        self.taken = self.segment.total
+
+    def _lower(self, growth: int) -> None:
+        if n := growth & COUNT:
+            self.bank.lower(n, (growth >> self._at_expected & EXPECTED) * self.scale / UNIT)
 
     def effect(self, mark: Mark, whole: Segment, part: Segment) -> Effect:
         """What happened since a mark.

@@ -1,0 +1,154 @@
+"""Exporters with consumer groups of their own: which there are, which a node runs, and the settings all have."""
+
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from importlib import import_module
+from typing import Any, NamedTuple
+
+from payflux.exporters import Batch, GroupDestination
+from payflux.risk.assessment import BANDS
+from payflux.settings import Setting, Values, choice, integer, optional, words
+
+GROUPED = {
+    "webhook": "payflux.exporters.webhook:DESTINATION",
+}
+"""The `GroupDestination` of every such exporter PayFlux brings, by the name it has in settings, metrics and answers."""
+
+PREFIX = "payflux:"
+"""How the names of the groups begin."""
+
+OUTCOMES = ("success", "failure", "neutral")
+
+
+def group_of(name: str) -> str:
+    """The consumer group of an exporter."""
+    return PREFIX + name
+
+
+def _variable(name: str) -> str:
+    """How the variables of an exporter begin: for a `module:Name` with the name alone."""
+    return f"PAYFLUX_EXPORT_{name.rpartition(':')[2].upper()}_"
+
+
+@lru_cache(maxsize=64)
+def group_destination(name: str) -> GroupDestination:
+    """Find a destination; its module is imported when it is asked for.
+
+    Args:
+        name: one of `GROUPED`, or the `module:Name` of a `GroupDestination`.
+
+    Raises:
+        ValueError: there is none; the text completes "expected …".
+    """
+    module, colon, attribute = GROUPED.get(name, name).partition(":")
+    if not colon:
+        raise ValueError(f"some of {', '.join(GROUPED)}, or module:Name of an exporter of your own")
+    try:
+        found = getattr(import_module(module), attribute)
+    except Exception as error:  # noqa: BLE001 - a module of somebody else's raises what it likes
+        raise ValueError(f"an exporter that can be imported ({type(error).__name__}: {error})") from None
+    if not isinstance(found, GroupDestination):
+        raise ValueError(f"a GroupDestination; {name} is none")  # noqa: TRY004 - a setting is wrong, not a call
+    return found
+
+
+def _exporters(text: str) -> tuple[str, ...]:
+    found = words(text)
+    for name in found:
+        group_destination(name)
+    own = [name for name in found if name not in GROUPED]
+    if len({_variable(name) for name in found}) < len(found) or {*map(_variable, own)} & {*map(_variable, GROUPED)}:
+        raise ValueError("each name once, and none of PayFlux's for one of your own")
+    return found
+
+
+EXPORTERS = optional(
+    "PAYFLUX_EXPORTERS",
+    _exporters,
+    f"Further exporters, each with a consumer group of its own, separated by commas: {', '.join(GROUPED)}, or "
+    "module:Name of one of your own.",
+)
+EXPORT_FROM = Setting(
+    "PAYFLUX_EXPORT_FROM",
+    choice("newest", "oldest"),
+    "newest",
+    "Where a new exporter begins: with what comes from now on (newest), or with all that the stream holds (oldest).",
+)
+
+
+class Common(NamedTuple):
+    """The settings every exporter with a group has, under its own name."""
+
+    batch_events: Setting[int]
+    batch_bytes: Setting[int]
+    batch_sec: Setting[int]
+    timeout_sec: Setting[int]
+    backoff_sec: Setting[int]
+    processors: Setting[tuple[str, ...] | None]
+    event_types: Setting[tuple[str, ...] | None]
+    outcomes: Setting[tuple[str, ...] | None]
+    least_band: Setting[str | None]
+
+
+@lru_cache(maxsize=64)
+def common(name: str) -> Common:
+    """The settings of an exporter that all have."""
+    batch, start = group_destination(name).batch, _variable(name)
+
+    def number(end: str, low: int, high: int, default: int, meaning: str) -> Setting[int]:
+        return Setting(start + end, integer(low, high), str(default), f"{name}: {meaning}")
+
+    return Common(
+        number("BATCH_EVENTS", 1, 100_000, batch.events, "events delivered at once, at most."),
+        number("BATCH_BYTES", 1024, 1 << 28, batch.bytes, "bytes of events delivered at once, about, at most."),
+        number("BATCH_SEC", 0, 3600, batch.seconds, "seconds an event waits for others to be delivered with, at most."),
+        number("TIMEOUT_SEC", 1, 600, 30, "seconds the destination has to confirm a delivery."),
+        number("BACKOFF_SEC", 1, 3600, 60, "the longest wait between two tries while it does not, in seconds."),
+        optional(f"{start}PROCESSORS", words, f"{name}: only events of these processors, separated by commas."),
+        optional(f"{start}EVENT_TYPES", words, f"{name}: only events of these types, separated by commas."),
+        optional(f"{start}OUTCOMES", _outcomes, f"{name}: only these outcomes: {', '.join(OUTCOMES)}."),
+        optional(f"{start}LEAST_BAND", choice(*BANDS), f"{name}: only events of processors in this band or above."),
+    )
+
+
+def _outcomes(text: str) -> tuple[str, ...]:
+    found = words(text)
+    if not set(found) <= set(OUTCOMES):
+        raise ValueError(f"some of {', '.join(OUTCOMES)}")
+    return found
+
+
+def settings() -> tuple[Setting[Any], ...]:
+    """Those of every exporter with a group that PayFlux brings."""
+    return (EXPORTERS, EXPORT_FROM, *(one for name in GROUPED for one in _settings_of(name)))
+
+
+def _settings_of(name: str) -> tuple[Setting[Any], ...]:
+    return (*group_destination(name).settings, *common(name))
+
+
+def further_settings(environ: Mapping[str, str]) -> tuple[Setting[Any], ...]:
+    """Those of exporters of somebody's own that an environment names; none when it names them wrongly."""
+    try:
+        named = EXPORTERS.parse(environ.get(EXPORTERS.name, "").strip() or ",") or ()
+    except ValueError:
+        return ()
+    return tuple(one for name in named if name not in GROUPED for one in _settings_of(name))
+
+
+def running(values: Values) -> tuple[str, ...]:
+    """The names of the exporters of a node."""
+    return values[EXPORTERS] or ()
+
+
+def batch_of(values: Values, name: str) -> Batch:
+    """How much goes to a destination at once."""
+    of = common(name)
+    return Batch(values[of.batch_events], values[of.batch_bytes], values[of.batch_sec])
+
+
+def check_exporters(values: Values) -> Iterator[str]:
+    """What is wrong with the exporters that are to run: a line for each problem."""
+    for name in running(values):
+        for problem in group_destination(name).refuse(values):
+            yield f"{problem}, as {EXPORTERS.name} names {name}"
