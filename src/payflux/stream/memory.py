@@ -181,10 +181,8 @@ class MemoryStream:
         if group.ledger.owner == self._token and not fresh:
             group.ledger.settled, group.ledger.in_doubt = ledger.settled, ledger.in_doubt
             return ledger
-        before = group.ledger
-        group.ledger = msgspec.structs.replace(
-            group.ledger, owner=self._token, acked=0, settled=0, in_doubt=b"", life=ledger.life
-        )
+        before, begun = group.ledger, {"owner": self._token, "acked": 0, "settled": 0, "in_doubt": b""}
+        group.ledger = msgspec.structs.replace(before, life=ledger.life, **begun)
         return before
 
     async def ensure_group(self, ledger: Ledger) -> bool:
@@ -373,9 +371,8 @@ class MemoryStream:
             return DUPLICATE
         if store.entries is None:
             store.entries = {}
-        milliseconds = int(self._now() * 1000)
         last, counter = store.newest
-        store.newest = (milliseconds, 0) if milliseconds > last else (last, counter + 1)
+        store.newest = max((int(self._now() * 1000), 0), (last, counter + 1))
         store.seq += 1
         store.entries[store.newest] = (store.seq, event.data)
         store.marks.add(event.uid)
