@@ -266,12 +266,8 @@ class MemoryStream:
 
     async def pending(self, after: bytes, idle_seconds: float) -> list[Delivery]:
         """Take over pending entries; see ReadStream."""
-        place, now = self._place(), self._now()
-        idle = [
-            at
-            for at in sorted(place.pending)
-            if at > entry_key(after) and now - place.pending[at].since >= idle_seconds
-        ]
+        place, now, start = self._place(), self._now(), entry_key(after)
+        idle = [at for at, one in sorted(place.pending.items()) if at > start and now - one.since >= idle_seconds]
         deliveries = []
         for at in idle[:SLICE]:
             attempts = place.pending[at].attempts
@@ -286,7 +282,7 @@ class MemoryStream:
     async def attempt(self, ids: Sequence[bytes]) -> None:
         """Count one more delivery; see ReadStream."""
         pending = self._place().pending
-        for at in map(_id, ids):
+        for at in map(entry_key, ids):
             pending[at] = _Pending(self._now(), pending[at].attempts + 1)
 
     async def ack(self, ids: Sequence[bytes], ledger: Ledger, expected: int) -> bytes:
