@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from payflux.alerts.findings import judge_alerts
 from payflux.checks.checklist import Deployment, deployment_of, judge_deployment
 from payflux.checks.durability import judge_for_production, would_lose
 from payflux.checks.export import judge_export, judge_exporters
@@ -91,6 +92,7 @@ async def _check(values: Values, deployment: Deployment | None, *, strict: bool,
     findings = [*_configuration(values)]
     redis, loss = await _redis(values, production=deployment is not None)
     findings += [*redis, *judge_export(values)]
+    findings += await judge_alerts(values, deployment.prometheus if deployment is not None else None)
     with suppress(StreamUnavailable):  # said already
         findings += await judge_exporters(values, Keys())
     if deployment is not None:
