@@ -335,12 +335,3 @@ REDIS = (
         kind="table",
     ),
 )
-ROWS = {
-    "Now": OVERVIEW,
-    "Traffic and acceptance": TRAFFIC,
-    "Risk": RISK,
-    "Failures and retries": FAILURES,
-    "Consumer": CONSUMER,
-    "Export": EXPORT,
-    "Redis": REDIS,
-}

@@ -21,6 +21,7 @@ from payflux.stream.deliveries import (
     RiskNews,
     Tail,
     Told,
+    entry_key,
 )
 from payflux.stream.protocol import APPENDED, DUPLICATE, GROUP, GroupMissing, LeaseLost, OnAppended
 from payflux.stream.risk_store import RiskStore
@@ -30,6 +31,7 @@ NAME_SECONDS = 10.0
 SLICE = 200
 
 _Id = tuple[int, int]
+_id = entry_key
 
 
 class _Pending(NamedTuple):
@@ -392,11 +394,6 @@ class MemoryStream:
     def _after(self, last: _Id, count: int) -> list[Delivery]:
         entries = self._store.entries or {}
         return [Delivery(_text(at), *entries[at]) for at in entries if at > last][:count]
-
-
-def _id(text: bytes) -> _Id:
-    milliseconds, _, counter = text.partition(b"-")
-    return int(milliseconds), int(counter or 0)
 
 
 def _text(entry: _Id) -> bytes:
