@@ -1,7 +1,7 @@
 """The rows of the Grafana dashboard, in their order."""
 
 from scripts.dashboards.incidents import INCIDENTS
-from scripts.dashboards.panels import CONSUMER, EXPORT, FAILURES, OVERVIEW, REDIS, RISK, TRAFFIC
+from scripts.dashboards.panels import ALERTS, CONSUMER, EXPORT, FAILURES, OVERVIEW, REDIS, RISK, TRAFFIC
 
 ROWS = {
     "Now": OVERVIEW,
@@ -11,5 +11,6 @@ ROWS = {
     "Failures and retries": FAILURES,
     "Consumer": CONSUMER,
     "Export": EXPORT,
+    "Alerts": ALERTS,
     "Redis": REDIS,
 }

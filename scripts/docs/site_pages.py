@@ -24,7 +24,17 @@ ORDER = (
         "incidents",
         "corpus",
     ),
-    *("metrics", "operations", "alerting", "performance", "persistence", "comparison", "status", "release"),
+    *(
+        "metrics",
+        "operations",
+        "alerting",
+        "extending",
+        "performance",
+        "persistence",
+        "comparison",
+        "status",
+        "release",
+    ),
 )
 """Pages in the order of reading; `*` stands for the others of its folder, and pages that are not named come last."""
 TITLES = {"shipping": "Shipping", "connect": "Connect a processor"}

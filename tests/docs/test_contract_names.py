@@ -58,6 +58,8 @@ PAYFLUX_OUTCOMES
 PAYFLUX_RISK_SCORE_ENABLED true
 PAYFLUX_RISK_SCORE_WINDOW_SEC 300
 PAYFLUX_RISK_SCORE_THRESHOLDS 0.3,0.6,0.8
+PAYFLUX_RISK_EVIDENCE false
+PAYFLUX_ALERTS
 PRICE_CENTS 9900
 PRODUCT_NAME PayFlux Early Access
 SITE_URL https://payflux.dev
@@ -96,6 +98,7 @@ incident_observed_ratio incident
 incident_expected_ratio incident
 segment_failure_ratio processor dimension value
 warning_latency_seconds
+alerts_total receiver result
 redis_durability_info aof fsync policy role
 redis_up
 build_info version python
@@ -110,6 +113,11 @@ tail --processor --outcome --band --category --json
 incidents list --open --last --processor --json
 incidents show --json
 incidents annotate --note --json
+alerts test
+alerts show
+alerts mute --for --why --driver --value
+alerts unmute
+alerts mutes --json
 dlq list --reason --id --from --to
 dlq show
 dlq requeue --reason --id --from --to --yes

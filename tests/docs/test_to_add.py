@@ -58,6 +58,43 @@ SOURCE = Source(
 '''
 
 
+RECEIVER = '''"""Pigeon: a file for each message."""
+
+from pathlib import Path
+
+from payflux.alerts import Kind, Taken
+from payflux.alerts.message import title
+from payflux.settings import optional
+
+LOFT = optional("PAYFLUX_ALERT_PIGEON_LOFT", Path, "The file it flies to.")
+
+
+class Pigeon:
+    """The receiver."""
+
+    def __init__(self, values):
+        self._loft = values[LOFT]
+
+    def requests(self, notice):
+        """None: it flies."""
+        return []
+
+    def send(self, notice):
+        """Fly."""
+        self._loft.write_text(title(notice))
+        return Taken("it flew")
+
+
+def refuse(values):
+    """It has to know where."""
+    if values[LOFT] is None:
+        yield "PAYFLUX_ALERT_PIGEON_LOFT: expected a path"
+
+
+KIND = Kind(Pigeon, "a pigeon", (LOFT,), refuse)
+'''
+
+
 class Tree:
     """A copy of the sources, and programs run on it."""
 
@@ -169,6 +206,21 @@ def test_a_webhook_adapter_is_a_file_and_an_entry(tree: Tree) -> None:
     )
     event = json.loads(tree.run("-c", code, PAYFLUX_HASH_KEY="k" * 16, **environ))
     assert (event["processor"], event["failure_category"]) == ("acme", "do_not_honor")
+
+
+def test_an_alert_receiver_is_a_file_and_an_entry(tree: Tree) -> None:
+    """Settings, those of every receiver too, refusals and what it is told follow."""
+    tree.write("alerts/receivers/pigeon.py", RECEIVER)
+    tree.register("alerts/registry.py", "RECEIVERS = {\n", '    "pigeon": "payflux.alerts.receivers.pigeon:KIND",\n')
+    with pytest.raises(
+        AssertionError, match="PAYFLUX_ALERT_PIGEON_LOFT: expected a path, as PAYFLUX_ALERTS names pigeon"
+    ):
+        tree.run("-m", "payflux", "config", PAYFLUX_ALERTS="pigeon")
+    environ = {"PAYFLUX_ALERTS": "pigeon", "PAYFLUX_ALERT_PIGEON_LOFT": str(tree.root / "loft")}
+    shown = json.loads(tree.run("-m", "payflux", "config", "--json", **environ))
+    assert shown["PAYFLUX_ALERT_PIGEON_LEAST"]["value"] == "elevated"
+    assert "pigeon: took the end: it flew" in tree.run("-m", "payflux", "alerts", "test", **environ)
+    assert (tree.root / "loft").read_text().startswith("TEST: RESOLVED: [high] example")
 
 
 def test_an_endpoint_is_its_handler_and_its_description(tree: Tree) -> None:

@@ -1,9 +1,16 @@
 """What a child of a node is made of: the composition root."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
+from payflux.alerts import registry as alerts
+from payflux.alerts.delivery import Delivery
+from payflux.alerts.desk import Desk
+from payflux.alerts.selection import selection_of
+from payflux.alerts.store import AlertStore, Memory
+from payflux.alerts.telling import Teller
 from payflux.consume.consumer import CLAIM_IDLE_SEC, MAX_DELIVERIES, Consumer
 from payflux.consume.line import Enricher
 from payflux.event.intake import BATCH_PATH, EVENT_PATH
@@ -37,11 +44,18 @@ from payflux.redis.follow import RedisReader
 from payflux.redis.keys import Keys
 from payflux.redis.monitor import RedisMonitor
 from payflux.redis.risk.view import RiskView
-from payflux.risk.scoring import RISK_SCORE_ENABLED, Scorer, limits_of
+from payflux.risk.scoring import RISK_EVIDENCE, RISK_SCORE_ENABLED, Scorer, limits_of
 from payflux.settings import Values
 from payflux.stream.protocol import GROUP
 from payflux.telemetry.highest_number import HighestNumber
-from payflux.telemetry.metrics import CONSUMER_ACTIVE, OF_THE_ACTIVE, Metrics, place_of
+from payflux.telemetry.metrics import (
+    ALERT_WAITING,
+    ALERTS_TOTAL,
+    CONSUMER_ACTIVE,
+    OF_THE_ACTIVE,
+    Metrics,
+    place_of,
+)
 from payflux.telemetry.notes import CONSUMER, SUPERVISOR
 from payflux.webhooks import DAY
 from payflux.webhooks import Opening as WebhookOpening
@@ -257,7 +271,7 @@ def consumer_of(plan: Plan, values: Values, metrics: Metrics) -> tuple[Consumer,
     score = scorer.score if scorer is not None else None
     consumer = Consumer(
         RedisReader(address_of(values), Keys(), GROUP, plan.consumer, plan.token),
-        Enricher(plan.consumer, score, metrics, values[OUTCOMES]),
+        Enricher(plan.consumer, score, metrics, values[OUTCOMES], evidence=values[RISK_EVIDENCE]),
         exporting,
         metrics,
         scorer=scorer,
@@ -270,3 +284,37 @@ def consumer_of(plan: Plan, values: Values, metrics: Metrics) -> tuple[Consumer,
         former_settled=settled,
     )
     return consumer, exporting
+
+
+def desk_of(plan: Plan, values: Values, metrics: Metrics) -> Desk:
+    """Who tells receivers of incidents.
+
+    Args:
+        plan: of the child.
+        values: the settings of the node.
+        metrics: of the child.
+    """
+    kinds = alerts.used(values)
+    receivers = {name: kind.make(values) for name, kind in kinds.items()}
+    threads, runbook = ThreadPoolExecutor(max(1, len(kinds)), "alerts"), alerts.runbook_of(values)
+
+    def tellers(memory: Memory) -> list[Teller]:
+        found = []
+        for name, kind in kinds.items():
+            delivery = Delivery(kind, selection_of(name, values), memory.told.get(name, {}), runbook)
+            count = partial(_count_alert, metrics, metrics.receivers.index(name))
+            found.append(Teller(name, receivers[name], delivery, count, threads, memory.troubles.get(name)))
+        return found
+
+    return Desk(AlertStore(address_of(values), Keys(), plan.token), tellers, partial(_show_waiting, metrics))
+
+
+def _count_alert(metrics: Metrics, receiver: int, result: str, number: int) -> None:
+    metrics.add(ALERTS_TOTAL, receiver, result, n=number)
+
+
+def _show_waiting(metrics: Metrics, tellers: Sequence[Teller]) -> None:
+    """Who does not tell does not know."""
+    metrics.blank(ALERT_WAITING)
+    for teller in tellers:
+        metrics.set(ALERT_WAITING, metrics.receivers.index(teller.name), to=teller.waiting())

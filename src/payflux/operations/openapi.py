@@ -47,7 +47,7 @@ from payflux.operations.read_paths import schemas as read_schemas
 from payflux.operations.routes import NO_TOKEN, Answer
 from payflux.operations.schemas import record, ref, schemas
 from payflux.webhooks.endpoint import BAD_ENCODING as BAD_WEBHOOK_ENCODING
-from payflux.webhooks.endpoint import NO_CHALLENGE, NO_GZIP, UNVERIFIED, accepted_of
+from payflux.webhooks.endpoint import NO_CHALLENGE, NO_GZIP, NOT_YET, UNVERIFIED, accepted_of
 from payflux.webhooks.registry import ADAPTERS, PREFIX, described, path_of
 
 Json = dict[str, Any]
@@ -125,7 +125,7 @@ def _event(**members: object) -> bytes:
 
 _EVERYWHERE = (BAD_REQUEST, TIMED_OUT, BODY_TOO_LARGE, HEAD_TOO_LARGE, INTERNAL_ERROR, TOO_MANY_CONNECTIONS)
 _WITH_KEY = (*_EVERYWHERE, UNAUTHORIZED, BAD_ENCODING, too_fast(1.0))
-WEBHOOK_REFUSALS = (*UNVERIFIED.values(), BAD_WEBHOOK_ENCODING, NO_GZIP, too_fast(1.0))
+WEBHOOK_REFUSALS = (*UNVERIFIED.values(), BAD_WEBHOOK_ENCODING, NO_GZIP, NOT_YET, too_fast(1.0))
 _NO_EVENTS = (
     b"{",
     b'{"channel":"web","channel":"app"}',

@@ -84,6 +84,13 @@ WEBHOOK_RESULTS = {
     "rate_limited": "over PAYFLUX_WEBHOOK_RPS; refused, the processor sends it again",
     "unavailable": "Redis did not confirm; the processor sends it again",
 }
+ALERT_RESULTS = {
+    "sent": "taken by the receiver; what Alertmanager is told again every minute counts too",
+    "failed": "not taken, or no answer; tried again",
+    "overdue": "an incident that could not be told for an hour; tried again while it is open",
+    "lost": "an incident that could not be told for an hour and is over, or whose end could not be told for a day",
+    "refused": "an incident that the receiver will never take; not tried again",
+}
 DENIED_REASONS = {"missing": "no bearer key", "invalid": "a key that is not configured"}
 OUTCOMES = ("success", "failure", "neutral")
 WARNING_BUCKETS = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
@@ -149,6 +156,8 @@ UNRECOGNISED = Label("category", table="names:unrecognised", capacity=CATEGORIES
 CODE = Label("code", table="names:webhook_code", capacity=CATEGORIES)
 EXPORTER = Label("exporter")
 DESTINATION = Label("destination", table="names:destination", capacity=DESTINATIONS, given=True)
+
+RECEIVER = Label("receiver", table="names:receiver", capacity=16, given=True)
 
 INGEST_ACCEPTED = Metric("ingest_accepted_total", "counter", "Events appended to the stream.")
 INGEST_REJECTED = Metric(
@@ -258,11 +267,25 @@ EXPORTER_FAILING = Metric(
 EXPORT_QUEUE = Metric("export_queue_bytes", "gauge", "Bytes waiting for a destination.", (DESTINATION,))
 EXPORT_REOPENED = Metric("export_reopened_total", "counter", "Times the export file was reopened by SIGHUP.")
 
+ALERTS_TOTAL = Metric(
+    "alerts_total",
+    "counter",
+    "What receivers of incidents were told, by what became of it.",
+    (RECEIVER, _fixed("result", ALERT_RESULTS)),
+)
+ALERT_WAITING = Metric(
+    "alert_waiting_seconds",
+    "gauge",
+    "Since when there is something a receiver could not be told, seconds; of the node that tells.",
+    (RECEIVER,),
+    largest=True,
+)
+
 CHILD_DEATHS = Metric("child_deaths_total", "counter", "Child processes of the node that died and were replaced.")
 
 LOG_LINES_DROPPED = Metric("log_lines_dropped_total", "counter", "Log lines that stderr's reader did not take.")
 
-NAMED = (PROCESSOR, CATEGORY, EVENT_TYPE, UNRECOGNISED, CODE, DESTINATION)
+NAMED = (PROCESSOR, CATEGORY, EVENT_TYPE, UNRECOGNISED, CODE, DESTINATION, RECEIVER)
 """Labels whose values are names, each with a table of its own."""
 
 METRICS = (
@@ -273,7 +296,7 @@ METRICS = (
     *(STREAM_LOST, BY_OUTCOME, UNCLASSIFIED, FAILURES, UNCATEGORISED, RETRIES, RISK_EVENTS, RISK_SCORE),
     *(INCIDENTS, WARNING_LATENCY),
     *(EXPORTED, EXPORT_ERRORS, EXPORT_LAST_SUCCESS, EXPORT_LAST_ERROR, EXPORTER_FAILING, EXPORT_QUEUE),
-    *(EXPORT_REOPENED,),
+    *(EXPORT_REOPENED, ALERTS_TOTAL, ALERT_WAITING),
     *(CHILD_DEATHS, LOG_LINES_DROPPED),
 )
 """Every metric kept in the slab, in the order of their slots."""
@@ -336,6 +359,13 @@ def give_destinations(slab: Slab, names: Sequence[str]) -> None:
         given.index(name)
 
 
+def give_receivers(slab: Slab, names: Sequence[str]) -> None:
+    """Say which receivers of incidents a new node has, at most 16, so that their series exist from the start."""
+    given = Names(slab, RECEIVER.table)
+    for name in names:
+        given.index(name)
+
+
 def sections_of(slab: Slab) -> list["memoryview[float]"]:
     """The numbers of every process of the node."""
     return [slab.doubles(name) for name in slab.names() if name.startswith(CHILD)]
@@ -367,6 +397,7 @@ class Metrics:
         self.unrecognised = Names(slab, UNRECOGNISED.table)
         self.codes = Names(slab, CODE.table)
         self.destinations = Names(slab, DESTINATION.table)
+        self.receivers = Names(slab, RECEIVER.table)
         self.notes = ChildNotes(self.values, _ENDS[-1])
 
     def slot(self, metric: Metric, *labels: str | int) -> int:

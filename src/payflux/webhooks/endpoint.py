@@ -19,8 +19,8 @@ from payflux.ingest.counters import IngestCounters
 from payflux.ingest.token_bucket import TokenBucket
 from payflux.log import log
 from payflux.stream.protocol import APPENDED, AppendStream
-from payflux.telemetry.metrics import WEBHOOK_EVENTS, WEBHOOK_LAST, WEBHOOK_UNMAPPED, Metrics
-from payflux.webhooks import Source, Unreadable, Unverified, Webhook, WebhookAdapter
+from payflux.telemetry.metrics import WEBHOOK_EVENTS, WEBHOOK_LAST, WEBHOOK_RESULTS, WEBHOOK_UNMAPPED, Metrics
+from payflux.webhooks import Source, Unreadable, Unready, Unverified, Webhook, WebhookAdapter
 from payflux.webhooks.normal import Normal, Normaliser
 
 GZIP = 16 + zlib.MAX_WBITS
@@ -35,6 +35,12 @@ BAD_ENCODING = problem(
     "unsupported_encoding",
     "send the body as it is, or with Content-Encoding: gzip",
     headers=[(b"Accept-Encoding", b"gzip, identity")],
+)
+NOT_YET = problem(
+    503,
+    Unready.code,
+    "the certificate of the processor cannot be had just now",
+    headers=[(b"Retry-After", b"60")],
 )
 NO_GZIP = problem(400, "invalid_webhook", "the body is not valid gzip")
 
@@ -86,6 +92,8 @@ class WebhookEndpoint:
         self._accepted = accepted_of(parts.source)
         self._counters = IngestCounters(metrics, time.monotonic)
         self._named = metrics.processors.index(parts.processor)
+        self._slots = {result: metrics.slot(WEBHOOK_EVENTS, self._named, result) for result in WEBHOOK_RESULTS}
+        self._last = metrics.slot(WEBHOOK_LAST, self._named)
 
     def admit(self, request: Request) -> Response | None:
         """Judge what the head alone tells; who sends is told by the body."""
@@ -107,12 +115,19 @@ class WebhookEndpoint:
             found = self._read(Webhook(body, request.headers))
         except Unverified as error:
             respond(self._refuse(error.code, UNVERIFIED[error.code]))
-            return
+        except Unready as error:
+            if error.then is None:
+                respond(self._refuse("unavailable", NOT_YET))
+            else:
+                error.then(partial(self.handle, request, respond))
         except Unreadable as error:
             log("warning", "webhook_unreadable", processor=self._parts.processor, detail=str(error))
             respond(self._refuse("invalid", unreadable(error)))
-            return
-        self._metrics.set(WEBHOOK_LAST, self._named, to=self._now())
+        else:
+            self._take(found, started, respond)
+
+    def _take(self, found: Sequence[Normal], started: float, respond: Respond) -> None:
+        self._metrics.values[self._last] = self._now()
         wait = self._parts.bucket.take(self._parts.number, max(1, len(found)))
         if wait:
             respond(self._refuse("rate_limited", too_fast(wait), max(1, len(found))))
@@ -155,8 +170,7 @@ class WebhookEndpoint:
         return response
 
     def _count(self, result: str, events: int = 1) -> None:
-        if events:
-            self._metrics.add(WEBHOOK_EVENTS, self._named, result, n=events)
+        self._metrics.values[self._slots[result]] += events
 
 
 def unpacked(request: Request) -> bytes | Response:
