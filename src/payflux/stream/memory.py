@@ -31,6 +31,7 @@ NAME_SECONDS = 10.0
 SLICE = 200
 
 _Id = tuple[int, int]
+_id = entry_key
 
 
 class _Pending(NamedTuple):
