@@ -41,6 +41,7 @@ DEFAULTS = {
     "PAYFLUX_RISK_SCORE_ENABLED": "true",
     "PAYFLUX_RISK_SCORE_WINDOW_SEC": "300",
     "PAYFLUX_RISK_SCORE_THRESHOLDS": "0.3,0.6,0.8",
+    "PAYFLUX_RISK_EVIDENCE": "false",
 }
 SERVICE = (  # what Kubernetes injects for a Service named payflux
     *("PAYFLUX_SERVICE_HOST", "PAYFLUX_SERVICE_PORT", "PAYFLUX_SERVICE_PORT_HTTP", "PAYFLUX_PORT"),
@@ -103,6 +104,14 @@ def test_a_secret_in_a_problem_is_masked() -> None:
     """What is wrong with a secret is said without the secret."""
     (problem,) = problems({"PAYFLUX_SECRET": " , ,, ,,,,,,,,, ,, "})
     assert problem == "PAYFLUX_SECRET='****,,': expected at least one value, separated by commas"
+
+
+@pytest.mark.parametrize("login", ["redis://:hunter22@host", "redis://bob:hunt/er22@host:1", "bob:hunter22@host"])
+def test_a_login_in_any_value_is_masked(login: str) -> None:
+    """Whoever writes a password where none belongs does not find it in the log."""
+    (problem,) = problems({"PAYFLUX_COUNT": login})
+    assert "er22" not in problem
+    assert "****@host" in problem
 
 
 @pytest.mark.parametrize(

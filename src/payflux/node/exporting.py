@@ -13,13 +13,14 @@ from payflux.exporters.delivery import DeliveryQueue
 from payflux.exporters.fanout import FanOut, former_settled
 from payflux.exporters.grouped import EXPORT_FROM, batch_of, common, group_destination, group_of, running
 from payflux.exporters.registry import EXPORT_MODE, EXPORTERS
+from payflux.node.incident_lines import INCIDENT_FILE, INCIDENTS
 from payflux.node.plan import Plan
 from payflux.redis.address import address_of
 from payflux.redis.append import STREAM_MAXLEN
 from payflux.redis.follow import RedisReader
 from payflux.redis.history import StreamHistory
 from payflux.redis.keys import Keys
-from payflux.risk.scoring import RISK_SCORE_ENABLED
+from payflux.risk.scoring import RISK_EVIDENCE, RISK_SCORE_ENABLED
 from payflux.settings import Values
 from payflux.telemetry.metrics import CONSUMER_ACTIVE, OF_THE_ACTIVE, Metrics, create_slab, give_destinations
 from payflux.telemetry.notes import CONSUMER
@@ -29,7 +30,8 @@ from payflux.telemetry.slab import Slab
 def destinations_of(values: Values) -> list[str]:
     """The names of every destination a node may have, in the order of their numbers."""
     own = [name for name in values[EXPORT_MODE] if name not in EXPORTERS]
-    return [*EXPORTERS, *own, *running(values)]
+    incidents = [INCIDENTS] if values[INCIDENT_FILE] is not None else []
+    return [*EXPORTERS, *own, *running(values), *incidents]
 
 
 def exporter_slab(values: Values) -> Slab:
@@ -94,7 +96,7 @@ def _consumer(plan: Plan, values: Values, numbers: Metrics, fan_out: FanOut, set
     score = None if assessed is None else assessed.history.score
     return Consumer(
         stream,
-        Enricher(plan.consumer, score, numbers, values[OUTCOMES]),
+        Enricher(plan.consumer, score, numbers, values[OUTCOMES], evidence=values[RISK_EVIDENCE]),
         fan_out,
         numbers,
         maxlen=values[STREAM_MAXLEN],
