@@ -294,7 +294,7 @@ async def test_flushed_and_killed_again_and_again(every_server: Server, export_f
         ids = await one.send(3)
         await exported(one, ids)
         for count in (9, 5, 3):
-            await wait_for(lambda: one.processed == len(ids))
+            await wait_for(lambda: one.processed == len(one.lines))
             await one.kill()
             every_server.client.flushall()
             one.start()
