@@ -287,6 +287,22 @@ async def test_flushed_and_its_holder_dead(every_server: Server) -> None:
         assert lost_of(both) == 0
 
 
+@pytest.mark.parametrize("export_first", [False, True])
+async def test_flushed_and_killed_again_and_again(every_server: Server, export_first: bool) -> None:
+    """Each time numbers begin anew below those exported before, whose lines must not be taken for those to come."""
+    async with nodes(every_server, export_first=export_first) as (one,):
+        ids = await one.send(3)
+        await exported(one, ids)
+        for count in (9, 5, 3):
+            await wait_for(lambda: one.processed == len(one.lines))
+            await one.kill()
+            every_server.client.flushall()
+            one.start()
+            ids += await one.send(count)
+            await exported(one, ids)
+        assert one.lost() == {}
+
+
 async def test_in_the_file_and_not_acked_when_all_is_lost(every_server: Server) -> None:
     """Lines that were safe before their ack are not lost with it, nor written again."""
     async with nodes(every_server, export_first=True) as (one,):

@@ -24,6 +24,7 @@ from faulty import NodeInTest, State, clock_ahead
 from real_parts import binary_or_skip
 from servers import Server
 from stream_keys import STATE, STREAM
+from streams import wait_for
 
 Result = TypeVar("Result")
 RESUME_SECONDS = 5.0
@@ -67,6 +68,7 @@ class Faults(RuleBasedStateMachine):
 
         self.do(begin())
         self.send(1)
+        self.do(wait_for(lambda: self.node.processed))  # a node that has noted nothing knows nothing of what is lost
 
     @rule(count=st.integers(1, 8))
     def send(self, count: int) -> None:

@@ -90,14 +90,20 @@ def test_a_ledger_of_long_ago_is_not_counted_again(owner: str, life: int, lost: 
 
 
 def test_lines_at_the_destination_that_nobody_noted_are_safe() -> None:
-    """Those of entries to come or not acked; older ones are done."""
+    """Those of entries to come or not acked, back to the newest one that is done; none where nothing is known."""
     one = Parts(MemoryStream())
-    one.ledger.begin(Ledger("other", last_id=b"10-0", last_seq=7, unacked=(b"4-0",)), fresh=True)
-    one.ledger.handled.note(6, [b"9-0"], b"9-0")
-    there = [Exported("12-0", 9), Exported("11-0", 8), Exported("10-0", 7), Exported("9-0", 6), Exported("4-0", 3)]
+    there = [Exported("12-0", 9), Exported("4-0", 3), Exported("11-0", 8), Exported("10-0", 7), Exported("13-0", 2)]
+    one.ledger.begin(Ledger(), fresh=True)
     one.ledger.recognise(there)
-    assert one.ledger.handled.safe == {b"4-0": 3, b"11-0": 8, b"12-0": 9}
+    assert not one.ledger.handled.safe
+    one.ledger.begin(Ledger("other", last_id=b"10-0", last_seq=7, unacked=(b"4-0",)), fresh=True)
+    one.ledger.recognise(there)
+    assert one.ledger.handled.safe == {b"11-0": 8, b"4-0": 3, b"12-0": 9}
     assert one.ledger.noted().settled == 3  # so that they count as exported once they are acked
+    audit = one.ledger.after([8, 9], b"12-0")
+    assert audit is not None
+    one.ledger.acked(Step(audit, [b"12-0"], ()), lines=1, silent=0, gone=0)
+    assert one.ledger.handled.safe == {b"4-0": 3, b"12-0": 9}  # 11 was not where it should have been
 
 
 def test_nobody_noted_where_the_group_is() -> None:

@@ -147,6 +147,12 @@ class ConsumerLedger:
                     lost[at] = seq
         return lost
 
+    def _passed_safe(self, acked: Collection[bytes]) -> list[bytes]:
+        """Entries that are safe, and were not in the stream where they should have been."""
+        end, acked = entry_key(self.last_id), set(acked)
+        passed = [one for one in self.handled.safe if one not in acked and entry_key(one) <= end]
+        return [one for one in passed if one not in self._unacked]
+
     def noted(self) -> Ledger:
         """The ledger as it should be noted now."""
         return self._noted(self._audit, self._unacked, self._in_doubt.noted())
@@ -216,15 +222,18 @@ class ConsumerLedger:
         Args:
             lines: the newest ones there, newest first.
         """
-        done, safe, end = self.handled.all(), dict(self.handled.safe), entry_key(self.last_id)
-        for one in reversed([*lines]):
+        done, safe, end = self.handled.all(), self.handled.safe, entry_key(self.last_id)
+        if not self.begun and not done:
+            return  # they may be of any stream that ever was
+        found: dict[bytes, int] = {}
+        for one in lines:
             entry_id = one.stream_message_id.encode()
-            if entry_id not in done and (one.key > end or entry_id in self._unacked):
-                safe.setdefault(entry_id, one.seq)
-        found = len(safe) - len(self.handled.safe)
+            if entry_id in done or entry_id in safe or (one.key <= end and entry_id not in self._unacked):
+                break  # noted, as is what was written before it
+            found[entry_id] = one.seq
         if found:
-            self.handled.keep(done, safe)
-            self._base -= found  # they are acked without being published
+            self.handled.keep(done, safe | dict(reversed(found.items())))
+            self._base -= len(found)  # they are acked without being published
             self._note_base()
 
     def rolled_back(self, place: Ledger, handled: Mapping[bytes, int], safe: Mapping[bytes, int]) -> None:
@@ -282,8 +291,8 @@ class ConsumerLedger:
         self._count_losses(step.audit.losses(), gone)
         self._in_doubt.add(step.lines, lines)
         self._audit, self._unacked = step.audit.counted(), self._unacked_after(step)
-        if self._lost_safe:
-            self.handled.ack_safe(self._lost_safe)
+        if self._lost_safe or len(self.handled.safe) > len(step.acked):
+            self.handled.ack_safe([*self._lost_safe, *self._passed_safe(step.acked)])
             self._lost_safe = {}
         self._remember_reported()
         self._base -= silent
