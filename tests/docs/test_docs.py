@@ -43,8 +43,8 @@ METRIC = re.compile(r"\bpayflux_[a-z_]*[a-z]\b")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 MISSPELT = {"PAYFLUX_STREAM_MAXLENGTH"}
 """Wrong on purpose, to show what is said about it."""
-OWN = {"PAYFLUX_ALERT_SMS_URL", "PAYFLUX_ALERT_SMS_TO", "PAYFLUX_ALERT_SMS_LEAST"}
-"""Of the receiver that docs/extending.md makes."""
+OWN = {"PAYFLUX_ALERT_SMS_URL", "PAYFLUX_ALERT_SMS_TO", "PAYFLUX_ALERT_SMS_LEAST", "PAYFLUX_EXPORT_SQLITE_PATH"}
+"""Of the receiver and the exporter that docs/extending.md makes."""
 
 
 def page(name: str) -> str:

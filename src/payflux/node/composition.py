@@ -18,7 +18,7 @@ from payflux.event.outcome import OUTCOMES
 from payflux.exporters import Opening
 from payflux.exporters.fanout import EXPORT_QUEUE_BYTES, ExporterQueue, FanOut, fan_out, former_settled
 from payflux.exporters.registry import EXPORT_ACK, EXPORT_MODE, used
-from payflux.http.limits import HTTP_KEEPALIVE_SEC, Limits
+from payflux.http.limits import HTTP_KEEPALIVE_SEC, HTTP_UNFINISHED_PER_PEER, Limits
 from payflux.http.messages import Handler
 from payflux.http.router import Router
 from payflux.http.server import HttpServer
@@ -170,7 +170,7 @@ def servers_of(
         return []
     everything = routes_of(plan, values, metrics, appender, admin, webhooks=webhooks)
     shares = zip(moved(everything) if plan.admin else [everything], (plan.listeners, plan.admin), strict=False)
-    limits = Limits(idle_seconds=values[HTTP_KEEPALIVE_SEC])
+    limits = Limits(idle_seconds=values[HTTP_KEEPALIVE_SEC], unfinished_per_peer=values[HTTP_UNFINISHED_PER_PEER])
     refused = RefusalCounter(metrics, (EVENT_PATH, BATCH_PATH))
     return [(HttpServer(Router(paths), limits, refused=refused), listeners) for paths, listeners in shares]
 
