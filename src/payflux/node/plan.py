@@ -16,6 +16,9 @@ READY = b"r"
 END = b"t"
 REOPEN = b"h"
 
+OPERATIONS = "operations"
+"""The name of the child that builds what operators read."""
+
 INGEST, EXPORT = "ingest-", "export-"
 """How the names of children begin that take events in, or are exporters with groups of their own."""
 
@@ -40,6 +43,8 @@ class Plan(msgspec.Struct):
         node_consumes: the node has a consumer.
         token: what tells this node from every other one.
         consumer: name in the group.
+        operates: it is the operations child, and its listeners are for the node's other children.
+        operations: the port at 127.0.0.1 on which that child answers; 0 when there is none.
         control: descriptor of the socket to the supervisor, anew for each process.
         exports: the exporter with a group of its own that it is; empty when it is none.
         exporters: of every such exporter of the node, by name, the descriptor of the memory with its numbers.
@@ -56,6 +61,8 @@ class Plan(msgspec.Struct):
     node_consumes: bool
     token: str
     consumer: str
+    operates: bool = False
+    operations: int = 0
     control: int = -1
     exports: str = ""
     exporters: dict[str, int] = msgspec.field(default_factory=dict)
@@ -77,7 +84,8 @@ def children_of(role: Role, workers: int, exporters: Sequence[str] = ()) -> list
     """
     consumer = [CONSUMER] if role in {"all", "consume"} else []
     ingest = [f"{INGEST}{number}" for number in range(workers if role in {"all", "ingest"} else 0)]
-    return consumer + ingest + [EXPORT + name for name in exporters if role in {"all", "export"}]
+    exporting = [EXPORT + name for name in exporters if role in {"all", "export"}]
+    return [*consumer, *ingest, *exporting, OPERATIONS]
 
 
 def plans_of(
@@ -90,6 +98,7 @@ def plans_of(
     token: str,
     consumer: str,
     exporters: Mapping[str, int] = NONE,
+    operations: tuple[int, int] = (-1, 0),
 ) -> Iterator[Plan]:
     """A plan for each child.
 
@@ -103,16 +112,17 @@ def plans_of(
         token: what tells this node from every other one.
         consumer: name in the group.
         exporters: of every exporter with a group of its own, by name, the descriptor of the memory with its numbers.
+        operations: descriptor and port of the socket on which the operations child answers the others.
     """
     workers = [name for name in children if name.startswith(INGEST)]
     for name in children:
-        consumes, ingests = name == CONSUMER, name in workers
+        consumes, ingests, operates = name == CONSUMER, name in workers, name == OPERATIONS
         number = workers.index(name) if ingests else 0
-        answers = ingests or (not workers and name == children[0])
+        answers = ingests or (not workers and name == children[0] and not operates)
         yield Plan(
             child=name,
             slab=slab,
-            listeners=listeners[number % len(listeners)] if answers else (),
+            listeners=operations[:1] if operates else listeners[number % len(listeners)] if answers else (),
             admin=admin[number % len(admin)] if answers and admin else (),
             stdout=stdout if consumes else -1,
             ingests=ingests,
@@ -123,4 +133,6 @@ def plans_of(
             node_consumes=CONSUMER in children,
             token=token,
             consumer=consumer,
+            operates=operates,
+            operations=operations[1],
         )
