@@ -19,12 +19,23 @@ ORDER = (
         "configuration",
         "commands",
         "export",
+        "extending",
         "shipping/*",
         "risk",
         "incidents",
         "corpus",
     ),
-    *("metrics", "operations", "alerting", "performance", "persistence", "comparison", "status", "release"),
+    *(
+        "metrics",
+        "operations",
+        "alerting",
+        "extending",
+        "performance",
+        "persistence",
+        "comparison",
+        "status",
+        "release",
+    ),
 )
 """Pages in the order of reading; `*` stands for the others of its folder, and pages that are not named come last."""
 TITLES = {"shipping": "Shipping", "connect": "Connect a processor"}

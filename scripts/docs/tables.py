@@ -14,6 +14,10 @@ from typing import Any
 from cyclopts import App
 from cyclopts.argument import Argument
 
+from payflux.alerts import Notice
+from payflux.alerts.message import text
+from payflux.alerts.registry import RECEIVERS, kind_of
+from payflux.alerts.trial import trial
 from payflux.cli import COMMANDS, app
 from payflux.errors import REMEDIES
 from payflux.event import outcome, taxonomy
@@ -24,7 +28,9 @@ from payflux.load.corpus.scenarios import SCENARIOS
 from payflux.node.settings import SETTINGS
 from payflux.operations import openapi
 from payflux.operations.exposition import HEALTH, INFO, REDIS_GAUGES
+from payflux.operations.incident_gauges import GAUGES
 from payflux.redis.monitor import Durability
+from payflux.risk.incidents.wording import runbook
 from payflux.telemetry import metrics
 from payflux.webhooks.registry import ADAPTERS, load_source, secrets_of
 from scripts.docs.detection import detected_incidents, detection_bounds, detection_costs, detectors
@@ -89,6 +95,8 @@ def metric_rows() -> Iterator[Row]:
     for metric in (*metrics.METRICS, *metrics.OF_EXPORTERS):
         labels = ", ".join(code(label.name) for label in metric.labels) or "-"
         yield code(f"payflux_{metric.name}"), metric.kind, labels, metric.help
+    for name, (meaning, names) in GAUGES.items():
+        yield code(f"payflux_{name}"), "gauge", ", ".join(map(code, names)), meaning
     for name, meaning in (REDIS_GAUGES | HEALTH | INFO).items():
         labels = ", ".join(map(code, INFO_LABELS.get(name, ()))) or "-"
         yield code(f"payflux_{name}"), "gauge", labels, meaning
@@ -287,6 +295,22 @@ def scenarios() -> str:
     return table(("scenario", "what happens", "driver", "dimension", "right as well"), rows)
 
 
+def receivers() -> str:
+    """Every receiver of incidents, with its settings."""
+    rows = (
+        (code(name), kind.help, ", ".join(code(setting.name) for setting in kind.settings))
+        for name, kind in ((name, kind_of(name)) for name in RECEIVERS)
+    )
+    return table(("receiver", "what it is", "settings of its own"), rows)
+
+
+def alert_message() -> str:
+    """What a receiver is told of an incident, in plain words."""
+    example = trial(1_767_960_000)
+    told = Notice(kind="opened", incident=example, runbook=f"https://wiki.example.com/RUNBOOK.md#{runbook(example)}")
+    return f"```text\n{text(told)}\n```\n"
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "settings": settings,
     "exporters": exporters,
@@ -294,6 +318,11 @@ TABLES: dict[str, Callable[[], str]] = {
     "webhooks": webhooks,
     "webhook-results": lambda: table(
         ("result", "meaning"), ((code(name), meaning) for name, meaning in metrics.WEBHOOK_RESULTS.items())
+    ),
+    "receivers": receivers,
+    "alert-message": alert_message,
+    "alert-results": lambda: table(
+        ("result", "meaning"), ((code(name), meaning) for name, meaning in metrics.ALERT_RESULTS.items())
     ),
     "metrics": lambda: table(("metric", "type", "labels", "meaning"), metric_rows()),
     "reject-reasons": reasons(metrics.REJECT_REASONS),

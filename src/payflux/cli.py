@@ -18,6 +18,7 @@ COMMANDS = {
     "check": "payflux.commands.check:check",
     "tail": "payflux.commands.tail:tail",
     "incidents": "payflux.commands.incidents:incidents",
+    "alerts": "payflux.commands.alerts:alerts",
     "dlq": "payflux.commands.dlq:dlq",
     "replay": "payflux.commands.replay:replay",
     "webhooks": "payflux.commands.webhooks:webhooks",

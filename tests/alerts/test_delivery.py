@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from incidents import NOON, incident
 from payflux.alerts import Kind, Notice
-from payflux.alerts.delivery import GIVEN_UP_SEC, Delivery, Told
+from payflux.alerts.delivery import END_SEC, OVERDUE_SEC, Delivery, Failure, Told
 from payflux.alerts.mutes import Mute
 from payflux.alerts.selection import Selection
 from payflux.outgoing.patience import Patience
@@ -100,24 +100,55 @@ def test_a_failure_is_tried_again_after_a_while() -> None:
     for after, waits in ((0.0, 0.5), (0.0, 1.0), (30.0, 30.0)):
         notice = to.next([one], (), now)
         assert notice is not None
-        assert to.failed(notice, after, now) == {}
+        assert to.failed(after, {one.id: one}, now) == Failure({}, [])
         assert to.next([one], (), now + waits - 0.1) is None
         now += waits
     assert tell(to, [one], now) == [("opened", one.id)]
 
 
-def test_after_an_hour_it_is_given_up_and_counted() -> None:
-    """Exactly once; what comes later is told."""
-    to, one, now, lost = delivery(), incident(), float(NOON), dict[str, Told]()
-    while not lost:
+def fail_until(to: Delivery, incidents: list[Incident], now: float, until: float) -> tuple[float, list[str], list[str]]:
+    """A receiver that is down: when it was tried last, what was overdue and what was lost by then."""
+    overdue, lost, known = list[str](), list[str](), {one.id: one for one in incidents}
+    while now < until:
         now = max(now, to.waits_until)
-        notice = to.next([one], (), now)
-        assert notice is not None
-        lost = to.failed(notice, 0.0, now)
-    assert GIVEN_UP_SEC <= now - NOON < GIVEN_UP_SEC + 120
-    assert [told.lost for told in lost.values()] == [True]
-    now = to.waits_until
-    assert tell(to, [replace(one, resolved=int(now)), incident(2)], now) == [("opened", incident(2).id)]
+        if to.next(incidents, (), now) is None:
+            break
+        failure = to.failed(0.0, known, now)
+        overdue += failure.overdue
+        lost += failure.lost
+    return to.waits_until, overdue, lost
+
+
+def test_what_cannot_be_told_for_an_hour_is_named_once_and_told_when_it_can_be() -> None:
+    """While it is open: whoever is back after three hours has to know."""
+    to, one = delivery(), incident()
+    now, overdue, lost = fail_until(to, [one], NOON, NOON + 3 * OVERDUE_SEC)
+    assert (overdue, lost) == ([one.id], [])
+    assert to.waiting(now) >= 3 * OVERDUE_SEC
+    assert tell(to, [one], now) == [("opened", one.id)]
+    assert to.waiting(now) == 0
+
+
+def test_what_is_over_for_an_hour_is_lost_and_counted() -> None:
+    """Exactly once; what comes later is told. The end of what it knows is tried for a day."""
+    to, one = delivery(), incident(resolved=NOON + 60)
+    now, overdue, lost = fail_until(to, [one], NOON, NOON + 3 * OVERDUE_SEC)
+    assert (overdue, lost) == ([one.id], [one.id])
+    assert tell(to, [one, incident(2)], now) == [("opened", incident(2).id)]
+    knows = delivery(told={one.id: Told(severity="high")})
+    now, overdue, lost = fail_until(knows, [one], NOON, NOON + END_SEC - 600)
+    assert (overdue, lost) == ([one.id], [])
+    _, _, lost = fail_until(knows, [one], now, NOON + END_SEC + 600)
+    assert lost == [one.id]
+
+
+def test_what_it_never_takes_does_not_hold_up_the_rest() -> None:
+    """One that fails for an hour goes behind all others, be it the worst."""
+    to, bad, good = delivery(), incident(1, severity="critical"), incident(2)
+    now, _, _ = fail_until(to, [bad], NOON, NOON + OVERDUE_SEC + 60)
+    notice = to.next([bad, good], (), now)
+    assert notice is not None
+    assert notice.incident == good
 
 
 def test_what_a_receiver_refuses_does_not_hold_up_the_rest() -> None:
@@ -170,6 +201,44 @@ def test_a_mute_holds_what_it_names(mute: Mute, holds: bool) -> None:
     assert (tell(delivery(), [one], NOON, [mute]) == []) is holds
 
 
+def test_who_is_muted_is_told_no_false_end() -> None:
+    """One that has to be repeated goes on as it was known, not worse; what became worse is told afterwards."""
+    to, one = delivery(every=60.0), incident()
+    assert tell(to, [one], NOON) == [("opened", one.id)]
+    worse = replace(one, severity="critical")
+    notice = to.next([worse], [MUTE], NOON + 60)
+    assert notice is not None
+    assert (notice.kind, notice.incident.severity) == ("still", "high")
+    to.took(notice, "", NOON + 60)
+    assert tell(to, [worse], NOON + 61, [MUTE]) == []
+    assert tell(to, [worse], NOON + 3600, [MUTE]) == [("worsened", one.id)]
+
+
+def test_what_spreads_from_a_segment_to_all_traffic_is_worse() -> None:
+    """As severe as before; once."""
+    to, one = delivery(), incident()
+    assert tell(to, [one], NOON) == [("opened", one.id)]
+    spread = replace(one, dimension="", value="")
+    assert tell(to, [spread], NOON + 1) == [("worsened", one.id)]
+    assert tell(to, [spread], NOON + 2) == []
+
+
+def test_what_is_over_and_told_is_forgotten() -> None:
+    """What was lost is not: somebody will ask."""
+    to, one, other = delivery(), incident(1), incident(2)
+    tell(to, [one], NOON)
+    ended = replace(one, resolved=NOON + 9)
+    assert not to.is_done(ended, (), NOON + 9)
+    tell(to, [ended], NOON + 9)
+    assert to.is_done(ended, (), NOON + 9)
+    assert to.forget(one.id)
+    notice = to.next([other], (), NOON)
+    assert notice is not None
+    to.refused(notice, NOON)
+    assert to.is_done(other, (), NOON)
+    assert not to.forget(other.id)
+
+
 def test_a_mute_that_ends_during_an_incident_lets_it_through() -> None:
     """The message comes then; muted while it was told already, it is closed all the same."""
     to, one = delivery(), incident()
@@ -208,7 +277,7 @@ def test_whatever_happens_its_user_sees_one_beginning_and_one_end(steps: list[st
             now += 60.0
         elif notice := to.next([one], (), now):
             if step == "fails":
-                to.failed(notice, 0.0, now)
+                to.failed(0.0, {one.id: one}, now)
             else:
                 seen.append(notice.kind)
                 to.took(notice, "", now)

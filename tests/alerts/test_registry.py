@@ -1,7 +1,9 @@
 import pytest
 
+from incidents import incident
 from payflux.alerts import Kind
-from payflux.alerts.registry import RECEIVERS, check_alerts, kind_of, settings, used
+from payflux.alerts.registry import RECEIVERS, check_alerts, further_settings, kind_of, runbook_of, settings, used
+from payflux.alerts.selection import selection_of
 from payflux.errors import SettingsError
 from payflux.settings import load
 
@@ -43,5 +45,22 @@ def test_what_is_no_receiver_is_refused(name: str) -> None:
 
 
 def test_a_class_of_ones_own_is_a_receiver() -> None:
-    """By module and name."""
-    assert isinstance(kind_of("payflux.alerts.webhook:Webhook"), Kind)
+    """By module and name; which incidents it is told of is set as for every other."""
+    word = "payflux.alerts.receivers.slack:Slack"
+    assert isinstance(kind_of(word), Kind)
+    environ = {"PAYFLUX_ALERTS": word}
+    with pytest.raises(SettingsError, match="each receiver once"):
+        load(settings(), environ)
+    environ = {"PAYFLUX_ALERTS": "payflux.alerts.receivers.pagerduty:URL_KIND"}
+    assert further_settings(environ) == ()
+    environ = {"PAYFLUX_ALERTS": "unittest.mock:Mock", "PAYFLUX_ALERT_MOCK_LEAST": "critical"}
+    values = load((*settings(), *further_settings(environ)), environ)
+    assert list(used(values)) == ["mock"]
+    assert selection_of("mock", values).least == "critical"
+
+
+def test_a_message_links_to_the_runbook_when_its_address_is_known() -> None:
+    """To its section about the incident."""
+    values = load(settings(), {"PAYFLUX_ALERT_RUNBOOK": "https://wiki/RUNBOOK.md"})
+    assert runbook_of(values)(incident()) == "https://wiki/RUNBOOK.md#segment_degradation"
+    assert runbook_of(load(settings(), {}))(incident()) == ""

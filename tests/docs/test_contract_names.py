@@ -15,6 +15,7 @@ from nodes import KEY, Node, event
 from operator_commands import environ, payflux
 from payflux.node.settings import SETTINGS
 from payflux.operations.exposition import HEALTH, INFO, REDIS_GAUGES
+from payflux.operations.incident_gauges import GAUGES
 from payflux.telemetry.metrics import CATEGORIES, EVENT_TYPES, METRICS, PROCESSORS
 from real_parts import MakeNode
 from scripts.docs.tables import INFO_LABELS, every_command, exit_codes_of, options
@@ -58,6 +59,7 @@ PAYFLUX_RISK_SCORE_ENABLED true
 PAYFLUX_RISK_SCORE_WINDOW_SEC 300
 PAYFLUX_RISK_SCORE_THRESHOLDS 0.3,0.6,0.8
 PAYFLUX_RISK_EVIDENCE false
+PAYFLUX_ALERTS
 PRICE_CENTS 9900
 PRODUCT_NAME PayFlux Early Access
 SITE_URL https://payflux.dev
@@ -89,6 +91,14 @@ events_by_outcome_total processor outcome
 failures_total processor category
 retries_total processor
 events_unclassified_total event_type
+incidents_open processor driver severity
+incidents_total processor driver
+incident_info incident processor driver dimension value severity
+incident_observed_ratio incident
+incident_expected_ratio incident
+segment_failure_ratio processor dimension value
+warning_latency_seconds
+alerts_total receiver result
 redis_durability_info aof fsync policy role
 redis_up
 build_info version python
@@ -103,6 +113,11 @@ tail --processor --outcome --band --category --json
 incidents list --open --last --processor --json
 incidents show --json
 incidents annotate --note --json
+alerts test
+alerts show
+alerts mute --for --why --driver --value
+alerts unmute
+alerts mutes --json
 dlq list --reason --id --from --to
 dlq show
 dlq requeue --reason --id --from --to --yes
@@ -239,6 +254,7 @@ def test_every_metric_has_its_labels() -> None:
     """Declared with the promised labels, and with the promised bounds of the open ones."""
     declared = {metric.name: tuple(label.name for label in metric.labels) for metric in METRICS}
     declared |= {name: INFO_LABELS.get(name, ()) for name in (REDIS_GAUGES | HEALTH | INFO)}
+    declared |= {name: labels for name, (_, labels) in GAUGES.items()}
     for name, *labels in rows(METRIC_LABELS):
         assert set(declared[name]) == set(labels), name
     assert (PROCESSORS, CATEGORIES, EVENT_TYPES) == (100, 50, 50)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import ANY
 
 import pytest
 
@@ -54,6 +55,82 @@ SOURCE = Source(
     sign=lambda body, secret, now: Webhook(body, {b"acme-secret": secret.encode()}),
     signed_by="a header",
     days=1,
+)
+'''
+
+
+RECEIVER = '''"""Pigeon: a file for each message."""
+
+from pathlib import Path
+
+from payflux.alerts import Kind, Taken
+from payflux.alerts.message import title
+from payflux.settings import optional
+
+LOFT = optional("PAYFLUX_ALERT_PIGEON_LOFT", Path, "The file it flies to.")
+
+
+class Pigeon:
+    """The receiver."""
+
+    def __init__(self, values):
+        self._loft = values[LOFT]
+
+    def requests(self, notice):
+        """None: it flies."""
+        return []
+
+    def send(self, notice):
+        """Fly."""
+        self._loft.write_text(title(notice))
+        return Taken("it flew")
+
+
+def refuse(values):
+    """It has to know where."""
+    if values[LOFT] is None:
+        yield "PAYFLUX_ALERT_PIGEON_LOFT: expected a path"
+
+
+KIND = Kind(Pigeon, "a pigeon", (LOFT,), refuse)
+'''
+
+
+EXPORTER = '''"""A drawer: lines are kept in a file of one's own."""
+
+from payflux.exporters import Destination
+from payflux.settings import optional
+
+DRAWER = optional("PAYFLUX_DRAWER", str, "Where the drawer is.")
+
+
+class Drawer:
+    """The exporter."""
+
+    def __init__(self, opening):
+        self._path = opening.values[DRAWER]
+
+    def write(self, data):
+        """Put lines in."""
+        with open(self._path, "ab") as drawer:
+            drawer.write(data)
+
+    def sync(self):
+        """Nothing to do."""
+
+    def reopen(self):
+        """Nothing to do."""
+        return False
+
+    def close(self):
+        """Nothing to do."""
+
+
+DESTINATION = Destination(
+    Drawer,
+    "a drawer",
+    settings=(DRAWER,),
+    refuse=lambda values: [] if values[DRAWER] else ["PAYFLUX_DRAWER: expected a path"],
 )
 '''
 
@@ -140,6 +217,46 @@ def test_a_metric_is_its_declaration_and_its_place_in_the_list(tree: Tree) -> No
     assert "payflux_births_total 3.0" in tree.run("-c", code)
 
 
+def test_an_exporter_is_a_file_and_an_entry(tree: Tree) -> None:
+    """Its word, setting and refusal, its queue and metrics, and lines that come out."""
+    tree.write("exporters/drawer.py", EXPORTER)
+    tree.register("exporters/registry.py", "EXPORTERS = {\n", '    "drawer": "payflux.exporters.drawer:DESTINATION",\n')
+    environ = {"PAYFLUX_EXPORT_MODE": "drawer", "PAYFLUX_API_KEY": "key"}
+    with pytest.raises(AssertionError, match="PAYFLUX_DRAWER: expected a path, as PAYFLUX_EXPORT_MODE is drawer"):
+        tree.run("-m", "payflux", "config", **environ)
+    environ |= {"PAYFLUX_DRAWER": str(tree.root / "drawer")}
+    shown = json.loads(tree.run("-m", "payflux", "config", "--json", **environ))
+    assert shown["PAYFLUX_DRAWER"] == {"value": environ["PAYFLUX_DRAWER"], "source": "environment", "help": ANY}
+    code = (
+        "from payflux.exporters import Opening; from payflux.exporters.fanout import fan_out;"
+        "from payflux.exporters.registry import used; from payflux.node.settings import load_settings;"
+        "from payflux.telemetry import metrics as m; values = load_settings(serves=False);"
+        "metrics = m.Metrics(m.create_slab(['consumer']), 'consumer');"
+        "queues = fan_out({name: one.make(Opening(values)) for name, one in used(values).items()}, metrics, 1 << 20);"
+        "queues.publish([b'one\\n', b'two\\n']); queues.end(10);"
+        "print(metrics.get(m.EXPORTED, metrics.destinations.index('drawer')))"
+    )
+    assert tree.run("-c", code, **environ) == "2.0\n"
+    assert (tree.root / "drawer").read_text() == "one\ntwo\n"
+
+
+def test_a_trouble_to_judge_the_detector_by_is_an_entry(tree: Tree) -> None:
+    """It is listed, staged, labelled with the driver that is right, and part of every corpus."""
+    tree.register(
+        "load/corpus/scenarios.py",
+        "SCENARIOS = {\n",
+        '    "acme": Scenario("Acme fails", Effect(failing=0.9, categories=_DOWN), *("high_failure_rate", ())),\n',
+    )
+    assert "acme" in tree.run("-m", "payflux", "simulate", "--incident", "list")
+    labels, events = tree.root / "labels.jsonl", tree.root / "events.jsonl"
+    staged = ("--incident", "acme", "--warm-up", "5", "--duration", "20", "--rate", "20", "--seed", "1")
+    tree.run("-m", "payflux", "simulate", *staged, "--output", str(events), "--labels", str(labels))
+    (label,) = [json.loads(line) for line in labels.read_text().splitlines()]
+    assert (label["scenario"], label["driver"]) == ("acme", "high_failure_rate")
+    assert events.read_text().count("processor_timeout") > 20
+    assert tree.run("-c", "from payflux.load.corpus.schedule import NAMES; print('acme' in NAMES)") == "True\n"
+
+
 def test_a_webhook_adapter_is_a_file_and_an_entry(tree: Tree) -> None:
     """Settings, refusals, the path, its description and the event all follow."""
     tree.write("webhooks/processors/acme.py", ADAPTER)
@@ -169,6 +286,21 @@ def test_a_webhook_adapter_is_a_file_and_an_entry(tree: Tree) -> None:
     )
     event = json.loads(tree.run("-c", code, PAYFLUX_HASH_KEY="k" * 16, **environ))
     assert (event["processor"], event["failure_category"]) == ("acme", "do_not_honor")
+
+
+def test_an_alert_receiver_is_a_file_and_an_entry(tree: Tree) -> None:
+    """Settings, those of every receiver too, refusals and what it is told follow."""
+    tree.write("alerts/receivers/pigeon.py", RECEIVER)
+    tree.register("alerts/registry.py", "RECEIVERS = {\n", '    "pigeon": "payflux.alerts.receivers.pigeon:KIND",\n')
+    with pytest.raises(
+        AssertionError, match="PAYFLUX_ALERT_PIGEON_LOFT: expected a path, as PAYFLUX_ALERTS names pigeon"
+    ):
+        tree.run("-m", "payflux", "config", PAYFLUX_ALERTS="pigeon")
+    environ = {"PAYFLUX_ALERTS": "pigeon", "PAYFLUX_ALERT_PIGEON_LOFT": str(tree.root / "loft")}
+    shown = json.loads(tree.run("-m", "payflux", "config", "--json", **environ))
+    assert shown["PAYFLUX_ALERT_PIGEON_LEAST"]["value"] == "elevated"
+    assert "pigeon: took the end: it flew" in tree.run("-m", "payflux", "alerts", "test", **environ)
+    assert (tree.root / "loft").read_text().startswith("TEST: RESOLVED: [high] example")
 
 
 def test_an_endpoint_is_its_handler_and_its_description(tree: Tree) -> None:

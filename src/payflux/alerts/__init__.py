@@ -7,7 +7,7 @@ the two: `payflux.alerts.delivery` decides what it still has to be told, and tri
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import msgspec
 
@@ -23,7 +23,7 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
             `others`, which are too many to be told one by one (`summary`).
         incident: as it stands.
         runbook: address of the page that says what to do; empty when none is configured.
-        memory: what `send` returned when the receiver was last told of this incident; empty the first time.
+        memory: that of what the receiver last took of this incident; empty the first time.
         others: the incidents of a summary, the worst first; empty otherwise.
         test: nothing happened; the message must say so.
     """
@@ -60,14 +60,26 @@ class Request(msgspec.Struct, frozen=True):
     body: bytes
 
 
+class Taken(NamedTuple):
+    """What a receiver took.
+
+    Attributes:
+        answered: what it answered, in a few words; for `payflux alerts test`.
+        memory: what must be known to tell it more of this incident.
+    """
+
+    answered: str = ""
+    memory: str = ""
+
+
 class Receiver(Protocol):
     """One that is told. `send` is called from a thread, one notice at a time; an incident's notices in order."""
 
     def requests(self, notice: Notice) -> list[Request]:
         """What would be sent of a notice, without its signatures."""
 
-    def send(self, notice: Notice) -> str:
-        """Tell it; returns what must be known to tell it more of this incident.
+    def send(self, notice: Notice) -> Taken:
+        """Tell it, and wait until it has taken it.
 
         Raises:
             Later: try again.

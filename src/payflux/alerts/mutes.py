@@ -39,6 +39,10 @@ class Mute(msgspec.Struct, frozen=True, kw_only=True):
             and (not self.dimension or (self.dimension, self.value) == incident.place)
         )
 
+    def told(self) -> dict[str, object]:
+        """Its members that say something, for a line of a log."""
+        return {name: value for name, value in msgspec.structs.asdict(self).items() if value}
+
 
 def span(text: str) -> int:
     """Seconds of a duration as people type it: `90s`, `30m`, `2h`, `1d`.

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from payflux.alerts.registry import ALERTS, used
 from payflux.errors import SettingsError
 from payflux.exporters.grouped import EXPORTERS, running
 from payflux.node.settings import load_settings
@@ -23,7 +24,7 @@ def serve(*, role: Annotated[Role, Parameter(help="What this node does.")] = "al
         PAYFLUX_API_KEY=secret PAYFLUX_CHECKOUT_ENABLED=false payflux serve > events.jsonl
         payflux serve --role ingest          # takes events in, another node exports them
         payflux serve --role consume         # scores, and exports to stdout or a file
-        payflux serve --role export          # runs PAYFLUX_EXPORTERS
+        payflux serve --role export          # runs PAYFLUX_EXPORTERS and PAYFLUX_ALERTS
 
     Exit codes: 0 ended by a signal, 1 its parts kept dying, 2 it cannot start as configured.
     """
@@ -31,6 +32,7 @@ def serve(*, role: Annotated[Role, Parameter(help="What this node does.")] = "al
         values = load_settings()
     except SettingsError as error:
         return refuse(error)
-    if role == "export" and not running(values):
-        return complain(f"--role export: expected {EXPORTERS.name}, or there is nothing to run", EXIT_USAGE)
+    if role == "export" and not (running(values) or used(values)):
+        missing = f"{EXPORTERS.name} or {ALERTS.name}"
+        return complain(f"--role export: expected {missing}, or there is nothing to run", EXIT_USAGE)
     return supervise(values, role)

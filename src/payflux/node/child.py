@@ -16,6 +16,7 @@ from contextlib import suppress
 import msgspec
 import uvloop
 
+from payflux.alerts.desk import Desk
 from payflux.consume.consumer import Consumer
 from payflux.errors import ConsumerNameTaken
 from payflux.exporters.fanout import FanOut
@@ -23,6 +24,7 @@ from payflux.log import count_dropped, in_background, log
 from payflux.node.composition import (
     appender_of,
     consumer_of,
+    desk_of,
     operations_server_of,
     servers_of,
     webhook_appenders_of,
@@ -67,6 +69,7 @@ class Child:
             self._servers = servers_of(plan, values, metrics, self._appender, self._admin, webhooks=self._webhooks)
         self._fan_out: FanOut | None = None
         self._consumer: Consumer | None = None
+        self._desk: Desk | None = None
         self._control = socket.socket(fileno=plan.control)
 
     def _appenders(self) -> list[RedisAppender]:
@@ -104,8 +107,11 @@ class Child:
             make = exporter_of if self._plan.exports else consumer_of
             self._consumer, self._fan_out = make(self._plan, self._values, self._metrics)
             tasks.add(asyncio.create_task(self._consumer.run()))
-            if not self._servers:
-                self._tell(READY)
+        if self._plan.alerts:
+            self._desk = desk_of(self._plan, self._values, self._metrics)
+            tasks.add(asyncio.create_task(self._desk.run()))
+        if not self._servers:
+            self._tell(READY)
         return tasks
 
     async def _serve(self) -> None:
@@ -129,6 +135,10 @@ class Child:
             await asyncio.wait(tasks, timeout=FINISH_SECONDS, return_when=asyncio.FIRST_COMPLETED)
             await asyncio.get_running_loop().run_in_executor(None, self._fan_out.end, FINISH_SECONDS)
             await self._consumer.leave()
+        if self._desk is not None:
+            self._desk.stop()
+            await asyncio.wait(tasks, timeout=FINISH_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            await self._desk.leave()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,16 +1,24 @@
 """What a child of a node is made of: the composition root."""
 
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
+from payflux.alerts import registry as alerts
+from payflux.alerts.delivery import Delivery
+from payflux.alerts.desk import Desk
+from payflux.alerts.selection import selection_of
+from payflux.alerts.store import AlertStore, Memory
+from payflux.alerts.telling import Teller
 from payflux.consume.consumer import CLAIM_IDLE_SEC, MAX_DELIVERIES, Consumer
 from payflux.consume.line import Enricher
 from payflux.event.intake import BATCH_PATH, EVENT_PATH
 from payflux.event.outcome import OUTCOMES
 from payflux.exporters import Opening
-from payflux.exporters.fanout import EXPORT_QUEUE_BYTES, FanOut, fan_out, former_settled
+from payflux.exporters.fanout import EXPORT_QUEUE_BYTES, ExporterQueue, FanOut, fan_out, former_settled
 from payflux.exporters.registry import EXPORT_ACK, EXPORT_MODE, used
-from payflux.http.limits import HTTP_KEEPALIVE_SEC, Limits
+from payflux.http.limits import HTTP_KEEPALIVE_SEC, HTTP_UNFINISHED_PER_PEER, Limits
 from payflux.http.messages import Handler
 from payflux.http.router import Router
 from payflux.http.server import HttpServer
@@ -19,7 +27,9 @@ from payflux.ingest.counters import RefusalCounter
 from payflux.ingest.gatekeeper import METRICS_TOKEN, Gatekeeper, keys_of, read_keys_of
 from payflux.ingest.single import Ingest
 from payflux.ingest.token_bucket import RATELIMIT_BURST, RATELIMIT_RPS, TokenBucket
+from payflux.node.announcing import Announcer
 from payflux.node.exporting import numbers_of
+from payflux.node.incident_lines import INCIDENT_FILE, INCIDENTS, TakingTurns, incident_lines
 from payflux.node.plan import Plan
 from payflux.operations import checkout, openapi
 from payflux.operations.export_health import ExportHealth
@@ -38,7 +48,14 @@ from payflux.risk.scoring import RISK_EVIDENCE, RISK_SCORE_ENABLED, Scorer, limi
 from payflux.settings import Values
 from payflux.stream.protocol import GROUP
 from payflux.telemetry.highest_number import HighestNumber
-from payflux.telemetry.metrics import CONSUMER_ACTIVE, OF_THE_ACTIVE, Metrics, place_of
+from payflux.telemetry.metrics import (
+    ALERT_WAITING,
+    ALERTS_TOTAL,
+    CONSUMER_ACTIVE,
+    OF_THE_ACTIVE,
+    Metrics,
+    place_of,
+)
 from payflux.telemetry.notes import CONSUMER, SUPERVISOR
 from payflux.webhooks import DAY
 from payflux.webhooks import Opening as WebhookOpening
@@ -153,7 +170,7 @@ def servers_of(
         return []
     everything = routes_of(plan, values, metrics, appender, admin, webhooks=webhooks)
     shares = zip(moved(everything) if plan.admin else [everything], (plan.listeners, plan.admin), strict=False)
-    limits = Limits(idle_seconds=values[HTTP_KEEPALIVE_SEC])
+    limits = Limits(idle_seconds=values[HTTP_KEEPALIVE_SEC], unfinished_per_peer=values[HTTP_UNFINISHED_PER_PEER])
     refused = RefusalCounter(metrics, (EVENT_PATH, BATCH_PATH))
     return [(HttpServer(Router(paths), limits, refused=refused), listeners) for paths, listeners in shares]
 
@@ -216,11 +233,25 @@ def fan_out_of(plan: Plan, values: Values, metrics: Metrics) -> FanOut:
         values: the settings of the node.
         metrics: of the child.
     """
-    exporters = {}
+    return _exporting(plan, values, metrics)[0]
+
+
+def _exporting(plan: Plan, values: Values, metrics: Metrics) -> tuple[FanOut, ExporterQueue | None]:
+    """The exporters, and what takes incident lines; they take turns where both write to stdout."""
+    exporters, turns, shared = {}, threading.Lock(), values[INCIDENT_FILE] == "-"
     for name, destination in used(values).items():
-        notes = metrics.notes.destination(metrics.destinations.index(name))
-        exporters[name] = destination.make(Opening(values, plan.stdout, torn=bool(notes.writing)))
-    return fan_out(exporters, metrics, values[EXPORT_QUEUE_BYTES])
+        exporter = destination.make(Opening(values, plan.stdout, torn=_is_torn(metrics, name)))
+        exporters[name] = TakingTurns(exporter, turns) if shared and name == "stdout" else exporter
+    queue_bytes, lines = values[EXPORT_QUEUE_BYTES], None
+    if values[INCIDENT_FILE] is not None:
+        own = incident_lines(values, plan.stdout, turns, torn=_is_torn(metrics, INCIDENTS))
+        lines = ExporterQueue(INCIDENTS, own, metrics, queue_bytes)
+    return fan_out(exporters, metrics, queue_bytes, [lines] if lines is not None else []), lines
+
+
+def _is_torn(metrics: Metrics, destination: str) -> bool:
+    """Whether a former process of this node died while it wrote to a destination."""
+    return bool(metrics.notes.destination(metrics.destinations.index(destination)).writing)
 
 
 def consumer_of(plan: Plan, values: Values, metrics: Metrics) -> tuple[Consumer, FanOut]:
@@ -235,7 +266,7 @@ def consumer_of(plan: Plan, values: Values, metrics: Metrics) -> tuple[Consumer,
         metrics.blank(gauge)  # what a former process of this child left says nothing of this one
     mode = values[EXPORT_MODE]
     settled = former_settled(metrics, mode)
-    exporting = fan_out_of(plan, values, metrics)
+    exporting, lines = _exporting(plan, values, metrics)
     scorer = Scorer(limits_of(values)) if values[RISK_SCORE_ENABLED] else None
     score = scorer.score if scorer is not None else None
     consumer = Consumer(
@@ -244,6 +275,7 @@ def consumer_of(plan: Plan, values: Values, metrics: Metrics) -> tuple[Consumer,
         exporting,
         metrics,
         scorer=scorer,
+        announce=Announcer(metrics, lines).announce,
         maxlen=values[STREAM_MAXLEN],
         token=plan.token,
         claim_idle=values[CLAIM_IDLE_SEC],
@@ -252,3 +284,37 @@ def consumer_of(plan: Plan, values: Values, metrics: Metrics) -> tuple[Consumer,
         former_settled=settled,
     )
     return consumer, exporting
+
+
+def desk_of(plan: Plan, values: Values, metrics: Metrics) -> Desk:
+    """Who tells receivers of incidents.
+
+    Args:
+        plan: of the child.
+        values: the settings of the node.
+        metrics: of the child.
+    """
+    kinds = alerts.used(values)
+    receivers = {name: kind.make(values) for name, kind in kinds.items()}
+    threads, runbook = ThreadPoolExecutor(max(1, len(kinds)), "alerts"), alerts.runbook_of(values)
+
+    def tellers(memory: Memory) -> list[Teller]:
+        found = []
+        for name, kind in kinds.items():
+            delivery = Delivery(kind, selection_of(name, values), memory.told.get(name, {}), runbook)
+            count = partial(_count_alert, metrics, metrics.receivers.index(name))
+            found.append(Teller(name, receivers[name], delivery, count, threads, memory.troubles.get(name)))
+        return found
+
+    return Desk(AlertStore(address_of(values), Keys(), plan.token), tellers, partial(_show_waiting, metrics))
+
+
+def _count_alert(metrics: Metrics, receiver: int, result: str, number: int) -> None:
+    metrics.add(ALERTS_TOTAL, receiver, result, n=number)
+
+
+def _show_waiting(metrics: Metrics, tellers: Sequence[Teller]) -> None:
+    """Who does not tell does not know."""
+    metrics.blank(ALERT_WAITING)
+    for teller in tellers:
+        metrics.set(ALERT_WAITING, metrics.receivers.index(teller.name), to=teller.waiting())

@@ -19,6 +19,9 @@ REOPEN = b"h"
 OPERATIONS = "operations"
 """The name of the child that builds what operators read."""
 
+ALERTS = "alerts"
+"""The name of the child that tells receivers of incidents."""
+
 INGEST, EXPORT = "ingest-", "export-"
 """How the names of children begin that take events in, or are exporters with groups of their own."""
 
@@ -45,6 +48,7 @@ class Plan(msgspec.Struct):
         consumer: name in the group.
         operates: it is the operations child, and its listeners are for the node's other children.
         operations: the port at 127.0.0.1 on which that child answers; 0 when there is none.
+        alerts: it tells receivers of incidents.
         control: descriptor of the socket to the supervisor, anew for each process.
         exports: the exporter with a group of its own that it is; empty when it is none.
         exporters: of every such exporter of the node, by name, the descriptor of the memory with its numbers.
@@ -63,6 +67,7 @@ class Plan(msgspec.Struct):
     consumer: str
     operates: bool = False
     operations: int = 0
+    alerts: bool = False
     control: int = -1
     exports: str = ""
     exporters: dict[str, int] = msgspec.field(default_factory=dict)
@@ -74,18 +79,19 @@ class Plan(msgspec.Struct):
         return tuple(fd for fd in own if fd >= 0)
 
 
-def children_of(role: Role, workers: int, exporters: Sequence[str] = ()) -> list[str]:
+def children_of(role: Role, workers: int, exporters: Sequence[str] = (), *, alerts: bool = False) -> list[str]:
     """The names of a node's children.
 
     Args:
         role: of the node.
         workers: how many take events in, where it does.
         exporters: the names of those with groups of their own.
+        alerts: there are receivers of incidents.
     """
     consumer = [CONSUMER] if role in {"all", "consume"} else []
     ingest = [f"{INGEST}{number}" for number in range(workers if role in {"all", "ingest"} else 0)]
-    exporting = [EXPORT + name for name in exporters if role in {"all", "export"}]
-    return [*consumer, *ingest, *exporting, OPERATIONS]
+    own = [*(EXPORT + name for name in exporters), *([ALERTS] if alerts else [])]
+    return [*consumer, *ingest, *(own if role in {"all", "export"} else []), OPERATIONS]
 
 
 def plans_of(
@@ -127,6 +133,7 @@ def plans_of(
             stdout=stdout if consumes else -1,
             ingests=ingests,
             consumes=consumes,
+            alerts=name == ALERTS,
             exports=name.removeprefix(EXPORT) if name.startswith(EXPORT) else "",
             exporters=dict(exporters),
             workers=len(workers),

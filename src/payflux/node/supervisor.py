@@ -17,6 +17,7 @@ from pathlib import Path
 
 import msgspec
 
+from payflux.alerts import registry as alerts
 from payflux.exporters.grouped import running
 from payflux.http.listeners import ADMIN_ADDR, HTTP_ADDR, listen
 from payflux.ingest.gatekeeper import keys_of
@@ -27,7 +28,14 @@ from payflux.node.member import Member
 from payflux.node.plan import END, GIVEN, NAME_TAKEN, READY, REOPEN, children_of, plans_of
 from payflux.node.settings import CONSUMER_NAME, PANIC_MODE, WORKERS, quoted_secrets
 from payflux.settings import Role, Values
-from payflux.telemetry.metrics import CHILD_DEATHS, LOG_LINES_DROPPED, Metrics, create_slab, give_destinations
+from payflux.telemetry.metrics import (
+    CHILD_DEATHS,
+    LOG_LINES_DROPPED,
+    Metrics,
+    create_slab,
+    give_destinations,
+    give_receivers,
+)
 from payflux.telemetry.notes import SUPERVISOR
 from payflux.telemetry.slab import Slab
 from payflux.webhooks.registry import live
@@ -114,7 +122,7 @@ class Supervisor:
         self._address = (f"[{host}]" if ":" in host else host, self._port)
         [own] = listen(("127.0.0.1", 0), 1)[0]
         self._sockets.append(own)
-        children = children_of(self._role, self._workers, self._exporters)
+        children = children_of(self._role, self._workers, self._exporters, alerts=bool(alerts.used(self._values)))
         self._slab = self._make_slab(children)
         self._exporters_slabs = {name: exporter_slab(self._values) for name in self._exporters}
         self._metrics = metrics = Metrics(self._slab, SUPERVISOR)
@@ -146,6 +154,7 @@ class Supervisor:
         slab = create_slab([SUPERVISOR, *children], appenders=1 + sources, **sizes)
         slab.bytes(GIVEN)[:] = given
         give_destinations(slab, destinations_of(self._values))
+        give_receivers(slab, list(alerts.used(self._values)))
         return slab
 
     async def _start(self, member: Member) -> None:
@@ -165,7 +174,7 @@ class Supervisor:
             return
         log("error", "child_died", child=member.plan.child, pid=process.pid, code=code)
         self._metrics.add(CHILD_DEATHS)
-        if member.plan.exports and code != NAME_TAKEN:
+        if (member.plan.exports or member.plan.alerts) and code != NAME_TAKEN:
             await self._replace_exporter(member)
             return
         self._deaths.append(time.monotonic())
@@ -190,7 +199,7 @@ class Supervisor:
             asyncio.get_running_loop().call_later(DEATH_SECONDS, self._look_again)
 
     async def _replace_exporter(self, member: Member) -> None:
-        """However often it dies: its events wait in the stream, and the node does its work without it."""
+        """However often it dies: what it exports or tells waits in Redis, and the node does its work without it."""
         now, deaths = time.monotonic(), self._exporters_deaths[member.plan.exports]
         deaths[:] = [death for death in deaths if now - death < DEATH_SECONDS] + [now]
         await asyncio.sleep(min(EXPORTER_BACKOFF_SECONDS, BACKOFF_SECONDS[0] * 2 ** len(deaths)))

@@ -53,6 +53,16 @@ class Keys:
         """What people said of incidents."""
         return f"{self._tag}:incidents:verdicts"
 
+    @property
+    def alerts_told(self) -> str:
+        """What receivers of alerts were told."""
+        return f"{self._tag}:alerts:told"
+
+    @property
+    def mutes(self) -> str:
+        """The mutes of alerts."""
+        return f"{self._tag}:mutes"
+
     def dead_letters(self, group: str = GROUP, *, clustered: bool) -> str:
         """The dead-letter stream of a group; on a Redis Cluster, where a script may use one slot, under the tag."""
         if group != GROUP:

@@ -1,5 +1,6 @@
 """Every metric of PayFlux, declared once, and where its numbers lie in the shared slab."""
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -7,6 +8,7 @@ from math import nan, prod
 from typing import Literal
 
 from payflux.risk.assessment import BANDS
+from payflux.risk.drivers import DRIVERS
 from payflux.telemetry import handled, highest_number
 from payflux.telemetry.handled import Handled
 from payflux.telemetry.highest_number import HighestNumber
@@ -82,8 +84,16 @@ WEBHOOK_RESULTS = {
     "rate_limited": "over PAYFLUX_WEBHOOK_RPS; refused, the processor sends it again",
     "unavailable": "Redis did not confirm; the processor sends it again",
 }
+ALERT_RESULTS = {
+    "sent": "taken by the receiver; what Alertmanager is told again every minute counts too",
+    "failed": "not taken, or no answer; tried again",
+    "overdue": "an incident that could not be told for an hour; tried again while it is open",
+    "lost": "an incident that could not be told for an hour and is over, or whose end could not be told for a day",
+    "refused": "an incident that the receiver will never take; not tried again",
+}
 DENIED_REASONS = {"missing": "no bearer key", "invalid": "a key that is not configured"}
 OUTCOMES = ("success", "failure", "neutral")
+WARNING_BUCKETS = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
 DURATION_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
 Kind = Literal["counter", "gauge", "histogram"]
@@ -124,12 +134,14 @@ class Metric:
     labels: tuple[Label, ...] = ()
     largest: bool = False
     """What the processes of a node have set is not added up: the largest is shown."""
+    buckets: tuple[float, ...] = DURATION_BUCKETS
+    """The upper bounds of a histogram's buckets, `+Inf` aside."""
 
     @property
     def slots(self) -> int:
         """How many numbers it takes in a child's section."""
         if self.kind == "histogram":
-            return len(DURATION_BUCKETS) + 2  # one for +Inf, one for the sum
+            return len(self.buckets) + 2  # one for +Inf, one for the sum
         return prod(label.cardinality for label in self.labels)
 
 
@@ -144,6 +156,8 @@ UNRECOGNISED = Label("category", table="names:unrecognised", capacity=CATEGORIES
 CODE = Label("code", table="names:webhook_code", capacity=CATEGORIES)
 EXPORTER = Label("exporter")
 DESTINATION = Label("destination", table="names:destination", capacity=DESTINATIONS, given=True)
+
+RECEIVER = Label("receiver", table="names:receiver", capacity=16, given=True)
 
 INGEST_ACCEPTED = Metric("ingest_accepted_total", "counter", "Events appended to the stream.")
 INGEST_REJECTED = Metric(
@@ -222,6 +236,13 @@ RISK_EVENTS = Metric(
 RISK_SCORE = Metric(
     "processor_risk_score_last", "gauge", "Latest risk score, 0 to 1; decays to 0 without traffic.", (PROCESSOR,)
 )
+INCIDENTS = Metric("incidents_total", "counter", "Incidents that opened.", (PROCESSOR, _fixed("driver", DRIVERS)))
+WARNING_LATENCY = Metric(
+    "warning_latency_seconds",
+    "histogram",
+    "From the first event that is evidence of an incident to the moment it was opened and kept.",
+    buckets=WARNING_BUCKETS,
+)
 
 EXPORTED = Metric("events_exported_total", "counter", "Lines a destination took.", (DESTINATION,))
 EXPORT_ERRORS = Metric(
@@ -246,11 +267,25 @@ EXPORTER_FAILING = Metric(
 EXPORT_QUEUE = Metric("export_queue_bytes", "gauge", "Bytes waiting for a destination.", (DESTINATION,))
 EXPORT_REOPENED = Metric("export_reopened_total", "counter", "Times the export file was reopened by SIGHUP.")
 
+ALERTS_TOTAL = Metric(
+    "alerts_total",
+    "counter",
+    "What receivers of incidents were told, by what became of it.",
+    (RECEIVER, _fixed("result", ALERT_RESULTS)),
+)
+ALERT_WAITING = Metric(
+    "alert_waiting_seconds",
+    "gauge",
+    "Since when there is something a receiver could not be told, seconds; of the node that tells.",
+    (RECEIVER,),
+    largest=True,
+)
+
 CHILD_DEATHS = Metric("child_deaths_total", "counter", "Child processes of the node that died and were replaced.")
 
 LOG_LINES_DROPPED = Metric("log_lines_dropped_total", "counter", "Log lines that stderr's reader did not take.")
 
-NAMED = (PROCESSOR, CATEGORY, EVENT_TYPE, UNRECOGNISED, CODE, DESTINATION)
+NAMED = (PROCESSOR, CATEGORY, EVENT_TYPE, UNRECOGNISED, CODE, DESTINATION, RECEIVER)
 """Labels whose values are names, each with a table of its own."""
 
 METRICS = (
@@ -259,8 +294,9 @@ METRICS = (
     *(HTTP_CONNECTIONS, HTTP_REFUSED),
     *(PROCESSED, REDELIVERED, DEAD_LETTERED, GROUP_RECREATED, CONSUMER_ACTIVE, CONSUMER_HALTED),
     *(STREAM_LOST, BY_OUTCOME, UNCLASSIFIED, FAILURES, UNCATEGORISED, RETRIES, RISK_EVENTS, RISK_SCORE),
+    *(INCIDENTS, WARNING_LATENCY),
     *(EXPORTED, EXPORT_ERRORS, EXPORT_LAST_SUCCESS, EXPORT_LAST_ERROR, EXPORTER_FAILING, EXPORT_QUEUE),
-    *(EXPORT_REOPENED,),
+    *(EXPORT_REOPENED, ALERTS_TOTAL, ALERT_WAITING),
     *(CHILD_DEATHS, LOG_LINES_DROPPED),
 )
 """Every metric kept in the slab, in the order of their slots."""
@@ -323,6 +359,13 @@ def give_destinations(slab: Slab, names: Sequence[str]) -> None:
         given.index(name)
 
 
+def give_receivers(slab: Slab, names: Sequence[str]) -> None:
+    """Say which receivers of incidents a new node has, at most 16, so that their series exist from the start."""
+    given = Names(slab, RECEIVER.table)
+    for name in names:
+        given.index(name)
+
+
 def sections_of(slab: Slab) -> list["memoryview[float]"]:
     """The numbers of every process of the node."""
     return [slab.doubles(name) for name in slab.names() if name.startswith(CHILD)]
@@ -354,6 +397,7 @@ class Metrics:
         self.unrecognised = Names(slab, UNRECOGNISED.table)
         self.codes = Names(slab, CODE.table)
         self.destinations = Names(slab, DESTINATION.table)
+        self.receivers = Names(slab, RECEIVER.table)
         self.notes = ChildNotes(self.values, _ENDS[-1])
 
     def slot(self, metric: Metric, *labels: str | int) -> int:
@@ -366,6 +410,12 @@ class Metrics:
     def add(self, metric: Metric, *labels: str | int, n: float = 1) -> None:
         """Count n more."""
         self.values[self.slot(metric, *labels)] += n
+
+    def observe(self, metric: Metric, value: float) -> None:
+        """Count a value in a histogram."""
+        at = OFFSETS[metric]
+        self.values[at + bisect_left(metric.buckets, value)] += 1
+        self.values[at + len(metric.buckets) + 1] += value
 
     def set(self, metric: Metric, *labels: str | int, to: float) -> None:
         """Set a gauge."""

@@ -5,10 +5,14 @@ import json
 import time
 from typing import Any
 
+import msgspec
+
 from incident_records import SINCE, change, tell
 from operator_commands import Run, environ, on_a_terminal
+from payflux.alerts.mutes import Mute
 from payflux.commands.incidents.view import precision
 from servers import Server
+from stream_keys import KEYS
 
 OPEN, ENDED = f"adyen-{SINCE + 5}-aabbcc", f"stripe-{SINCE + 5}-aabbcc"
 
@@ -42,6 +46,16 @@ def test_what_changed_of_late(run: Run, server: Server) -> None:
     assert ids(run("list", "--last", "1h", "--json")[1]) == [f"worldpay-{SINCE + 5}-aabbcc"]
     code, _, err = run("list", "--last", "yesterday")
     assert (code, "--last yesterday: expected a time" in err) == (2, True)
+
+
+def test_a_mute_stands_in_the_incident(run: Run, server: Server) -> None:
+    """In words and as JSON, while it holds and the incident is open."""
+    two(server)
+    mute = Mute(id="a1", processor="*", until=int(time.time()) + 600, why="planned migration")
+    server.client.hset(KEYS.mutes, "a1", msgspec.json.encode(mute))
+    assert ": planned migration" in run("show", OPEN)[1]
+    found = json.loads(run("list", "--json")[1])["incidents"]
+    assert [[mute["id"] for mute in one["mutes"]] for one in found] == [["a1"], []]
 
 
 def test_an_incident_in_words(run: Run, server: Server) -> None:

@@ -1,14 +1,19 @@
 """`payflux incidents list` and `payflux incidents show`."""
 
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any
 
+import msgspec
 from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from payflux.alerts.mutes import Mute
+from payflux.alerts.records import incident_of
+from payflux.alerts.store import AlertStore
 from payflux.errors import SettingsError
 from payflux.redis.address import address_of
 from payflux.redis.entries import parse_position
@@ -62,8 +67,9 @@ def list_(
         async with incidents:
             found = [record async for record in incidents.latest()]
             verdicts = await incidents.verdicts()
+        muted = await _mutes()
         found = [one for one in found if _is_wanted(one, processor, since) and (one["state"] == "open" or not open_)]
-        found = [one | {"annotation": verdicts.get(one["id"])} for one in found]
+        found = [one | {"annotation": verdicts.get(one["id"]), "mutes": muted_by(one, muted)} for one in found]
         if json:
             emit_json({"incidents": found, "precision": precision(found)})
         else:
@@ -98,7 +104,7 @@ def show(
             verdicts = await incidents.verdicts()
         if record is None:
             return complain(f"{printable(id_)}: there is no such incident, or no more; see `payflux incidents list`")
-        record |= {"annotation": verdicts.get(id_)}
+        record |= {"annotation": verdicts.get(id_), "mutes": muted_by(record, await _mutes())}
         if json:
             emit_json(record)
         else:
@@ -112,6 +118,22 @@ def precision(records: list[Record]) -> float | None:
     """The share of the annotated incidents that were true, 0.0 to 1.0; None when none is annotated."""
     said = [one["annotation"]["verdict"] for one in records if one["annotation"]]
     return round(sum(verdict != "false" for verdict in said) / len(said), 3) if said else None
+
+
+def muted_by(record: Record, mutes: Iterable[Mute]) -> list[Record]:
+    """The mutes because of which nobody is told of an open incident just now."""
+    incident = incident_of(msgspec.json.encode(record))
+    if incident is None or incident.resolved:
+        return []
+    held = [mute for mute in mutes if mute.holds(incident, time.time())]
+    return [msgspec.to_builtins(mute) | {"until": stamp(mute.until)} for mute in held]
+
+
+async def _mutes() -> list[Mute]:
+    store = AlertStore(address_of(redis_settings()), Keys())
+    found = list((await store.mutes()).values())
+    store.close()
+    return found
 
 
 def _incidents() -> Incidents:
@@ -167,6 +189,8 @@ def _words(record: Record) -> Iterator[str]:
     yield ""
     if record["state"] == "open":
         yield f"it clears when {printable(record['clears_when'])}"
+    for mute in record["mutes"]:
+        yield f"muted until {mute['until']} by {printable(mute['id'])}: {printable(mute['why'])}"
     yield f"what to do: {record['runbook']}"
     if said := record["annotation"]:
         yield f"annotated {said['verdict']} at {said['at']}" + (f": {printable(said['note'])}" if said["note"] else "")

@@ -20,6 +20,10 @@
 --   {events_stream}:incidents:told       hash     `second`, up to which changes are kept, and `state`, what its scorer knew
 --                                                 then beside the snapshots
 --   {events_stream}:incidents:verdicts   hash     what people said of incidents by id, JSON
+--   {events_stream}:alerts:told          hash     `<receiver> <incident>`: what it was told of it, JSON; `<receiver>`: why it
+--                                                 is told nothing just now, JSON
+--   {events_stream}:mutes                hash     mutes of alerts by id, JSON
+--   {events_stream}:lease:alerts         string   who tells the receivers of alerts
 --   {events_stream}:assessments          stream   what was said of processors, as it changed: `processor`, `second` (of
 --                                                 stream time, from which on it holds) and `assessment` (JSON)
 --   {events_stream}:risk                 hash     the latest assessment of each processor: its second, a blank, the JSON

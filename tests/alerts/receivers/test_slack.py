@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from incidents import driver, incident
 from payflux.alerts import Later, Notice, Refused
-from payflux.alerts.slack import Slack
+from payflux.alerts.receivers.slack import Slack
 from their_server import receiving
 
 
@@ -21,7 +21,7 @@ def test_an_incoming_webhook_gets_a_message_for_each_news() -> None:
     with receiving() as server:
         server.usual = b"ok"
         slack = Slack(f"{server.url}/services/T/B/x", "", "", "")
-        assert slack.send(Notice(kind="opened", incident=incident())) == ""
+        assert slack.send(Notice(kind="opened", incident=incident())) == ("HTTP 200: ok", "")
         slack.send(Notice(kind="resolved", incident=incident(resolved=1_767_960_100)))
         opened, resolved = (got.json for got in server.got)
         assert "authorization" not in server.got[0].headers
@@ -36,7 +36,7 @@ def test_an_app_keeps_one_message_up_to_date() -> None:
     with receiving() as server:
         server.usual = b'{"ok":true,"ts":"1700.5"}'
         slack = Slack("", "xoxb-1", "C1", server.url)
-        memory = slack.send(Notice(kind="opened", incident=incident()))
+        memory = slack.send(Notice(kind="opened", incident=incident())).memory
         assert memory == "1700.5"
         slack.send(Notice(kind="worsened", incident=incident(severity="critical"), memory=memory))
         slack.send(Notice(kind="resolved", incident=incident(resolved=1_767_960_100), memory=memory))

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
-from payflux.alerts import Kind, Notice, Request
+from payflux.alerts import Kind, Notice, Request, Taken
 from payflux.alerts.message import as_data
 from payflux.alerts.sending import send
 from payflux.outgoing.post import web_address
@@ -48,13 +48,13 @@ class Webhook:
         body = msgspec.json.encode({"type": f"incident.{notice.kind}", "data": as_data(notice)})
         return [Request(self._url, {"Content-Type": "application/json"}, body)]
 
-    def send(self, notice: Notice) -> str:
+    def send(self, notice: Notice) -> Taken:
         """Send it; the same news has the same id whenever it is sent again."""
         (request,) = self.requests(notice)
         identifier = f"{notice.incident.id}.{notice.kind}.{notice.incident.severity}"
         headers = {**request.headers, **signed(identifier, int(self._now()), request.body, self._keys)}
-        send(msgspec.structs.replace(request, headers=headers), private=self._private)
-        return ""
+        answer = send(msgspec.structs.replace(request, headers=headers), private=self._private)
+        return Taken(answer.told())
 
 
 def _make(values: Values) -> Webhook:

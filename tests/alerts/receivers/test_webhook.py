@@ -2,7 +2,7 @@ import pytest
 
 from incidents import NOON, incident
 from payflux.alerts import Notice, Refused
-from payflux.alerts.webhook import Webhook
+from payflux.alerts.receivers.webhook import Webhook
 from payflux.outgoing.signature import key_of, signed
 from their_server import receiving
 

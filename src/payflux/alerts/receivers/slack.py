@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from payflux.alerts import Kind, Later, Notice, Refused, Request
+from payflux.alerts import Kind, Later, Notice, Refused, Request, Taken
 from payflux.alerts.message import advice, facts, text, title
 from payflux.alerts.sending import send
 from payflux.outgoing.post import Answer, web_address
@@ -60,14 +60,16 @@ class Slack:
             headers["Authorization"] = f"Bearer {self._token}"
         return Request(url, headers, msgspec.json.encode(message))
 
-    def send(self, notice: Notice) -> str:
-        """Write it; returns the time stamp that names the message."""
-        memory = notice.memory
+    def send(self, notice: Notice) -> Taken:
+        """Write it; what is remembered is the time stamp that names the message."""
+        memory, answered = notice.memory, ""
         for request in self.requests(notice):
             answer = send(request)
+            answered = answer.told()
             if self._token:
-                memory = memory or _judged(answer)
-        return memory
+                name = _judged(answer)
+                memory = memory or name
+        return Taken(answered, memory)
 
 
 def _judged(answer: Answer) -> str:

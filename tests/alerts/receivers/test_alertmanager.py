@@ -1,21 +1,31 @@
 from datetime import datetime
+from typing import Any
 
 import msgspec
 import pytest
 
 from incidents import NOON, driver, incident
 from payflux.alerts import Later, Notice
-from payflux.alerts.alertmanager import Alertmanager
+from payflux.alerts.receivers.alertmanager import Alertmanager
 from their_server import receiving
 
 
-def sent(notice: Notice) -> dict[str, dict[str, str]]:
-    """The alert of a notice."""
+def alerts(notice: Notice) -> list[dict[str, dict[str, str]]]:
+    """The alerts of a notice."""
     (request,) = Alertmanager(["http://am"], now=lambda: NOON + 100.0).requests(notice)
     assert request.url == "http://am/api/v2/alerts"
-    (alert,) = msgspec.json.decode(request.body)
-    assert isinstance(alert, dict)
+    return msgspec.json.decode(request.body, type=list[dict[str, Any]])
+
+
+def sent(notice: Notice) -> dict[str, dict[str, str]]:
+    """The one alert of a notice."""
+    (alert,) = alerts(notice)
     return alert
+
+
+def ends(alert: dict[str, dict[str, str]]) -> float:
+    """When it ends."""
+    return datetime.fromisoformat(str(alert["endsAt"])).timestamp()
 
 
 def test_the_alert_is_the_rules() -> None:
@@ -40,15 +50,34 @@ def test_it_ends_when_the_incident_does() -> None:
     """And in five minutes when nobody says so: it is sent again every minute."""
     opened = sent(Notice(kind="still", incident=incident()))
     ended = sent(Notice(kind="resolved", incident=incident(resolved=NOON + 60)))
-    ends = [datetime.fromisoformat(str(alert["endsAt"])).timestamp() for alert in (opened, ended)]
-    assert ends == [NOON + 400.0, NOON + 60.0]
+    assert [ends(alert) for alert in (opened, ended)] == [NOON + 400.0, NOON + 60.0]
     assert opened["labels"] == ended["labels"]
+
+
+def test_an_end_lies_behind_its_clock_and_not_before_the_beginning() -> None:
+    """An end that is still to come there would be none, and one before the beginning is refused."""
+    assert ends(sent(Notice(kind="resolved", incident=incident(resolved=NOON + 100)))) == NOON + 95.0
+    late = incident(since=NOON + 98, resolved=NOON + 100)
+    assert ends(sent(Notice(kind="resolved", incident=late))) == NOON + 98.0
 
 
 def test_labels_stay_the_same_while_it_worsens() -> None:
     """But for how bad it is, which routes it: Alertmanager takes other labels for another alert."""
     labels = [sent(Notice(kind="opened", incident=incident(severity=name)))["labels"] for name in ("high", "critical")]
     assert labels[0] | {"severity": "critical", "risk": "critical"} == labels[1]
+
+
+def test_what_worsens_is_one_alert_all_the_time() -> None:
+    """The one with the former labels ends in the same request; until then, and at the end, it is the one it knows."""
+    with receiving() as server:
+        known = Alertmanager([server.url]).send(Notice(kind="opened", incident=incident())).memory
+    worse = incident(severity="critical")
+    first, former = alerts(Notice(kind="worsened", incident=worse, memory=known))
+    assert (first["labels"]["severity"], former["labels"]["severity"]) == ("critical", "warning")
+    assert (ends(first), ends(former)) == (NOON + 400.0, NOON + 95.0)
+    assert sent(Notice(kind="still", incident=worse, memory=known))["labels"] == former["labels"]
+    ended = sent(Notice(kind="resolved", incident=incident(severity="critical", resolved=NOON + 60), memory=known))
+    assert (ended["labels"], ends(ended)) == (former["labels"], NOON + 60.0)
 
 
 def test_no_label_is_empty() -> None:

@@ -11,16 +11,18 @@ from typing import Any
 
 import msgspec
 
-from payflux.alerts import Kind, Later, Notice, Request
+from payflux.alerts import Kind, Later, Notice, Request, Taken
 from payflux.alerts.message import facts, title
 from payflux.alerts.sending import send
 from payflux.outgoing.post import hosts, web_address
-from payflux.risk.incidents.incident import Incident
 from payflux.settings import Values, optional
 
 EVERY_SEC = 60.0
 AHEAD_SEC = 300.0
 """An alert that nobody repeats ends after so long: five repetitions."""
+
+SKEW_SEC = 5.0
+"""So far Alertmanager's clock may be behind ours: what ends later than it is there does not end."""
 
 
 def _urls(text: str) -> tuple[str, ...]:
@@ -41,47 +43,64 @@ class Alertmanager:
         self._urls, self._now = tuple(urls), now
 
     def requests(self, notice: Notice) -> list[Request]:
-        """The same alert for each of them."""
-        incidents = notice.others or (notice.incident,)
-        body = msgspec.json.encode([self._alert(notice, incident) for incident in incidents])
+        """The same alerts for each of them."""
+        body = msgspec.json.encode(self._alerts(notice))
         return [Request(f"{url}/api/v2/alerts", {"Content-Type": "application/json"}, body) for url in self._urls]
 
-    def send(self, notice: Notice) -> str:
+    def send(self, notice: Notice) -> Taken:
         """Tell all; one that took it is enough, as a cluster shares what it knows."""
         failed: list[Exception] = []
-        taken = 0
+        taken: list[str] = []
         for request in self.requests(notice):
             try:
-                send(request)
+                taken.append(send(request).told())
             except Later as error:
                 failed.append(error)
-            else:
-                taken += 1
         if not taken:
             raise Later(f"{hosts(self._urls)}: {failed[-1]}")
-        return ""
+        labels = self._alerts(notice)[0]["labels"]
+        return Taken(taken[0], msgspec.json.encode(labels).decode())
 
-    def _alert(self, notice: Notice, incident: Incident) -> dict[str, Any]:
-        labels = {
-            "alertname": "PayFluxIncident",
-            "incident": incident.id,
-            "processor": incident.processor,
-            "driver": incident.driver.name,
-            "dimension": incident.dimension,
-            "value": incident.value,
-            "severity": "critical" if incident.severity == "critical" else "warning",
-            "risk": incident.severity,
-        }
-        if notice.test:
-            labels |= {"alertname": "PayFluxTest", "severity": "none"}
-        annotations = {name.lower().replace(" ", "_"): text for name, text in facts(incident)}
-        annotations |= {"summary": title(notice)} | ({"runbook_url": notice.runbook} if notice.runbook else {})
-        return {
-            "labels": {name: text for name, text in labels.items() if text},
-            "annotations": annotations,
-            "startsAt": _moment(incident.since),
-            "endsAt": _moment(incident.resolved or self._now() + AHEAD_SEC),
-        }
+    def _alerts(self, notice: Notice) -> list[dict[str, Any]]:
+        """One alert; two when it worsened, as other labels are another alert: then the former one ends."""
+        now, incident = self._now(), notice.incident
+        former = msgspec.json.decode(notice.memory, type=dict[str, str]) if notice.memory else None
+        labels = _labels(notice)
+        if former and notice.kind != "worsened":
+            labels = former
+        over = now - SKEW_SEC
+        found = [_alert(notice, labels, min(incident.resolved, over) if incident.resolved else now + AHEAD_SEC)]
+        if former and former != labels:
+            found.append(_alert(notice, former, over))
+        return found
+
+
+def _labels(notice: Notice) -> dict[str, str]:
+    incident = notice.incident
+    labels = {
+        "alertname": "PayFluxIncident",
+        "incident": incident.id,
+        "processor": incident.processor,
+        "driver": incident.driver.name,
+        "dimension": incident.dimension,
+        "value": incident.value,
+        "severity": "critical" if incident.severity == "critical" else "warning",
+        "risk": incident.severity,
+    }
+    if notice.test:
+        labels |= {"alertname": "PayFluxTest", "severity": "none"}
+    return {name: text for name, text in labels.items() if text}
+
+
+def _alert(notice: Notice, labels: dict[str, str], ends: float) -> dict[str, Any]:
+    annotations = {name.lower().replace(" ", "_"): text for name, text in facts(notice.incident)}
+    annotations |= {"summary": title(notice)} | ({"runbook_url": notice.runbook} if notice.runbook else {})
+    return {
+        "labels": labels,
+        "annotations": annotations,
+        "startsAt": _moment(notice.incident.since),
+        "endsAt": _moment(max(ends, notice.incident.since)),
+    }
 
 
 def _moment(second: float) -> str:

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from incidents import NOON, driver, incident
 from payflux.alerts import Later, Notice, Refused
-from payflux.alerts.pagerduty import PagerDuty
+from payflux.alerts.receivers.pagerduty import PagerDuty
 from their_server import receiving
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from payflux.alerts import Kind, Notice, Request
+from payflux.alerts import Kind, Notice, Request, Taken
 from payflux.alerts.message import as_data, text, title
 from payflux.alerts.sending import send
 from payflux.outgoing.post import web_address
@@ -73,11 +73,10 @@ class PagerDuty:
             found["links"] = [{"href": notice.runbook, "text": "What to do"}]
         return found
 
-    def send(self, notice: Notice) -> str:
+    def send(self, notice: Notice) -> Taken:
         """Trigger, again when it worsens, or resolve."""
         (request,) = self.requests(notice)
-        send(request)
-        return ""
+        return Taken(send(request).told())
 
 
 def _make(values: Values) -> PagerDuty:
