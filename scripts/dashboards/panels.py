@@ -348,13 +348,3 @@ REDIS = (
         kind="table",
     ),
 )
-ROWS = {
-    "Now": OVERVIEW,
-    "Traffic and acceptance": TRAFFIC,
-    "Risk": RISK,
-    "Failures and retries": FAILURES,
-    "Consumer": CONSUMER,
-    "Export": EXPORT,
-    "Alerts": ALERTS,
-    "Redis": REDIS,
-}
