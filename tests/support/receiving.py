@@ -112,7 +112,8 @@ class Receiver:
         bucket = TokenBucket(rate, rate, self.slab, alone=True, now=self.clock)
         source, normaliser = source_of(processor), Normaliser(processor, Hasher(HASH_KEY))
         parts = Parts(processor, source, adapter or reading.adapter, normaliser, self.stream, bucket, 0)
-        self.endpoint = WebhookEndpoint(parts, metrics, lambda: NOW)
+        self.now = NOW
+        self.endpoint = WebhookEndpoint(parts, metrics, lambda: self.now)
 
     def send(self, webhook: Webhook, **headers: bytes) -> Response:
         """One webhook, from its head to its answer."""

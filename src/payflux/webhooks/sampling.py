@@ -23,7 +23,7 @@ _DIGITS_AND_LETTERS = string.ascii_letters + string.digits
 _CAPITALS = string.ascii_uppercase + string.digits
 
 
-class Samples(msgspec.Struct, frozen=True):
+class Samples(msgspec.Struct, frozen=True, eq=False):
     """Those of one processor.
 
     Attributes:
@@ -59,7 +59,7 @@ class Samples(msgspec.Struct, frozen=True):
         Raises:
             KeyError: there is none of this name.
         """
-        text = msgspec.json.encode(self.template(name)).decode()
+        text = _written(self, name)
         lot = chance.getrandbits(64)
 
         def identifier(found: re.Match[str]) -> str:
@@ -78,6 +78,12 @@ class Samples(msgspec.Struct, frozen=True):
         """
         weights = self.traffic[traffic]
         return chance.choices([*weights], weights=[*weights.values()])[0]
+
+
+@lru_cache(maxsize=512)
+def _written(samples: Samples, name: str) -> str:
+    """A sample as JSON; kept, as thousands are made of it."""
+    return msgspec.json.encode(samples.template(name)).decode()
 
 
 def _put(body: Any, path: list[str], value: object) -> None:
