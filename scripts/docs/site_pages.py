@@ -21,6 +21,7 @@ ORDER = (
         "export",
         "shipping/*",
         "risk",
+        "incidents",
         "corpus",
     ),
     *(

@@ -3,9 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payflux.client.batch_result import UNCONFIRMED_CODES, Refusal, read_answer
-from payflux.client.connection import Answer
-from payflux.event import intake
+from payflux.client.batch_result import Refusal, read_answer
+from payflux.client.wire import Answer
 
 
 @given(st.binary(max_size=200), st.sampled_from([200, 202, 204, 301, 400, 401, 403, 408, 413, 422, 429, 500, 503]))
@@ -33,8 +32,3 @@ def test_a_report_is_taken_apart() -> None:
 def test_a_report_of_another_batch_settles_nothing() -> None:
     """Its sums have to be those of the batch that was sent."""
     assert read_answer(Answer(200, 0.0, REPORT), 5).unsettled == (0, 1, 2, 3, 4)
-
-
-def test_codes_that_confirm_nothing_are_those_of_the_node() -> None:
-    """The client imports nothing of ours, and has its own copy."""
-    assert UNCONFIRMED_CODES == intake.UNCONFIRMED_CODES

@@ -10,8 +10,8 @@ import pytest
 from client_node import KEY, thread_node
 from needs import program
 from payflux.client import Client, Counts, worker
-from payflux.client.connection import BODY_BYTES, PATH
-from payflux.event.intake import BATCH_EVENTS, BATCH_PATH
+from payflux.client.connection import BODY_BYTES
+from payflux.event.intake import BATCH_EVENTS
 from payflux.http import limits
 from payflux.testing import make_event
 from servers import until
@@ -66,7 +66,6 @@ def test_https_is_spoken(tmp_path: Path) -> None:
 
 
 def test_what_a_node_takes_is_what_the_node_says() -> None:
-    """The client imports nothing of ours, and has its own copies of the path and the size of a request."""
+    """The client imports nothing of ours, and has its own copies of the sizes of a request."""
     assert BODY_BYTES == limits.BODY_BYTES
-    assert f"{BATCH_PATH}?results=errors" == PATH
     assert worker.BATCH_EVENTS <= BATCH_EVENTS

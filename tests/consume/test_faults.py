@@ -113,6 +113,30 @@ async def test_a_primary_whose_clock_is_behind(every_server: Server, export_firs
     assert seqs == [*range(1, 111), *range(101, 151)]
 
 
+@pytest.mark.parametrize("export_first", [False, True])
+async def test_a_primary_whose_clock_is_behind_meets_a_new_consumer(every_server: Server, export_first: bool) -> None:
+    """It reads as any member does until it has caught up, and is given entries with lower ids than those it has seen."""
+    one = NodeInTest(every_server, export_first=export_first)
+    one.start()
+    one.reader.once = True
+    one.reader.gate.clear()
+    ids = await one.send(100)
+    one.reader.gate.set()
+    await wait_for(lambda: one.processed == 100)
+    state = State(every_server)
+    clock_ahead(every_server)
+    ids += await one.send(10)
+    one.reader.gate.set()
+    await wait_for(lambda: one.processed == 110)
+    state.restore(cut=False)
+    ids += await one.send(50)
+    one.reader.once = False
+    one.reader.gate.set()
+    await exported(one, ids)
+    assert one.lost() == {}
+    await one.end()
+
+
 async def test_what_was_not_read_of_the_lost_state_is_counted(every_server: Server) -> None:
     """Of 110 entries rolled back to 100, 104 had been exported: six are lost, and counted once for all workers."""
     async with nodes(every_server) as (one,):

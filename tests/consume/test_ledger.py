@@ -80,7 +80,7 @@ def test_what_a_former_holder_acked_and_did_not_export(
     ("owner", "life", "lost"), [("one", 7, 3), ("one", 0, 3), ("one", 5, 0), ("other", 6, 0), ("other", 5, 3)]
 )
 def test_a_ledger_of_long_ago_is_not_counted_again(owner: str, life: int, lost: int) -> None:
-    """Its holder had a successor: we hold 7, which went on from 6; one that nobody went on from is counted."""
+    """Its holder had a successor: we hold 7, which went on from 6. What nobody went on from is counted."""
     one = Parts(MemoryStream(), former_settled=0)
     one.ledger.handled.begin(7, former=6)
     before = Ledger(owner, acked=10, settled=7, last_id=b"10-0", last_seq=10, life=life)

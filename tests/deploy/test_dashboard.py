@@ -28,8 +28,10 @@ from servers import until
 GRAFANA = ROOT / "deploy" / "grafana"
 FILE = GRAFANA / "dashboards" / "payflux.json"
 WEBHOOKS = {"webhook_events_total", "webhook_unmapped_total", "webhook_last_received_timestamp_seconds"}
-UNSHOWN = {"export_reopened_total", "build_info", *WEBHOOKS}
-"""Metrics without a panel: nothing an operator follows over time; of webhooks `payflux webhooks status` tells."""
+ALERTS = {"alerts_total", "alert_waiting_seconds"}
+UNSHOWN = {"export_reopened_total", "build_info", *WEBHOOKS, *ALERTS}
+"""Metrics without a panel: nothing an operator follows over time; of webhooks `payflux webhooks status` tells, of alerts
+`payflux check`."""
 PANELS = [panel for row in ROWS.values() for panel in row]
 
 

@@ -20,7 +20,6 @@ from payflux.operations.routes import Answer, alive
 from payflux.risk.assessment import BANDS
 from payflux.risk.drivers import DRIVERS
 from payflux.telemetry.metrics import (
-    ALERT_RESULTS,
     DENIED_REASONS,
     DLQ_REASONS,
     EXPORT_REASONS,
@@ -31,6 +30,7 @@ from payflux.telemetry.metrics import (
     REJECT_REASONS,
     WEBHOOK_RESULTS,
 )
+from payflux.telemetry.results import ALERT_RESULTS
 from payflux.terminal.ending import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
 from scripts.docs import tables
 

@@ -29,6 +29,7 @@ ROUTER = Router(
     {
         "/events": {"POST": Named("send")},
         "/health": {"GET": Named("health")},
+        "/named/{name}": {"GET": Named("one")},
         "/both": {"GET": Named("show"), "POST": Named("change")},
     }
 )
@@ -52,6 +53,8 @@ def answered(method: str, path: str) -> bytes:
         ("HEAD", "/health", b"health HEAD"),
         ("GET", "/both", b"show GET"),
         ("POST", "/both", b"change POST"),
+        ("GET", "/named/stripe", b"one GET"),
+        ("HEAD", "/named/%2e", b"one HEAD"),
     ],
 )
 def test_a_request_goes_to_the_handler_of_its_path_and_method(method: str, path: str, name: bytes) -> None:
@@ -66,7 +69,21 @@ def test_the_handler_judges_what_the_router_admits() -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["", "/", "*", "/Events", "/events/", "//events", "/events;a", "/%65vents", "/events%2f", "/events/x", "/e" * 4000],
+    [
+        "",
+        "/",
+        "*",
+        "/Events",
+        "/events/",
+        "//events",
+        "/events;a",
+        "/%65vents",
+        "/events%2f",
+        "/events/x",
+        "/e" * 4000,
+        "/named/",
+        "/named/a/b",
+    ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST", "FOO"])
 def test_any_other_path_is_not_found(path: str, method: str) -> None:
@@ -78,7 +95,8 @@ def test_any_other_path_is_not_found(path: str, method: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "allowed"), [("/events", "POST"), ("/health", "GET, HEAD"), ("/both", "GET, HEAD, POST")]
+    ("path", "allowed"),
+    [("/events", "POST"), ("/health", "GET, HEAD"), ("/both", "GET, HEAD, POST"), ("/named/x", "GET, HEAD")],
 )
 @pytest.mark.parametrize("method", ["PATCH", "OPTIONS", "post", "get", "FOO", "X" * 8192])
 def test_another_method_is_told_which_ones_there_are(path: str, allowed: str, method: str) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from payflux.errors import SettingsError
-from payflux.ingest.gatekeeper import API_KEY, API_KEYS, Gatekeeper, check_a_key, check_keys, keys_of
+from payflux.ingest.gatekeeper import API_KEY, API_KEYS, READ_KEYS, Gatekeeper, check_a_key, check_keys, keys_of
 from payflux.ingest.token_bucket import BUCKETS, TokenBucket
 from payflux.settings import load
 from payflux.telemetry.slab import Slab
@@ -128,9 +128,9 @@ def test_every_key_is_compared_every_time(gatekeeper: Gatekeeper, monkeypatch: p
 def test_several_keys_take_precedence_over_the_one() -> None:
     """PAYFLUX_API_KEYS wins; each of its keys counts once, blanks around them do not count."""
     environ = {"PAYFLUX_API_KEYS": " a1 , b2,a1,, ", "PAYFLUX_API_KEY": "c3"}
-    assert keys_of(load((API_KEYS, API_KEY), environ, [check_keys])) == ("a1", "b2")
+    assert keys_of(load((API_KEYS, API_KEY, READ_KEYS), environ, [check_keys])) == ("a1", "b2")
     environ["PAYFLUX_API_KEYS"] = "  "
-    assert keys_of(load((API_KEYS, API_KEY), environ, [check_keys])) == ("c3",)
+    assert keys_of(load((API_KEYS, API_KEY, READ_KEYS), environ, [check_keys])) == ("c3",)
 
 
 @pytest.mark.parametrize(
@@ -142,12 +142,13 @@ def test_several_keys_take_precedence_over_the_one() -> None:
         ({"PAYFLUX_API_KEY": "secret with-blanks"}, "PAYFLUX_API_KEY:"),
         ({"PAYFLUX_API_KEYS": "fine,secret-é"}, "PAYFLUX_API_KEYS:"),
         ({"PAYFLUX_API_KEYS": "fine,secret-\x7f"}, "PAYFLUX_API_KEYS:"),
+        ({"PAYFLUX_API_KEY": "fine", "PAYFLUX_READ_KEYS": "secret with-blanks"}, "PAYFLUX_READ_KEYS:"),
     ],
 )
 def test_keys_that_cannot_be_used_stop_the_start(environ: dict[str, str], named: str) -> None:
     """The problem names the variable and shows no key."""
     with pytest.raises(SettingsError) as caught:
-        load((API_KEYS, API_KEY), environ, [check_a_key, check_keys])
+        load((API_KEYS, API_KEY, READ_KEYS), environ, [check_a_key, check_keys])
     (problem,) = caught.value.problems
     assert problem.startswith(named)
     assert "expected" in problem

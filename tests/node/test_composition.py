@@ -1,6 +1,7 @@
 """What a child is made of follows from its plan and the settings."""
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from payflux.ingest.token_bucket import BUCKETS
 from payflux.node.composition import appender_of, consumer_of, fan_out_of, routes_of, servers_of
 from payflux.node.plan import Plan
 from payflux.node.settings import SETTINGS
+from payflux.operations.reads import READ_PATHS
 from payflux.redis.address import address_of
 from payflux.redis.keys import Keys
 from payflux.redis.monitor import RedisMonitor
@@ -21,7 +23,7 @@ from payflux.telemetry.metrics import CONSUMER_ACTIVE, EXPORT_QUEUE, RISK_SCORE,
 from payflux.telemetry.notes import CONSUMER, SUPERVISOR
 from payflux.telemetry.slab import Slab
 
-OPERATORS = {"/health", "/livez", "/readyz", "/metrics", "/export/health", "/openapi.json"}
+OPERATORS = {"/health", "/livez", "/readyz", "/metrics", "/export/health", "/openapi.json", *READ_PATHS}
 
 
 @pytest.fixture
@@ -74,8 +76,9 @@ async def test_operators_may_have_an_address_of_their_own(slab_fd: int) -> None:
     assert [listeners for _, listeners in servers] == [(7, 8), (9,)]
     assert {server._limits.idle_seconds for server, _ in servers} == {620}
     probes = {"/health", "/livez", "/readyz"}
+    operators = {re.sub("{.*}", "{}", path) for path in OPERATORS}
     paths = [{path for path, _ in server._shared.handler._routes} for server, _ in servers]  # type: ignore[attr-defined]
-    assert paths == [{EVENT_PATH, BATCH_PATH} | probes, OPERATORS]
+    assert paths == [{EVENT_PATH, BATCH_PATH} | probes, operators]
     [(only, listeners)] = servers_of(structs.replace(made, admin=()), settings, metrics, appender, monitor, webhooks={})
     assert listeners == (7, 8)
     assert {path for path, _ in only._shared.handler._routes} == paths[0] | paths[1]  # type: ignore[attr-defined]

@@ -113,7 +113,7 @@ def test_examples_of_answers_satisfy_their_schemas() -> None:
     """Those of success, too."""
     for _, _, operation in operations():
         for response in operation["responses"].values():
-            for content in response["content"].values():
+            for content in response.get("content", {}).values():
                 if "example" in content:
                     validator(content["schema"]).validate(content["example"])
 
@@ -165,7 +165,7 @@ def send(node: Node, path: str, method: str, kind: str = "", value: Any = None) 
 def documented(operation: Any, status: int, answer: bytes) -> Any:
     """The answer as read, after it was found to be as described."""
     [(kind, content)] = operation["responses"][str(status)]["content"].items()
-    value = json.loads(answer) if kind == "application/json" else answer.decode()
+    value = json.loads(answer) if kind.endswith("json") else answer.decode()
     validator(content["schema"]).validate(value)
     return value
 
@@ -186,7 +186,7 @@ def test_every_example_is_accepted_by_a_living_node(make_node: MakeNode) -> None
                 continue  # what comes there is the processor's, not ours to describe
             if "requestBody" not in operation:
                 status, answer = send(node, path, method)
-                assert status == 200, path
+                assert status == (404 if path.endswith("}") else 200), path  # nothing is known yet
                 documented(operation, status, answer)
                 continue
             for kind, content in operation["requestBody"]["content"].items():

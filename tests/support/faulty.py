@@ -40,13 +40,13 @@ class Readable(CapturingExporter):
 
 
 class Gated(RedisReader):
-    """A reader that can be kept from reading on."""
+    """A reader that can be kept from reading on, or let through for one read at a time, and whose acks can get lost."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.gate = asyncio.Event()
         self.gate.set()
-        self.deaf = False
+        self.once = self.deaf = False
         self._reading = 0
 
     async def hold(self) -> None:
@@ -77,6 +77,8 @@ class Gated(RedisReader):
 
     async def _held(self, read: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
         await self.gate.wait()
+        if self.once:
+            self.gate.clear()
         self._reading += 1
         try:
             return await read(*arguments)

@@ -1,10 +1,10 @@
 """What a node's answer says of the batch it was sent: what it does not say clearly must be sent again."""
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
-from payflux.client.connection import Answer
+from payflux.client.wire import Answer, Report, problem_of
 
 UNSUITABLE = (400, 413, 415, 422)
 """Answers to a batch as a whole that sending the same batch again would only repeat."""
@@ -14,9 +14,6 @@ PASSING = (408, 429, 504)
 
 LASTING = 5
 """How often an answer that may be of the moment has to come before what was sent is suspected."""
-
-UNCONFIRMED_CODES = ("unavailable", "overloaded", "redis_")
-"""How the code of an item begins that was not refused for what it is: the buffer did not confirm it."""
 
 
 class Refusal(NamedTuple):
@@ -54,43 +51,14 @@ class BatchResult(NamedTuple):
     code: str = ""
 
 
-class _Field(msgspec.Struct):
-    message: str = ""
-
-
-class _Result(msgspec.Struct):
-    index: int
-    status: Literal["accepted", "duplicate", "rejected"]
-    code: str = ""
-    errors: tuple[_Field, ...] = ()
-
-    @property
-    def confirmed(self) -> bool:
-        """Whether it was refused for what it is."""
-        return not self.code.startswith(UNCONFIRMED_CODES)
-
-
-class _Report(msgspec.Struct):
-    accepted: int
-    duplicates: int
-    rejected: int
-    results: tuple[_Result, ...]
-
-
-class _Problem(msgspec.Struct):
-    code: str = ""
-    detail: str = ""
-
-
-_report = msgspec.json.Decoder(_Report).decode
-_problem = msgspec.json.Decoder(_Problem).decode
+_report = msgspec.json.Decoder(Report).decode
 
 
 def read_answer(answer: Answer, events: int) -> BatchResult:
     """What an answer says of a batch of so many events; what it does not say clearly is unsettled."""
     if answer.status == 200:
         return _read_report(answer, events)
-    problem = _problem_of(answer)
+    problem = problem_of(answer.body)
     code = problem.code or ("http_413" if answer.status == 413 else "")  # a proxy's limit has no code
     if answer.status in UNSUITABLE and code:
         return blamed(events, code, problem.detail)
@@ -113,14 +81,6 @@ def blamed(events: int, code: str, detail: str) -> BatchResult:
     if events == 1:
         return BatchResult(refused=(Refusal(0, code, (detail,)),))
     return BatchResult(unsettled=tuple(range(events)), why=code, split=True)
-
-
-def takes_events(answer: Answer) -> bool:
-    """Whether an answer to a batch without events shows that a node is there, and takes events under our key.
-
-    A node judges the key before it looks at the batch, and refuses this one by a code that nobody else has.
-    """
-    return answer.status == 400 and _problem_of(answer).code == "invalid_batch"
 
 
 def _suspect_after(status: int, code: str) -> int:
@@ -148,10 +108,3 @@ def _read_report(answer: Answer, events: int) -> BatchResult:
     again = sorted(result.index for result in rejected if not result.confirmed)
     why = next((result.code for result in rejected if not result.confirmed), "")
     return BatchResult(report.accepted, report.duplicates, refused, tuple(again), why, answer.retry_after)
-
-
-def _problem_of(answer: Answer) -> _Problem:
-    try:
-        return _problem(answer.body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _Problem()

@@ -28,8 +28,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from payflux.client.connection import BODY_BYTES, Address, Connection, address
+from payflux.client.counts import Counts
 from payflux.client.event import CardNumber, encode
-from payflux.client.queue import Counts, Queue
+from payflux.client.queue import Queue
 from payflux.client.spool import Spool
 from payflux.client.worker import OnRejected, Worker
 
@@ -68,6 +69,11 @@ class _Core:
         self.worker = Worker(self.queue, connection, spool, plan.on_rejected, plan.to.authority)
         self.started = False
         self.lock = threading.RLock()
+
+    def start(self) -> None:
+        """Start the threads; RuntimeError when there is none to be had."""
+        self.worker.start()
+        self.started = True
 
 
 class Client:
@@ -193,8 +199,7 @@ class Client:
         with core.lock:
             if not (core.started or core.queue.closed):
                 with contextlib.suppress(RuntimeError):  # no thread to be had: the next event tries again
-                    core.worker.start()
-                    core.started = True
+                    core.start()
                     _started.add(self)
 
     def _forked(self) -> None:

@@ -1,7 +1,6 @@
 """The producer client's connection to a node: kept alive, whole exchanges under one deadline."""
 
 import contextlib
-import email.utils
 import encodings.idna  # noqa: F401 - else the first connection imports it, and a fork meanwhile keeps its lock for ever
 import socket
 import ssl
@@ -9,19 +8,18 @@ import time
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-import httptools
+from payflux.client.wire import Answer, AnswerReader, head_of, request_of
 
-PATH = "/v1/events/payment_exhaust/batch?results=errors"
+REFUSALS_ALONE = "?results=errors"
 BODY_BYTES = 1_048_576
 """What a node takes in one request."""
 
-ANSWER_BYTES = 4_194_304
 READ_BYTES = 65_536
 CONNECT_SECONDS = 5.0
 
 
 class Address(NamedTuple):
-    """Where a node is: the parts of its URL."""
+    """Where a node is: the parts of its URL; `path` is what a proxy adds before those of the node."""
 
     host: str
     port: int
@@ -51,59 +49,7 @@ def address(url: str) -> Address:
     except ValueError:  # its text holds what stands there
         raise ValueError("url: expected a port from 1 to 65535") from None
     secure = parts.scheme == "https"
-    path = parts.path.rstrip("/") + PATH
-    return Address(parts.hostname, port or (443 if secure else 80), parts.netloc, path, secure)
-
-
-class Answer(NamedTuple):
-    """An HTTP answer; `retry_after` in seconds, 0 without one."""
-
-    status: int
-    retry_after: float
-    body: bytes
-
-
-class _Parse:
-    """What httptools calls while it reads an answer."""
-
-    def __init__(self) -> None:
-        self._parser = httptools.HttpResponseParser(self)
-        self._body: list[bytes] = []
-        self._size = 0
-        self._retry_after = 0.0
-        self.answer: Answer | None = None
-        self.keep = False
-
-    def feed(self, data: bytes) -> None:
-        """Take what came; raises ConnectionError when it is no HTTP answer, or one of unreasonable size."""
-        self._size += len(data)
-        if self._size > ANSWER_BYTES:
-            raise ConnectionError("the answer is too large")
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserError as error:
-            raise ConnectionError(f"not an HTTP answer: {error}") from None
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if name.lower() == b"retry-after":
-            self._retry_after = _seconds(value)
-
-    def on_body(self, body: bytes) -> None:
-        self._body.append(body)
-
-    def on_message_complete(self) -> None:
-        self.keep = self._parser.should_keep_alive()
-        self.answer = Answer(self._parser.get_status_code(), self._retry_after, b"".join(self._body))
-
-
-def _seconds(value: bytes) -> float:
-    """A `Retry-After` in seconds: RFC 9110 section 10.2.3 allows a number or a date; 0 when it is neither."""
-    if value.isdigit() and len(value) < 10:
-        return float(value)
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(value.decode("latin-1")).timestamp() - time.time())
-    except (ValueError, TypeError):
-        return 0.0
+    return Address(parts.hostname, port or (443 if secure else 80), parts.netloc, parts.path.rstrip("/"), secure)
 
 
 class Connection:
@@ -118,10 +64,7 @@ class Connection:
 
     def __init__(self, to: Address, key: str, timeout: float, tls: ssl.SSLContext | None) -> None:
         self._to, self._timeout, self._tls = to, timeout, tls
-        self._head = (
-            f"POST {to.path} HTTP/1.1\r\nHost: {to.authority}\r\nAuthorization: Bearer {key}\r\n"
-            "Content-Type: application/x-ndjson\r\nContent-Length: "
-        ).encode("ascii")
+        self._head = head_of(to.authority, key, "ndjson", prefix=to.path, query=REFUSALS_ALONE)
         self._socket: socket.socket | None = None
 
     def post(self, body: bytes) -> Answer:
@@ -133,7 +76,7 @@ class Connection:
             OSError: no answer came; TimeoutError is one of them.
         """
         deadline = time.monotonic() + self._timeout
-        request = b"%s%d\r\n\r\n%s" % (self._head, len(body), body)
+        request = request_of(self._head, body)
         if self._socket is not None:
             try:
                 return self._exchange(self._socket, request, deadline)
@@ -178,16 +121,16 @@ class Connection:
     def _exchange(self, connected: socket.socket, request: bytes, deadline: float) -> Answer:
         connected.settimeout(_left(deadline))
         connected.sendall(request)
-        parse = _Parse()
-        while parse.answer is None:
+        reader = AnswerReader()
+        while reader.answer is None:
             connected.settimeout(_left(deadline))
             data = connected.recv(READ_BYTES)
             if not data:
                 raise ConnectionError("the connection ended before the answer")
-            parse.feed(data)
-        if not parse.keep:
+            reader.feed(data)
+        if not reader.keep:
             self.close()
-        return parse.answer
+        return reader.answer
 
 
 def _left(deadline: float) -> float:

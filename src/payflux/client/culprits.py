@@ -9,10 +9,11 @@ for the question), it is halved until the event is alone, and that one is refuse
 
 from collections.abc import Callable, Sequence
 
-from payflux.client.batch_result import LASTING, BatchResult, blamed, read_answer, takes_events, unsettled
+from payflux.client.batch_result import LASTING, BatchResult, blamed, read_answer, unsettled
 from payflux.client.connection import Connection
+from payflux.client.wire import SHAPES, takes_events
 
-NO_EVENTS = b"\n"
+_BATCH = SHAPES["ndjson"]
 
 
 class Culprits:
@@ -45,7 +46,7 @@ class Culprits:
 
     def _send(self, batch: Sequence[bytes]) -> BatchResult:
         try:
-            answer = self._connection.post(b"\n".join(batch) + b"\n")
+            answer = self._connection.post(_BATCH.body(batch))
         except OSError as error:
             # What takes too long is no refusal: a node that is slow today stores the same events tomorrow.
             cut = isinstance(error, ConnectionError) and not isinstance(error, ConnectionRefusedError)
@@ -55,6 +56,6 @@ class Culprits:
 
     def _is_open(self) -> bool:
         try:
-            return takes_events(self._connection.post(NO_EVENTS))
+            return takes_events(self._connection.post(_BATCH.body([])))
         except OSError:
             return False

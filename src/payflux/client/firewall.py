@@ -1,7 +1,7 @@
 """The producer client's firewall: a card number leaves the application in no member, whether a node knows it or not.
 
-`payflux.client.card_numbers` is a copy of `payflux.event.card_numbers`, letter by letter: the client imports nothing of
-ours, and both must refuse the same.
+`card_numbers`, `card_ranges` and `digit_groups` are copies of those in `payflux.event`, letter by letter: the client
+imports nothing of ours, and both must refuse the same.
 """
 
 import json

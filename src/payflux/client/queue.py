@@ -1,57 +1,47 @@
-"""The producer client's memory: a bounded queue between callers that must never wait and threads that may.
+"""The producer client's memory: a bounded queue between callers that must never wait and threads that may."""
 
-Every event given to the client is at every moment in exactly one of the numbers of `Counts`, so their sum is exact.
-"""
-
-import re
 import sys
 import threading
-from collections import Counter, deque
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections import deque
+from collections.abc import Sequence
 
+from payflux.client.counts import Counts, Fates, Places, Reason
 from payflux.client.event import finished
 
 NEVER = sys.maxsize
-CODES = 50
-Reason = Literal["queue_full", "closed", "unencodable", "pan_detected", "too_large", "unsent", "spool_damaged"]
-"""Why an event is dropped: no room; given after `close`; no JSON object; a card number in it; larger than a node takes;
-in memory still when `close` ran out of time and no spool could take it; its line in the spool damaged or deleted."""
-
-_CODE = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
-@dataclass(frozen=True)
-class Counts:
-    """What became of the events so far: `sent + recovered` is the sum of all that follow, but `retried`.
+class _Bell:
+    """Wakes a thread, once so many events wait or they have so many bytes.
 
     Attributes:
-        sent: calls of `send`.
-        recovered: found in the spool, left there by processes that are gone.
-        accepted: stored by the node.
-        duplicate: stored by the node before.
-        rejected: refused by the node for good, by its code.
-        dropped: given up, by reason.
-        spooled: in the spool now.
-        queued: in memory now, waiting or on their way.
-        retried: how often an event stayed without a settled answer and had to be sent again.
+        events: that many; `NEVER` while nobody waits.
+        size: that many bytes.
     """
 
-    sent: int
-    recovered: int
-    accepted: int
-    duplicate: int
-    rejected: Mapping[str, int]
-    dropped: Mapping[str, int]
-    spooled: int
-    queued: int
-    retried: int
+    __slots__ = ("_rung", "events", "size")
 
-    @property
-    def outstanding(self) -> int:
-        """Events whose fate is open."""
-        return self.spooled + self.queued
+    def __init__(self) -> None:
+        self.events = self.size = NEVER
+        self._rung = threading.Event()
+
+    def set(self, events: int, size: int = NEVER) -> None:
+        """Ring then, from now on."""
+        self._rung.clear()
+        self.move(events, size)
+
+    def move(self, events: int, size: int) -> None:
+        """Ring then, if it has not rung."""
+        self.events, self.size = events, size
+
+    def ring(self) -> None:
+        """Wake whoever waits."""
+        self.events = self.size = NEVER
+        self._rung.set()
+
+    def wait(self, seconds: float) -> None:
+        """Wait for it, so long at most."""
+        self._rung.wait(seconds)
 
 
 class Queue:
@@ -66,11 +56,8 @@ class Queue:
 
     # Slots lie side by side: a caller that comes once in a while finds its caches cold, and `put` touches most of them.
     __slots__ = (
-        *("_max_events", "_max_bytes", "_lock", "_changed", "_arrived", "_pressed"),
-        *("_arrived_at", "_pressed_at", "_pressed_bytes", "_waiting", "_taken", "_queued", "_bytes", "_spooled"),
-        *("_moving",),
-        *("_sent", "_recovered", "_accepted", "_duplicate", "_retried", "_rejected", "_dropped"),
-        *("away", "closed", "stopping", "_ended"),
+        *("_max_events", "_max_bytes", "_lock", "_changed", "_arrived", "_pressed", "_places", "_fates"),
+        *("_waiting", "_taken", "_bytes", "_moving", "away", "closed", "stopping", "_ended"),
     )
 
     def __init__(self, max_events: int, max_bytes: int) -> None:
@@ -78,16 +65,12 @@ class Queue:
         # Reentrant: a signal handler or a finaliser may call `send` while its own thread is in here.
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
-        self._arrived = threading.Event()
-        self._pressed = threading.Event()
-        self._arrived_at = self._pressed_at = self._pressed_bytes = NEVER
+        self._arrived, self._pressed = _Bell(), _Bell()
+        self._places, self._fates = Places(), Fates()
         self._waiting: deque[bytes] = deque()
         self._taken: Sequence[bytes] = ()
-        self._queued = self._bytes = self._spooled = 0
+        self._bytes = 0
         self._moving = False  # the keeper has events in hand
-        self._sent = self._recovered = self._accepted = self._duplicate = self._retried = 0
-        self._rejected: Counter[str] = Counter()
-        self._dropped: Counter[str] = Counter()
         self.away = False
         self.closed = False
         self.stopping = False
@@ -97,51 +80,50 @@ class Queue:
         """Take an event, or count it as dropped; never waits."""
         size = len(body)
         with self._lock:
-            self._sent += 1
+            places = self._places
             if self.closed:
-                self._dropped["closed"] += 1
+                places.refuse("closed")
                 return False
-            if self._queued >= self._max_events or self._bytes + size > self._max_bytes:
-                self._dropped["queue_full"] += 1
+            if places.queued >= self._max_events or self._bytes + size > self._max_bytes:
+                places.refuse("queue_full")
                 return False
-            waiting = self._waiting
+            places.take()
+            waiting, arrived, pressed = self._waiting, self._arrived, self._pressed
             waiting.append(body)
-            self._queued += 1
             self._bytes += size
-            if len(waiting) >= self._arrived_at:
-                self._arrived_at = NEVER
-                self._arrived.set()
-            if len(waiting) >= self._pressed_at or self._bytes >= self._pressed_bytes:
-                self._pressed_at = self._pressed_bytes = NEVER
-                self._pressed.set()
+            if len(waiting) >= arrived.events:
+                arrived.ring()
+            if len(waiting) >= pressed.events or self._bytes >= pressed.size:
+                pressed.ring()
             return True
 
     def refuse(self, reason: Reason) -> None:
         """Count an event that was given and cannot be taken."""
         with self._lock:
-            self._sent += 1
-            self._dropped[reason] += 1
+            self._places.refuse(reason)
 
     def counts(self) -> Counts:
         """All numbers of one moment."""
         with self._lock:
+            places, fates = self._places, self._fates
             return Counts(
-                sent=self._sent,
-                recovered=self._recovered,
-                accepted=self._accepted,
-                duplicate=self._duplicate,
-                rejected=dict(self._rejected),
-                dropped=dict(self._dropped),
-                spooled=self._spooled,
-                queued=self._queued,
-                retried=self._retried,
+                sent=places.sent,
+                recovered=places.recovered,
+                accepted=fates.accepted,
+                duplicate=fates.duplicate,
+                rejected=dict(fates.rejected),
+                dropped=dict(places.dropped),
+                spooled=places.spooled,
+                queued=places.queued,
+                retried=fates.retried,
             )
 
     def until_known(self, seconds: float, *, or_away: bool = False) -> bool:
         """Wait until the fate of every event is known, or the node is away if told so; False when time ran out."""
         with self._lock:
             return self._changed.wait_for(
-                lambda: not (self._queued or self._spooled) or (or_away and self.away), max(0.0, seconds)
+                lambda: not (self._places.queued or self._places.spooled) or (or_away and self.away),
+                max(0.0, seconds),
             )
 
     def until_waiting(self, events: int, seconds: float, *, or_spooled: bool = False) -> bool:
@@ -151,12 +133,11 @@ class Queue:
         rest of it does.
         """
         with self._lock:
-            if len(self._waiting) >= events or self.stopping or (or_spooled and self._spooled):
+            if len(self._waiting) >= events or self.stopping or (or_spooled and self._places.spooled):
                 return bool(self._waiting)
-            self._arrived.clear()
-            self._arrived_at = events
+            self._arrived.set(events)
         self._arrived.wait(seconds)
-        self._arrived_at = NEVER
+        self._arrived.move(NEVER, NEVER)
         return bool(self._waiting)
 
     def until_pressed(self, seconds: float) -> None:
@@ -164,8 +145,7 @@ class Queue:
         with self._lock:
             if self.stopping or self.pressed:
                 return
-            self._pressed.clear()
-            self._pressed_at, self._pressed_bytes = self._limits
+            self._pressed.set(*self._limits)
         self._pressed.wait(seconds)
 
     @property
@@ -185,7 +165,7 @@ class Queue:
     @property
     def spooled(self) -> int:
         """Events in the spool."""
-        return self._spooled
+        return self._places.spooled
 
     def close(self) -> None:
         """Take no more events."""
@@ -196,15 +176,15 @@ class Queue:
         """Tell both threads to end."""
         with self._lock:
             self.stopping = True
-        self._arrived.set()
-        self._pressed.set()
+        self._arrived.ring()
+        self._pressed.ring()
 
     def set_away(self, away: bool) -> None:  # noqa: FBT001
         """Note whether the node takes events at present."""
         with self._lock:
             if self.away != away:
                 self.away = away
-                self._pressed.set()
+                self._pressed.ring()
                 self._changed.notify_all()
 
     def take(self, events: int, size: int, *, overtake: bool = True) -> Sequence[bytes]:
@@ -214,17 +194,17 @@ class Queue:
         """
         taken: list[bytes] = []
         with self._lock:
-            if (self._spooled or self._moving) and not overtake:
+            if (self._places.spooled or self._moving) and not overtake:
                 return ()
             waiting = self._waiting
             while waiting and len(taken) < events and (not taken or len(waiting[0]) < size):
                 taken.append(waiting.popleft())
                 size -= len(taken[-1]) + 1
             self._taken = taken
-            if self._pressed_at != NEVER:  # there is less room now
-                self._pressed_at, self._pressed_bytes = self._limits
+            if self._pressed.events != NEVER:  # there is less room now
+                self._pressed.move(*self._limits)
             if self.pressed:
-                self._pressed.set()
+                self._pressed.ring()
         whole = [finished(event) for event in taken]
         with self._lock:
             if self._taken is not taken:  # given back meanwhile
@@ -252,24 +232,21 @@ class Queue:
             if self._ended:
                 return
             self._waiting.extendleft(reversed(events))
-            self._queued -= len(spooled)
             self._bytes -= sum(map(len, spooled))
-            self._spooled += len(spooled)
+            self._places.spool(len(spooled))
             if spooled:
-                self._arrived.set()
+                self._arrived.ring()
 
     def recovered(self, events: int) -> None:
         """Events were found in the spool."""
         with self._lock:
-            self._recovered += events
-            self._spooled += events
-            self._arrived.set()
+            self._places.recover(events)
+            self._arrived.ring()
 
     def damaged(self, events: int) -> None:
         """Events in the spool cannot be read any more."""
         with self._lock:
-            self._dropped["spool_damaged"] += events
-            self._spooled -= events
+            self._places.damage(events)
             self._changed.notify_all()
 
     def record(
@@ -291,31 +268,19 @@ class Queue:
             from_memory = batch is self._taken
             if self._ended or (self.stopping and not from_memory):
                 return False
-            settled = len(batch) - len(unsettled)
-            self._accepted += accepted
-            self._duplicate += duplicate
-            self._retried += len(unsettled)
-            for code in codes:
-                self._rejected[self._bounded(code)] += 1
+            self._fates.add(accepted, duplicate, codes, len(unsettled))
+            self._places.settle(len(batch) - len(unsettled), from_memory=from_memory)
             if from_memory:
-                self._queued -= settled
                 self._bytes -= sum(map(len, batch)) - sum(map(len, unsettled))
                 self._taken = unsettled
                 self.give_back()
-            else:
-                self._spooled -= settled
             self._changed.notify_all()
             return True
 
     def end(self) -> None:
         """Nothing will be sent any more: what is in memory is dropped."""
         with self._lock:
-            if self._queued:
-                self._dropped["unsent"] += self._queued
+            self._places.end()
             self._waiting.clear()
-            self._queued = self._bytes = 0
+            self._bytes = 0
             self._ended = True
-
-    def _bounded(self, code: str) -> str:
-        known = code in self._rejected or len(self._rejected) < CODES
-        return code if known and _CODE.fullmatch(code) else "other"

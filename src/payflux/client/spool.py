@@ -38,6 +38,24 @@ class _Segment:
     def __init__(self, path: Path, size: int = 0, events: int = 0) -> None:
         self.path, self.size, self.events = path, size, events
         self.offset = 0
+        self._read = (0, 0)  # bytes and lines of what was handed out last, damaged lines included
+
+    def grow(self, size: int, events: int) -> None:
+        """Whole lines were written."""
+        self.size += size
+        self.events += events
+
+    def hand_out(self, size: int, events: int) -> None:
+        """So much was read, and is settled next."""
+        self._read = (size, events)
+
+    def settle(self) -> bool:
+        """What was handed out is done; whether anything was, and nothing is left."""
+        size, events = self._read
+        self._read = (0, 0)
+        self.offset += size
+        self.events -= events
+        return size > 0 and self.offset >= self.size
 
 
 class Spool:
@@ -58,7 +76,6 @@ class Spool:
         self._owner = -1
         self._writing = -1
         self._reading = -1
-        self._read_bytes = self._read_events = 0  # of what was handed out last, damaged lines included
         self._closed = False
 
     def open(self) -> int:
@@ -121,18 +138,14 @@ class Spool:
                 lost = segment.events
                 self._discard()
                 return Chunk([], lost)
-            return self._split(data, events, size)
+            chunk, length = _split(data, events, size)
+            segment.hand_out(length, len(chunk.events) + chunk.damaged)
+            return chunk
 
     def forget(self) -> None:
         """Forget what was read last."""
         with self._lock:
-            if self._closed or not self._read_bytes:
-                return
-            segment = self._segments[0]
-            segment.offset += self._read_bytes
-            segment.events -= self._read_events
-            self._read_bytes = self._read_events = 0
-            if segment.offset >= segment.size:
+            if self._segments and not self._closed and self._segments[0].settle():
                 self._discard()
 
     def close(self) -> None:
@@ -188,8 +201,7 @@ class Spool:
         except OSError:
             os.ftruncate(self._writing, segment.size)
             raise
-        segment.size += len(data)
-        segment.events += events
+        segment.grow(len(data), events)
         self._bytes += len(data)
 
     def _begin_segment(self) -> None:
@@ -209,21 +221,6 @@ class Spool:
             raise FileNotFoundError(str(segment.path))  # somebody emptied it
         return data
 
-    def _split(self, data: bytes, events: int, size: int) -> Chunk:
-        good: list[bytes] = []
-        lines = start = 0
-        while lines < events and (end := data.find(b"\n", start) + 1):
-            if end > size and lines:
-                break
-            event = data[start + 9 : end - 1]
-            if data[start : start + 9] == b"%08x " % zlib.crc32(event):
-                good.append(event)
-            lines += 1
-            start = end
-        # Without a line feed in all of it, it is a part of a damaged line, whose end comes next.
-        self._read_bytes, self._read_events = start or len(data), lines
-        return Chunk(good, lines - len(good))
-
     def _discard(self) -> None:
         """Delete the oldest segment; the next event begins a new one if it was written to."""
         segment = self._segments.popleft()
@@ -235,6 +232,22 @@ class Spool:
             os.close(self._reading)
             self._reading = -1
         segment.path.unlink(missing_ok=True)
+
+
+def _split(data: bytes, events: int, size: int) -> tuple[Chunk, int]:
+    """The first events in data, so many and of so many bytes at most; and how many bytes of data they are."""
+    good: list[bytes] = []
+    lines = start = 0
+    while lines < events and (end := data.find(b"\n", start) + 1):
+        if end > size and lines:
+            break
+        event = data[start + 9 : end - 1]
+        if data[start : start + 9] == b"%08x " % zlib.crc32(event):
+            good.append(event)
+        lines += 1
+        start = end
+    # Without a line feed in all of it, it is a part of a damaged line, whose end comes next.
+    return Chunk(good, lines - len(good)), start or len(data)
 
 
 def _try_lock(path: Path) -> int | None:

@@ -32,7 +32,7 @@ from payflux.redis.embedded import EmbeddedServer
 from payflux.settings import FILE, environment, set_environment
 from payflux.terminal.ending import refuse
 from payflux.webhooks.identifiers import HASH_KEY
-from payflux.webhooks.registry import ADAPTERS, secrets_of
+from payflux.webhooks.registry import ADAPTERS, load_source, secrets_of
 
 KEY_FILE = "api-key"
 HASH_KEY_FILE, WEBHOOK_FILE = "hash-key", "webhook-secret"
@@ -145,7 +145,11 @@ def _webhooks(home: Path, environ: Mapping[str, str]) -> dict[str, str]:
     """A key of hashes, and secrets for every processor, where none is set."""
     given = {name.removesuffix(FILE) for name, text in environ.items() if text.strip()}
     changes = {HASH_KEY.name: _kept(home / HASH_KEY_FILE)}
-    changes |= {secrets_of(name).name: _kept(home / WEBHOOK_FILE) for name in ADAPTERS}
+    secret = _kept(home / WEBHOOK_FILE)
+    for name, target in ADAPTERS.items():
+        source, variable = load_source(target), secrets_of(name).name
+        if variable not in given:
+            changes |= {variable: secret if source.is_secret(secret) else f"dev:{secret}"} | dict(source.trial)
     return {name: text for name, text in changes.items() if name not in given}
 
 

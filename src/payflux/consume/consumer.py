@@ -214,6 +214,9 @@ class Consumer:
         deliveries = await self._careful.read(PROBE if self._assembler.suspicious else BATCH)
         if not deliveries:  # what the group was given beyond us is pending, or another member's and done
             await self._pass(await self._stream.position())
+        elif not self._ledger.is_behind(deliveries[0].id) and await self._parting.find():
+            self._hear(News.ROLLED_BACK)  # new entries with ids below those we have seen: the clock went back
+            return
         elif self._ledger.follows(deliveries[0].id, deliveries[0].seq):
             await self._settlement.process(deliveries)
         else:  # another member may have read what is missing, and it is pending

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from payflux.event.card_numbers import contains_pan, may_contain_pan
+from payflux.event.card_numbers import contains_pan, is_harmless_hash, may_contain_pan
 from payflux.event.rules import ADDITIVE_FIELDS as ADDITIVE_FIELDS
 from payflux.event.rules import (
     AMOUNT_LIMIT,
@@ -222,6 +222,11 @@ def _is_surely_strict(body: bytes, data: bytes, sent: str, stamp: str) -> bool:
 
 def _is_unfit(event: PaymentEvent) -> bool:
     """Whether a member after the first three holds what must never be stored."""
-    values: tuple[Any, ...] = msgspec.structs.astuple(event)[3:]
-    text = "|".join([str(value) for value in values if value is not UNSET])  # the bar belongs to no card number
+    values: tuple[Any, ...] = msgspec.structs.astuple(event)
+    texts = [
+        str(value)
+        for name, value in zip(event.__struct_fields__[3:], values[3:], strict=True)
+        if value is not UNSET and not is_harmless_hash(name, value)
+    ]
+    text = "~".join(texts)  # the tilde belongs to no card number
     return has_control(text) or contains_pan(text)

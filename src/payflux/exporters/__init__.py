@@ -129,6 +129,12 @@ class GroupExporter(Protocol):
         """The node ends."""
 
 
+def entry_of(line: bytes) -> bytes:
+    """The id of the entry a line was made of."""
+    _, _, rest = line.rpartition(b'"stream_message_id":"')
+    return rest[: rest.index(b'"')]
+
+
 class Batch(NamedTuple):
     """How many events go to a destination at once: whatever is reached first ends a batch.
 

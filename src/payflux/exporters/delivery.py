@@ -167,7 +167,7 @@ class DeliveryQueue:
             refused = self._exporter.deliver(lines)
         except ExportFailed as error:
             return error
-        except Exception as error:  # noqa: BLE001 - whatever an exporter raises, its thread must go on
+        except BaseException as error:  # noqa: BLE001 - its thread must go on, and a panic in Rust is no Exception
             return ExportFailed("write", f"{type(error).__name__}: {error}")
         if len(refused) < len(lines):
             self._refused_row = 0

@@ -11,6 +11,7 @@ from payflux.settings import Setting, Values, choice, integer, optional, words
 
 GROUPED = {
     "webhook": "payflux.exporters.webhook:DESTINATION",
+    "parquet": "payflux.exporters.parquet:DESTINATION",
 }
 """The `GroupDestination` of every such exporter PayFlux brings, by the name it has in settings, metrics and answers."""
 

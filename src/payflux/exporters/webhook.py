@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from math import inf
 
 from payflux.errors import ExportFailed
-from payflux.exporters import Batch, GroupDestination, GroupOpening
+from payflux.exporters import Batch, GroupDestination, GroupOpening, entry_of
 from payflux.finding import Finding
 from payflux.outgoing.patience import retry_after
 from payflux.outgoing.post import Answer, NotSent, Place, hosts, post, web_address
@@ -134,12 +134,7 @@ def _judge(answer: Answer) -> None:
 
 def _identifier(lines: Sequence[bytes]) -> str:
     """Of a message: the entries it goes from and to, so that the same batch has the same one again."""
-    return f"{_entry(lines[0])}_{_entry(lines[-1])}"
-
-
-def _entry(line: bytes) -> str:
-    _, _, rest = line.rpartition(b'"stream_message_id":"')
-    return rest[: rest.index(b'"')].decode()
+    return b"_".join((entry_of(lines[0]), entry_of(lines[-1]))).decode()
 
 
 def _refuse(values: Values) -> Iterator[str]:

@@ -8,6 +8,7 @@ import msgspec
 JSON = b"application/json"
 PROBLEM = b"application/problem+json"
 TEXT = b"text/plain; charset=utf-8"
+NOT_MODIFIED = 304
 
 
 class Request:
@@ -69,13 +70,10 @@ class Response:
         self.status = status
         self.body = body
         extra = b"".join(b"%s: %s\r\n" % header for header in headers)
-        self.head = b"HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n%s" % (
-            status,
-            REASONS[status],
-            content_type,
-            len(body),
-            extra,
-        )
+        first = b"HTTP/1.1 %d %s\r\n" % (status, REASONS[status])
+        if status != NOT_MODIFIED:  # it has no body, and may not tell another's length (RFC 9110 section 8.6)
+            first += b"Content-Type: %s\r\nContent-Length: %d\r\n" % (content_type, len(body))
+        self.head = first + extra
         self._tail = self._whole = b""
 
     def whole(self, tail: bytes) -> bytes:
@@ -109,6 +107,7 @@ class Handler(Protocol):
 REASONS = {
     200: b"OK",
     202: b"Accepted",
+    304: b"Not Modified",
     400: b"Bad Request",
     401: b"Unauthorized",
     404: b"Not Found",

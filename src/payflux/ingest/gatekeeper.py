@@ -36,6 +36,12 @@ def _token(text: str) -> str:
 METRICS_TOKEN = optional(
     "PAYFLUX_METRICS_TOKEN", _token, "Whoever reads /metrics has to send this as bearer token.", secret=True
 )
+READ_KEYS = optional(
+    "PAYFLUX_READ_KEYS",
+    words,
+    "Keys that may read /v1/risk and /v1/incidents and nothing else, separated by commas; API keys may as well.",
+    secret=True,
+)
 _BEARER = b"bearer "
 
 
@@ -46,11 +52,22 @@ def check_a_key(values: Values) -> list[str]:
 
 def check_keys(values: Values) -> list[str]:
     """The rule that each key can stand in a header."""
-    keys = keys_of(values)
-    name = "PAYFLUX_API_KEYS" if values[API_KEYS] else "PAYFLUX_API_KEY"
-    if any(not key.isascii() or not key.isprintable() or " " in key for key in keys):
-        return [f"{name}: expected keys of printable ASCII characters without blanks, one is not (value masked)"]
-    return []
+    sets: dict[str, tuple[str, ...]] = {"PAYFLUX_API_KEYS" if values[API_KEYS] else "PAYFLUX_API_KEY": keys_of(values)}
+    sets["PAYFLUX_READ_KEYS"] = read_keys_of(values)
+    return [
+        f"{name}: expected keys of printable ASCII characters without blanks, one is not (value masked)"
+        for name, keys in sets.items()
+        if not all(map(_can_be_sent, keys))
+    ]
+
+
+def _can_be_sent(key: str) -> bool:
+    return key.isascii() and key.isprintable() and " " not in key
+
+
+def read_keys_of(values: Values) -> tuple[str, ...]:
+    """The configured keys that may only read."""
+    return values[READ_KEYS] or ()
 
 
 def keys_of(values: Values) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from collections import Counter
 
 import msgspec
 
+from payflux.client.wire import Sums, problem_of
 from payflux.load.latencies import Latencies
 
 _PERCENTILES = {"p50_ms": 50, "p99_ms": 99, "p999_ms": 99.9}
@@ -44,14 +45,7 @@ class Report(msgspec.Struct):
     late_max_ms: float = 0.0
 
 
-class _Counts(msgspec.Struct):
-    accepted: int
-    duplicates: int
-    rejected: int
-
-
-class _Problem(msgspec.Struct):
-    code: str
+_sums = msgspec.json.Decoder(Sums).decode
 
 
 class Answers:
@@ -119,7 +113,7 @@ class Answers:
 
     def _add_batch(self, body: bytes) -> None:
         try:
-            counts = msgspec.json.decode(body, type=_Counts)
+            counts = _sums(body)
         except msgspec.DecodeError:
             self._codes["unreadable_answer"] += 1
             return
@@ -128,7 +122,4 @@ class Answers:
         self.rejected += counts.rejected
 
     def _add_refusal(self, body: bytes) -> None:
-        try:
-            self._codes[msgspec.json.decode(body, type=_Problem).code] += 1
-        except msgspec.DecodeError:
-            self._codes["unreadable_answer"] += 1
+        self._codes[problem_of(body).code or "unreadable_answer"] += 1

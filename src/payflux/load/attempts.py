@@ -6,8 +6,8 @@ from typing import Literal, NamedTuple, TypeVar
 
 import msgspec
 
-from payflux.event.intake import UNCONFIRMED_CODES
-from payflux.load.node_connection import Answer, AnswerError
+from payflux.client.wire import Answer, Report, problem_of
+from payflux.load.node_connection import AnswerError
 
 Verdict = Literal["accepted", "duplicate", "stored", "rejected", "unknown"]
 T = TypeVar("T")
@@ -54,23 +54,6 @@ class _Single(msgspec.Struct):
     status: Literal["accepted", "duplicate", "stored"] = "stored"
 
 
-class _Problem(msgspec.Struct):
-    code: str
-
-
-class _Result(msgspec.Struct):
-    index: int
-    status: Literal["accepted", "duplicate", "rejected"]
-    code: str | None = None
-
-
-class _Batch(msgspec.Struct):
-    accepted: int
-    duplicates: int
-    rejected: int
-    results: list[_Result]
-
-
 def verdicts_of(answer: Answer, events: int, *, single: bool) -> Sequence[tuple[Verdict, str]]:
     """Each event's verdict and code.
 
@@ -85,36 +68,26 @@ def verdicts_of(answer: Answer, events: int, *, single: bool) -> Sequence[tuple[
     if answer.status == 202 and single:
         return [(_decode(answer, _Single).status if answer.body else "stored", "")]
     if answer.status == 200 and not single:
-        return _read_batch(_decode(answer, _Batch), events)
+        return _read_batch(_decode(answer, Report), events)
+    code = problem_of(answer.body).code
     if answer.status in REFUSED:
-        return [("rejected", _decode(answer, _Problem).code)] * events
+        if not code:
+            raise AnswerError(answer.status, "the body does not say why")
+        return [("rejected", code)] * events
     if answer.status == 0 or answer.status >= 500:
-        return [("unknown", code_of(answer))] * events
+        return [("unknown", code)] * events
     if answer.status == 401:
         raise AnswerError(401, "the node does not accept this key")
     raise AnswerError(answer.status, "not a PayFlux node's answer to an event")
 
 
-def code_of(answer: Answer) -> str:
-    """The code of a node's refusal; empty for an answer that is none."""
-    try:
-        return msgspec.json.decode(answer.body, type=_Problem).code
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return ""
-
-
-def _read_batch(batch: _Batch, events: int) -> list[tuple[Verdict, str]]:
+def _read_batch(batch: Report, events: int) -> list[tuple[Verdict, str]]:
     if [result.index for result in batch.results] != list(range(events)):
         raise AnswerError(200, f"the batch of {events} has not one result for each event in order")
     said = Counter(result.status for result in batch.results)
     if (said["accepted"], said["duplicate"], said["rejected"]) != (batch.accepted, batch.duplicates, batch.rejected):
         raise AnswerError(200, "the batch's sums differ from its results")
-    return [_read_result(result) for result in batch.results]
-
-
-def _read_result(result: _Result) -> tuple[Verdict, str]:
-    code = result.code or ""
-    return ("unknown" if code.startswith(UNCONFIRMED_CODES) else result.status), code
+    return [(result.status if result.confirmed else "unknown", result.code) for result in batch.results]
 
 
 def _decode(answer: Answer, kind: type[T]) -> T:

@@ -1,11 +1,10 @@
 """A connection to a node: one request at a time, and the whole answer."""
 
 import asyncio
-from typing import NamedTuple, cast
+from typing import cast
 from urllib.parse import urlsplit
 
-import httptools
-
+from payflux.client.wire import Answer, AnswerReader
 from payflux.errors import PayfluxError
 
 
@@ -23,14 +22,6 @@ class AnswerError(PayfluxError):
     def __init__(self, status: int, detail: str) -> None:
         super().__init__(f"HTTP {status}: {detail}")
         self.status = status
-
-
-class Answer(NamedTuple):
-    """An HTTP answer; `retry_after` in seconds, 0 without one."""
-
-    status: int
-    retry_after: float
-    body: bytes
 
 
 def node_address(url: str) -> tuple[str, int]:
@@ -52,17 +43,12 @@ def node_address(url: str) -> tuple[str, int]:
 
 
 class NodeConnection(asyncio.Protocol):
-    """One connection with one request at a time; also what httptools calls while it parses the answer."""
+    """One connection with one request at a time."""
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
         self._answered: asyncio.Future[Answer] | None = None
-        self._start()
-
-    def _start(self) -> None:
-        self._parser = httptools.HttpResponseParser(self)
-        self._retry_after = 0.0
-        self._body: list[bytes] = []
+        self._reader = AnswerReader()
         self._keep = True
 
     @property
@@ -73,7 +59,7 @@ class NodeConnection(asyncio.Protocol):
     async def exchange(self, request: bytes) -> Answer:
         """Send a request, return its answer; raises OSError when the connection ends before."""
         assert self._transport is not None
-        self._start()
+        self._reader = AnswerReader()
         self._answered = asyncio.get_running_loop().create_future()
         self._transport.write(request)
         return await self._answered
@@ -92,30 +78,20 @@ class NodeConnection(asyncio.Protocol):
         if self._answered is None or self._answered.done():
             self.close()  # nobody asked
             return
+        reader = self._reader
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserError as error:
-            self._fail(AnswerError(0, f"not an HTTP answer: {error}"))
+            reader.feed(data)
+            self._keep = reader.keep or reader.answer is None
+        except ConnectionError as error:
+            self._keep = False
+            self._fail(AnswerError(0, str(error)))
+        if reader.answer is not None and not self._answered.done():
+            self._answered.set_result(reader.answer)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The request that is open gets no answer."""
         self._keep = False
         self._fail(ConnectionError("the connection ended before the answer") if exc is None else exc)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """A header of the answer."""
-        if name.lower() == b"retry-after" and value.isdigit():
-            self._retry_after = float(value)
-
-    def on_body(self, body: bytes) -> None:
-        """A piece of its body."""
-        self._body.append(body)
-
-    def on_message_complete(self) -> None:
-        """The answer is complete."""
-        self._keep = self._parser.should_keep_alive()
-        if self._answered is not None and not self._answered.done():
-            self._answered.set_result(Answer(self._parser.get_status_code(), self._retry_after, b"".join(self._body)))
 
     def _fail(self, error: Exception) -> None:
         if self._answered is not None and not self._answered.done():

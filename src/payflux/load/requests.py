@@ -3,7 +3,7 @@
 import secrets
 from itertools import count
 
-from payflux.event.intake import BATCH_PATH, EVENT_PATH, Form
+from payflux.client.wire import SHAPES, Form, head_of
 
 
 class Requests:
@@ -21,19 +21,12 @@ class Requests:
         one, two = secrets.token_hex(4), secrets.token_hex(3)
         before, after = event.split("@")
         self._before, self._after = f"{before}{one}-{two[:4]}-4{two[4:]}0-8000-".encode(), after.encode()
-        self._open, self._between, self._end = {
-            "single": (b"", b"", b""),
-            "array": (b"[", b",", b"]"),
-            "ndjson": (b"", b"\n", b"\n"),
-        }[form]
+        shape = SHAPES[form]
+        self._open, self._between, self._end = shape.before, shape.between, shape.after
         self.size, self.form = size, form
         each = len(self._before) + 12 + len(self._after)
         length = len(self._open) + size * each + (size - 1) * len(self._between) + len(self._end)
-        kind = "x-ndjson" if form == "ndjson" else "json"
-        self._head = (
-            f"POST {EVENT_PATH if form == 'single' else BATCH_PATH} HTTP/1.1\r\nHost: {host}\r\n"
-            f"Authorization: Bearer {key}\r\nContent-Type: application/{kind}\r\nContent-Length: {length}\r\n\r\n"
-        ).encode("latin-1")
+        self._head = b"%b%d\r\n\r\n" % (head_of(host, key, form), length)
         self._numbers = count(1)
 
     def next(self) -> bytes:

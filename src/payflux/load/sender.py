@@ -5,14 +5,14 @@ import os
 import random
 import socket
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from itertools import count, cycle
 from types import TracebackType
 from typing import Self
 
-from payflux.event.intake import BATCH_PATH, EVENT_PATH, Form
-from payflux.load.attempts import Attempt, Item, code_of, verdicts_of
-from payflux.load.node_connection import Answer, AnswerError, NodeConnection, node_address
+from payflux.client.wire import SHAPES, Answer, Form, head_of, request_of, takes_events
+from payflux.load.attempts import Attempt, Item, verdicts_of
+from payflux.load.node_connection import AnswerError, NodeConnection, node_address
 
 FIRST_BACKOFF_SECONDS = 0.05
 
@@ -86,7 +86,7 @@ class Sender:
             answer = await self._exchange(self._request([Item("", b"")], "ndjson", next(self._keys)))
         except (OSError, AnswerError):
             return False
-        return answer.status == 400 and code_of(answer) == "invalid_batch"
+        return takes_events(answer)
 
     async def send(self, items: Sequence[Item], form: Form = "single") -> list[Attempt]:
         """Send events until each has a settled answer or patience ends.
@@ -145,13 +145,8 @@ class Sender:
         return min(answer.retry_after or backoff, self._longest_wait)
 
     def _request(self, items: Sequence[Item], form: Form, key: str) -> bytes:
-        body = _join([item.body for item in items], form)
-        kind = "application/x-ndjson" if form == "ndjson" else "application/json"
-        head = (
-            f"POST {EVENT_PATH if form == 'single' else BATCH_PATH} HTTP/1.1\r\nHost: {self.host}:{self.port}\r\n"
-            f"Authorization: Bearer {key}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
-        )
-        return head.encode("latin-1") + body
+        head = head_of(f"{self.host}:{self.port}", key, form)
+        return request_of(head, SHAPES[form].body([item.body for item in items]))
 
     async def _exchange(self, request: bytes) -> Answer:
         async with self._free, asyncio.timeout(self._timeout):
@@ -178,12 +173,3 @@ def _words(error: OSError) -> str:
     if isinstance(error, TimeoutError):
         return "timed out"
     return os.strerror(error.errno) if error.errno and not isinstance(error, socket.gaierror) else str(error)
-
-
-def _join(bodies: Iterable[bytes], form: Form) -> bytes:
-    if form == "array":
-        return b"[" + b",".join(bodies) + b"]"
-    if form == "ndjson":
-        return b"\n".join(bodies) + b"\n"
-    (body,) = bodies
-    return body

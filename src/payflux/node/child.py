@@ -21,7 +21,14 @@ from payflux.consume.consumer import Consumer
 from payflux.errors import ConsumerNameTaken
 from payflux.exporters.fanout import FanOut
 from payflux.log import count_dropped, in_background, log
-from payflux.node.composition import appender_of, consumer_of, desk_of, servers_of, webhook_appenders_of
+from payflux.node.composition import (
+    appender_of,
+    consumer_of,
+    desk_of,
+    operations_server_of,
+    servers_of,
+    webhook_appenders_of,
+)
 from payflux.node.exporting import exporter_of
 from payflux.node.plan import END, GIVEN, NAME_TAKEN, READY, REOPEN, Plan
 from payflux.node.settings import load_settings
@@ -29,6 +36,7 @@ from payflux.redis.address import address_of
 from payflux.redis.append import RedisAppender
 from payflux.redis.keys import Keys
 from payflux.redis.monitor import RedisMonitor
+from payflux.redis.risk.view import RiskView
 from payflux.settings import Values
 from payflux.stream.protocol import GROUP
 from payflux.telemetry.metrics import HTTP_CONNECTIONS, LOG_LINES_DROPPED, Metrics
@@ -54,14 +62,18 @@ class Child:
         self._appender = appender_of(plan, values, metrics, self._producers)
         self._webhooks = webhook_appenders_of(plan, values, metrics)
         self._admin = RedisMonitor(address_of(values), Keys(), GROUP)
-        self._servers = servers_of(plan, values, metrics, self._appender, self._admin, webhooks=self._webhooks)
+        self._view = RiskView(address_of(values), Keys())
+        if plan.operates:
+            self._servers = [operations_server_of(plan, self._admin, self._view)]
+        else:
+            self._servers = servers_of(plan, values, metrics, self._appender, self._admin, webhooks=self._webhooks)
         self._fan_out: FanOut | None = None
         self._consumer: Consumer | None = None
         self._desk: Desk | None = None
         self._control = socket.socket(fileno=plan.control)
 
     def _appenders(self) -> list[RedisAppender]:
-        return [self._appender, *self._webhooks.values()]
+        return [] if self._plan.operates else [self._appender, *self._webhooks.values()]
 
     def _producers(self) -> int:
         return self._servers[0][0].connections if self._servers else 0
@@ -69,7 +81,7 @@ class Child:
     async def run(self) -> int:
         """Work until told to end; returns the exit code."""
         self._obey()
-        if (self._plan.ingests and self._plan.node_consumes) or self._plan.exports:
+        if self._plan.operates or self._plan.exports or (self._plan.ingests and self._plan.node_consumes):
             with suppress(OSError):  # forbidden by a sandbox
                 os.nice(YIELD)
         tasks = self._begin()
@@ -133,6 +145,7 @@ class Child:
         for appender in self._appenders():
             appender.close()
         self._admin.close()
+        self._view.close()
 
     def _obey(self) -> None:
         """Take the supervisor's word, and pass every signal on to it: a signal to any process concerns the node."""

@@ -23,7 +23,7 @@ from payflux.http.router import Router
 from payflux.http.server import HttpServer
 from payflux.ingest.batch import IngestBatch
 from payflux.ingest.counters import RefusalCounter
-from payflux.ingest.gatekeeper import METRICS_TOKEN, Gatekeeper, keys_of
+from payflux.ingest.gatekeeper import METRICS_TOKEN, Gatekeeper, keys_of, read_keys_of
 from payflux.ingest.single import Ingest
 from payflux.ingest.token_bucket import RATELIMIT_BURST, RATELIMIT_RPS, TokenBucket
 from payflux.node.exporting import numbers_of
@@ -32,12 +32,15 @@ from payflux.operations import checkout, openapi
 from payflux.operations.export_health import ExportHealth
 from payflux.operations.exposition import Scrape
 from payflux.operations.health import Readiness
-from payflux.operations.routes import moved, routes, token_guard
+from payflux.operations.reads import READ_PATHS, Reads
+from payflux.operations.relay import Relay
+from payflux.operations.routes import key_guard, moved, routes, token_guard
 from payflux.redis.address import address_of
 from payflux.redis.append import DEDUP_TTL_SEC, STREAM_MAXLEN, RedisAppender
 from payflux.redis.follow import RedisReader
 from payflux.redis.keys import Keys
 from payflux.redis.monitor import RedisMonitor
+from payflux.redis.risk.view import RiskView
 from payflux.risk.scoring import RISK_SCORE_ENABLED, Scorer, limits_of
 from payflux.settings import Values
 from payflux.stream.protocol import GROUP
@@ -134,6 +137,7 @@ def routes_of(
         ExportHealth(values.text(EXPORT_MODE) or "", mode, consumer, exporters),
         token_guard(values[METRICS_TOKEN], metrics),
     )
+    found |= _reads_routes(plan, values, metrics)
     if plan.ingests:
         found |= _producers_routes(plan, values, metrics, appender)
         found |= _webhook_routes(plan, values, metrics, webhooks)
@@ -166,6 +170,24 @@ def servers_of(
     limits = Limits(idle_seconds=values[HTTP_KEEPALIVE_SEC])
     refused = RefusalCounter(metrics, (EVENT_PATH, BATCH_PATH))
     return [(HttpServer(Router(paths), limits, refused=refused), listeners) for paths, listeners in shares]
+
+
+def operations_server_of(plan: Plan, admin: RedisMonitor, view: RiskView) -> tuple[HttpServer, tuple[int, ...]]:
+    """The HTTP server of the operations child, with the descriptors it listens on: for the node's other children.
+
+    Args:
+        plan: of the child.
+        admin: asks Redis what operators want to know.
+        view: of risk and incidents.
+    """
+    return HttpServer(Router(Reads(view, admin.progress, plan.token).routes())), plan.listeners
+
+
+def _reads_routes(plan: Plan, values: Values, metrics: Metrics) -> dict[str, dict[str, Handler]]:
+    """What the operations child answers, by way of whoever took the request."""
+    guard = key_guard([*keys_of(values), *read_keys_of(values)], metrics)
+    relay = Relay(plan.operations, plan.token, guard)
+    return {path: {"GET": relay} for path in READ_PATHS}
 
 
 def _producers_routes(

@@ -19,6 +19,9 @@ REOPEN = b"h"
 ALERTS = "alerts"
 """The name of the child that tells receivers of incidents."""
 
+OPERATIONS = "operations"
+"""The name of the child that builds what operators read."""
+
 INGEST, EXPORT = "ingest-", "export-"
 """How the names of children begin that take events in, or are exporters with groups of their own."""
 
@@ -44,6 +47,8 @@ class Plan(msgspec.Struct):
         token: what tells this node from every other one.
         consumer: name in the group.
         alerts: it tells receivers of incidents.
+        operates: it is the operations child, and its listeners are for the node's other children.
+        operations: the port at 127.0.0.1 on which that child answers; 0 when there is none.
         control: descriptor of the socket to the supervisor, anew for each process.
         exports: the exporter with a group of its own that it is; empty when it is none.
         exporters: of every such exporter of the node, by name, the descriptor of the memory with its numbers.
@@ -61,6 +66,8 @@ class Plan(msgspec.Struct):
     token: str
     consumer: str
     alerts: bool = False
+    operates: bool = False
+    operations: int = 0
     control: int = -1
     exports: str = ""
     exporters: dict[str, int] = msgspec.field(default_factory=dict)
@@ -84,7 +91,7 @@ def children_of(role: Role, workers: int, exporters: Sequence[str] = (), *, aler
     consumer = [CONSUMER] if role in {"all", "consume"} else []
     ingest = [f"{INGEST}{number}" for number in range(workers if role in {"all", "ingest"} else 0)]
     own = [*(EXPORT + name for name in exporters), *([ALERTS] if alerts else [])]
-    return consumer + ingest + (own if role in {"all", "export"} else [])
+    return [*consumer, *ingest, *(own if role in {"all", "export"} else []), OPERATIONS]
 
 
 def plans_of(
@@ -97,6 +104,7 @@ def plans_of(
     token: str,
     consumer: str,
     exporters: Mapping[str, int] = NONE,
+    operations: tuple[int, int] = (-1, 0),
 ) -> Iterator[Plan]:
     """A plan for each child.
 
@@ -110,16 +118,17 @@ def plans_of(
         token: what tells this node from every other one.
         consumer: name in the group.
         exporters: of every exporter with a group of its own, by name, the descriptor of the memory with its numbers.
+        operations: descriptor and port of the socket on which the operations child answers the others.
     """
     workers = [name for name in children if name.startswith(INGEST)]
     for name in children:
-        consumes, ingests = name == CONSUMER, name in workers
+        consumes, ingests, operates = name == CONSUMER, name in workers, name == OPERATIONS
         number = workers.index(name) if ingests else 0
-        answers = ingests or (not workers and name == children[0])
+        answers = ingests or (not workers and name == children[0] and not operates)
         yield Plan(
             child=name,
             slab=slab,
-            listeners=listeners[number % len(listeners)] if answers else (),
+            listeners=operations[:1] if operates else listeners[number % len(listeners)] if answers else (),
             admin=admin[number % len(admin)] if answers and admin else (),
             stdout=stdout if consumes else -1,
             ingests=ingests,
@@ -131,4 +140,6 @@ def plans_of(
             node_consumes=CONSUMER in children,
             token=token,
             consumer=consumer,
+            operates=operates,
+            operations=operations[1],
         )

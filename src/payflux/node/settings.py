@@ -11,7 +11,7 @@ from payflux.exporters import grouped, registry
 from payflux.exporters.fanout import EXPORT_QUEUE_BYTES
 from payflux.http.limits import HTTP_KEEPALIVE_SEC
 from payflux.http.listeners import ADMIN_ADDR, HTTP_ADDR
-from payflux.ingest.gatekeeper import API_KEY, API_KEYS, METRICS_TOKEN, check_a_key, check_keys
+from payflux.ingest.gatekeeper import API_KEY, API_KEYS, METRICS_TOKEN, READ_KEYS, check_a_key, check_keys
 from payflux.ingest.token_bucket import RATELIMIT_BURST, RATELIMIT_RPS
 from payflux.operations import checkout
 from payflux.redis.address import REDIS_ADDR, REDIS_URL, check_address
@@ -46,7 +46,7 @@ def check_admin(values: Values) -> list[str]:
 
 
 SETTINGS: tuple[Setting[Any], ...] = (
-    *(API_KEYS, API_KEY, REDIS_ADDR, REDIS_URL, HTTP_ADDR, ADMIN_ADDR, HTTP_KEEPALIVE_SEC, METRICS_TOKEN),
+    *(API_KEYS, API_KEY, REDIS_ADDR, REDIS_URL, HTTP_ADDR, ADMIN_ADDR, HTTP_KEEPALIVE_SEC, METRICS_TOKEN, READ_KEYS),
     *(WORKERS, CONSUMER_NAME),
     *(RATELIMIT_RPS, RATELIMIT_BURST, STREAM_MAXLEN, DEDUP_TTL_SEC, PANIC_MODE),
     *(registry.EXPORT_MODE, *registry.settings(), registry.EXPORT_ACK, EXPORT_QUEUE_BYTES),

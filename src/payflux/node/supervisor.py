@@ -120,6 +120,8 @@ class Supervisor:
         self._sockets = [sock for sockets in (*listeners, *admin) for sock in sockets]
         self._port = self._sockets[0].getsockname()[1]
         self._address = (f"[{host}]" if ":" in host else host, self._port)
+        [own] = listen(("127.0.0.1", 0), 1)[0]
+        self._sockets.append(own)
         children = children_of(self._role, self._workers, self._exporters, alerts=bool(alerts.used(self._values)))
         self._slab = self._make_slab(children)
         self._exporters_slabs = {name: exporter_slab(self._values) for name in self._exporters}
@@ -133,6 +135,7 @@ class Supervisor:
             stdout=_take_stdout(),
             exporters={name: slab.fd for name, slab in self._exporters_slabs.items()},
             token=secrets.token_hex(16),
+            operations=(own.fileno(), own.getsockname()[1]),
             consumer=self._values[CONSUMER_NAME] or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}",
         )
         self._members = [Member(plan) for plan in plans]
@@ -217,7 +220,7 @@ class Supervisor:
             self._all_ready()
 
     def _all_ready(self) -> None:
-        if self._on_ready is not None and all(member.ready for member in self._members):
+        if self._on_ready is not None and all(member.ready for member in self._members if not member.plan.operates):
             on_ready, self._on_ready = self._on_ready, None
             log("info", "node_started", address="{}:{}".format(*self._address), workers=self._workers, role=self._role)
             on_ready(self._address[0] or "localhost", self._port)

@@ -4,7 +4,7 @@ Errors are documented by the very answers that are sent: a path's statuses, code
 them. The document is built once, when the process starts.
 """
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import msgspec
@@ -22,7 +22,7 @@ from payflux.http.limits import (
     TIMED_OUT,
     TOO_MANY_CONNECTIONS,
 )
-from payflux.http.messages import JSON, PROBLEM, REASONS, TEXT, Handler, Response
+from payflux.http.messages import TEXT, Handler, Response
 from payflux.ingest.admission import JSON_TYPES
 from payflux.ingest.answers import (
     BAD_ENCODING,
@@ -36,12 +36,18 @@ from payflux.ingest.answers import (
 )
 from payflux.ingest.batch import NDJSON_TYPES
 from payflux.operations.checkout import STRIPE_ERROR, STRIPE_UNREACHABLE, email_of
+from payflux.operations.describing import contents as _contents
+from payflux.operations.describing import ok as _ok
+from payflux.operations.describing import operation as _operation
+from payflux.operations.describing import problems as _problems
 from payflux.operations.exposition import CONTENT_TYPE
 from payflux.operations.health import UNREADY, Refusal
+from payflux.operations.read_paths import read_paths
+from payflux.operations.read_paths import schemas as read_schemas
 from payflux.operations.routes import NO_TOKEN, Answer
 from payflux.operations.schemas import record, ref, schemas
 from payflux.webhooks.endpoint import BAD_ENCODING as BAD_WEBHOOK_ENCODING
-from payflux.webhooks.endpoint import NO_CHALLENGE, NO_GZIP, UNVERIFIED, accepted_of
+from payflux.webhooks.endpoint import NO_CHALLENGE, NO_GZIP, NOT_YET, UNVERIFIED, accepted_of
 from payflux.webhooks.registry import ADAPTERS, PREFIX, described, path_of
 
 Json = dict[str, Any]
@@ -119,7 +125,7 @@ def _event(**members: object) -> bytes:
 
 _EVERYWHERE = (BAD_REQUEST, TIMED_OUT, BODY_TOO_LARGE, HEAD_TOO_LARGE, INTERNAL_ERROR, TOO_MANY_CONNECTIONS)
 _WITH_KEY = (*_EVERYWHERE, UNAUTHORIZED, BAD_ENCODING, too_fast(1.0))
-WEBHOOK_REFUSALS = (*UNVERIFIED.values(), BAD_WEBHOOK_ENCODING, NO_GZIP, too_fast(1.0))
+WEBHOOK_REFUSALS = (*UNVERIFIED.values(), BAD_WEBHOOK_ENCODING, NO_GZIP, NOT_YET, too_fast(1.0))
 _NO_EVENTS = (
     b"{",
     b'{"channel":"web","channel":"app"}',
@@ -263,73 +269,11 @@ def _paths(processors: Iterable[str] = tuple(ADAPTERS)) -> dict[str, Json]:
         "/health": _question("health", "Whether the node can do its work", fine, *UNREADY, *UNCONFIRMED),
         "/livez": _question("live", "Whether the process is alive", fine),
         "/readyz": _question("ready", "Whether the write path to Redis works", fine, *ready),
+        **read_paths(_EVERYWHERE),
         "/metrics": _metrics_path(),
         "/export/health": _question("exportHealth", "How the export does", export),
         PATH: _question("openapi", "This document", _ok("OpenAPI 3.1.", {"type": "object"})),
     }
-
-
-def _operation(  # noqa: PLR0917 - read like a page
-    name: str,
-    summary: str,
-    description: str,
-    responses: Json,
-    body: Json | None = None,
-    parameters: Sequence[Json] = (),
-    *,
-    body_required: bool = True,
-) -> Json:
-    operation: Json = {"operationId": name, "summary": summary}
-    if description:
-        operation["description"] = description
-    if parameters:
-        operation["parameters"] = parameters
-    if body is not None:  # what takes a body takes a key
-        operation |= {"requestBody": {"required": body_required, "content": body}, "security": [{"bearer": []}]}
-    return operation | {"responses": dict(sorted(responses.items()))}
-
-
-def _contents(kinds: Iterable[bytes], schema: Json, **examples: object) -> Json:
-    content = {"schema": schema, "examples": {name: {"value": value} for name, value in examples.items()}}
-    return {kind.decode(): content for kind in kinds}
-
-
-def _ok(description: str, schema: Json, *examples: object, status: int = 200, kind: bytes = JSON) -> Json:
-    content = {"schema": schema} | ({"example": examples[0]} if examples else {})
-    return {str(status): {"description": description, "content": {kind.decode(): content}}}
-
-
-def _problems(*answers: Response) -> Json:
-    """The errors of a path, by status, from the answers it gives."""
-    statuses = sorted({answer.status for answer in answers})
-    return {str(status): _problem(status, [a for a in answers if a.status == status]) for status in statuses}
-
-
-def _problem(status: int, answers: Sequence[Response]) -> Json:
-    bodies = [msgspec.json.decode(answer.body) for answer in answers]
-    codes = list(dict.fromkeys(body["code"] for body in bodies))
-    told: dict[str, Json] = {}  # each thing once, though several codes may say it
-    for body in bodies:
-        told.setdefault(body["detail"], body)
-    members = {"status": {"const": status}, "code": {"enum": codes}}
-    content = {
-        "schema": {"allOf": [ref("Problem"), {"properties": members}]},
-        "examples": {body["code"]: {"value": body} for body in told.values()},
-    }
-    described: Json = {"description": f"{REASONS[status].decode()}: " + "; ".join(told)}
-    headers = _headers(answers)
-    return described | ({"headers": headers} if headers else {}) | {"content": {PROBLEM.decode(): content}}
-
-
-def _headers(answers: Sequence[Response]) -> Json:
-    """The further headers of answers with one status; required where all have it."""
-    sent = [{line.partition(b":")[0].decode() for line in answer.head.splitlines()[1:]} for answer in answers]
-    names = sorted(name for name in set[str]().union(*sent) if not name.startswith("Content-"))
-    return {name: {"required": all(name in one for one in sent), "schema": _header(name)} for name in names}
-
-
-def _header(name: str) -> Json:
-    return {"type": "integer", "minimum": 1} if name == "Retry-After" else {"type": "string"}
 
 
 def document(paths: Collection[str]) -> Json:
@@ -344,7 +288,7 @@ def document(paths: Collection[str]) -> Json:
         "servers": [{"url": "/"}],
         "paths": {path: item for path, item in _paths(_processors(paths)).items() if path in paths},
         "components": {
-            "schemas": schemas(),
+            "schemas": schemas() | read_schemas(),
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "description": "A configured key."}},
         },
     }

@@ -1,6 +1,7 @@
 """The paths that operators ask: is the node alive, is it ready, what does it count, does it export?"""
 
 import asyncio
+import hashlib
 import hmac
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
@@ -18,6 +19,13 @@ NO_TOKEN = problem(
     401,
     "unauthorized",
     "send the token as Authorization: Bearer PAYFLUX_METRICS_TOKEN",
+    headers=[(b"WWW-Authenticate", b"Bearer")],
+)
+
+NO_KEY = problem(
+    401,
+    "unauthorized",
+    "send a key as Authorization: Bearer KEY, one of PAYFLUX_API_KEYS or PAYFLUX_READ_KEYS",
     headers=[(b"WWW-Authenticate", b"Bearer")],
 )
 
@@ -43,6 +51,22 @@ def token_guard(token: str | None, metrics: Metrics) -> Guard:
             return None
         metrics.add(AUTH_DENIED, "missing" if given is None else "invalid")
         return NO_TOKEN
+
+    return judge
+
+
+def key_guard(keys: Sequence[str], metrics: Metrics) -> Guard:
+    """The guard that asks for one of some keys; every one is compared, so that the time says nothing about any."""
+    digests = [hashlib.sha256(key.encode()).digest() for key in keys]
+
+    def judge(request: Request) -> Response | None:
+        given = request.headers.get(b"authorization", b"")
+        digest = hashlib.sha256(given[7:]).digest()
+        matches = [hmac.compare_digest(digest, known) for known in digests]
+        if given[:7].lower() == b"bearer " and any(matches):
+            return None
+        metrics.add(AUTH_DENIED, "invalid" if given else "missing")
+        return NO_KEY
 
     return judge
 

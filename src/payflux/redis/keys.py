@@ -108,6 +108,9 @@ class Keys:
             self.state: "hash",
             self.ledger(group): "hash",
             self.lease(group): "string",
+            self.assessments: "stream",
+            self.risk: "hash",
+            self.scored: "string",
         }
 
     def _of(self, what: str, group: str) -> str:

@@ -11,6 +11,7 @@ from payflux.telemetry import handled, highest_number
 from payflux.telemetry.handled import Handled
 from payflux.telemetry.highest_number import HighestNumber
 from payflux.telemetry.notes import DESTINATIONS, ChildNotes
+from payflux.telemetry.results import ALERT_RESULTS
 from payflux.telemetry.slab import Names, Slab
 
 PROCESSORS = 100
@@ -81,13 +82,6 @@ WEBHOOK_RESULTS = {
     "body_too_large": "a body over 1 MiB; refused",
     "rate_limited": "over PAYFLUX_WEBHOOK_RPS; refused, the processor sends it again",
     "unavailable": "Redis did not confirm; the processor sends it again",
-}
-ALERT_RESULTS = {
-    "sent": "taken by the receiver; what Alertmanager is told again every minute counts too",
-    "failed": "not taken, or no answer; tried again",
-    "overdue": "an incident that could not be told for an hour; tried again while it is open",
-    "lost": "an incident that could not be told for an hour and is over, or whose end could not be told for a day",
-    "refused": "an incident that the receiver will never take; not tried again",
 }
 DENIED_REASONS = {"missing": "no bearer key", "invalid": "a key that is not configured"}
 OUTCOMES = ("success", "failure", "neutral")

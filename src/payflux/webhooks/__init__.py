@@ -38,6 +38,21 @@ class Unreadable(PayfluxError):
     code = "invalid_webhook"
 
 
+class Unready(PayfluxError):
+    """What it takes to verify a webhook is not there yet.
+
+    Args:
+        then: calls back, in the same event loop, when it is there or known not to be; None: the processor has to send
+            it again.
+    """
+
+    code = "verification_unavailable"
+
+    def __init__(self, then: Callable[[Callable[[], None]], None] | None) -> None:
+        super().__init__(self.code)
+        self.then = then
+
+
 @dataclass(frozen=True)
 class Webhook:
     """One request of a processor.
@@ -115,6 +130,7 @@ class WebhookAdapter(Protocol):
 
         Raises:
             Unverified: it is not proved.
+            Unready: that cannot be told yet.
             Unreadable: what is to be proved cannot be found in it.
         """
 
@@ -171,6 +187,7 @@ class Source:
         refuse: what is wrong with them when it is to be used; a line for each problem, naming variable and reason.
         challenge: answers a GET that asks for a proof; None: the processor asks for none.
         unsigned: nothing proves its webhooks, so it needs no secrets.
+        trial: variables that make a node believe what `sign` has signed, beside the secret, where it needs any.
     """
 
     make: Callable[[Opening], WebhookAdapter]
@@ -185,3 +202,4 @@ class Source:
     refuse: Callable[[Values], Iterable[str]] = _nothing
     challenge: "Prove | None" = None
     unsigned: bool = False
+    trial: tuple[tuple[str, str], ...] = ()

@@ -20,7 +20,7 @@ from payflux.ingest.token_bucket import TokenBucket
 from payflux.log import log
 from payflux.stream.protocol import APPENDED, AppendStream
 from payflux.telemetry.metrics import WEBHOOK_EVENTS, WEBHOOK_LAST, WEBHOOK_UNMAPPED, Metrics
-from payflux.webhooks import Source, Unreadable, Unverified, Webhook, WebhookAdapter
+from payflux.webhooks import Source, Unreadable, Unready, Unverified, Webhook, WebhookAdapter
 from payflux.webhooks.normal import Normal, Normaliser
 
 GZIP = 16 + zlib.MAX_WBITS
@@ -35,6 +35,12 @@ BAD_ENCODING = problem(
     "unsupported_encoding",
     "send the body as it is, or with Content-Encoding: gzip",
     headers=[(b"Accept-Encoding", b"gzip, identity")],
+)
+NOT_YET = problem(
+    503,
+    Unready.code,
+    "the certificate of the processor cannot be had just now",
+    headers=[(b"Retry-After", b"60")],
 )
 NO_GZIP = problem(400, "invalid_webhook", "the body is not valid gzip")
 
@@ -107,11 +113,18 @@ class WebhookEndpoint:
             found = self._read(Webhook(body, request.headers))
         except Unverified as error:
             respond(self._refuse(error.code, UNVERIFIED[error.code]))
-            return
+        except Unready as error:
+            if error.then is None:
+                respond(self._refuse("unavailable", NOT_YET))
+            else:
+                error.then(partial(self.handle, request, respond))
         except Unreadable as error:
             log("warning", "webhook_unreadable", processor=self._parts.processor, detail=str(error))
             respond(self._refuse("invalid", unreadable(error)))
-            return
+        else:
+            self._take(found, started, respond)
+
+    def _take(self, found: Sequence[Normal], started: float, respond: Respond) -> None:
         self._metrics.set(WEBHOOK_LAST, self._named, to=self._now())
         wait = self._parts.bucket.take(self._parts.number, max(1, len(found)))
         if wait:

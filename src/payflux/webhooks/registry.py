@@ -16,6 +16,8 @@ ADAPTERS = {
     "stripe": "payflux.webhooks.processors.stripe:SOURCE",
     "adyen": "payflux.webhooks.processors.adyen:SOURCE",
     "checkout": "payflux.webhooks.processors.checkout:SOURCE",
+    "paypal": "payflux.webhooks.processors.paypal:SOURCE",
+    "braintree": "payflux.webhooks.processors.braintree:SOURCE",
 }
 """The `Source` of every processor PayFlux knows, by its slug, which is also that of its events and its path."""
 

@@ -1,0 +1,49 @@
+"""Which sequences of digits are card numbers: ranges and lengths of the networks, and the check digit.
+
+Sources: the networks' published BIN tables, the widest of each, and ISO/IEC 7812-1 (annex B, the Luhn check).
+"""
+
+import re
+
+SHORTEST, LONGEST = 12, 19
+
+_ISSUED = re.compile(
+    rb"""4(?:[0-9]{12}|[0-9]{15}|[0-9]{18})                                    # Visa
+    | (?:5[1-5][0-9]{2}|222[1-9]|22[3-9][0-9]|2[3-6][0-9]{2}|27[01][0-9]|2720)[0-9]{12}   # Mastercard
+    | 3[47][0-9]{13}                                                          # American Express
+    | (?:30[0-5][0-9]|3095|3[689][0-9]{2})[0-9]{10,15}                        # Diners Club, Hipercard
+    | 35(?:2[89]|[3-8][0-9])[0-9]{12,15}                                      # JCB, RuPay
+    | 2131[0-9]{11}                                                           # JCB; its 1800 is among UATP's below
+    | 6[0-9]{12,18}                               # Discover, UnionPay, Maestro, RuPay, Elo, Verve, Hipercard, Troy
+    | 5[0678][0-9]{11,17}                                                     # Maestro, Dankort, RuPay, Elo, Verve
+    | (?:50(?:18|20|38)|5[678][0-9]{2}|6304|6390|67[0-9]{2})[0-9]{8}          # Maestro's shortest
+    | 220[0-5][0-9]{12,15}                                                    # Mir, Borica
+    | 8[12][0-9]{14} | 81[0-9]{15,17}                                         # RuPay, UnionPay
+    | 9704[0-9]{12}(?:[0-9]{3})?                                              # Napas
+    | (?:9792|9860|8600)[0-9]{12}                                             # Troy, Humo, Uzcard
+    | 1[0-9]{14}                                                              # UATP
+    """,
+    re.VERBOSE,
+)
+is_issued = _ISSUED.fullmatch
+"""A match when a network issues numbers of that beginning and length."""
+
+_DOUBLED = bytes(digit // 10 + digit % 10 for digit in (2 * (byte & 15) for byte in range(256)))
+
+
+def is_card_number(digits: bytes) -> bool:
+    """Whether digits are a card number, as far as digits can tell.
+
+    Args:
+        digits: decimal digits of ASCII, nothing else.
+
+    Returns:
+        True when a network issues numbers of that beginning and length, and the check digit is right.
+    """
+    return is_issued(digits) is not None and passes_luhn(digits)
+
+
+def passes_luhn(digits: bytes) -> bool:
+    """Whether the last of some digits is the right check digit for the others."""
+    kept = digits[-1::-2]
+    return (sum(kept) - 48 * len(kept) + sum(digits[-2::-2].translate(_DOUBLED))) % 10 == 0
