@@ -7,6 +7,7 @@ What the node spends beyond their sum goes to system calls, the event loop and c
 import asyncio
 import gc
 import os
+import random
 import tempfile
 import time
 import uuid
@@ -29,7 +30,7 @@ from payflux.event.card_numbers import may_contain_pan
 from payflux.event.timestamps import normal_timestamp
 from payflux.http.connection import Connection
 from payflux.http.limits import Limits
-from payflux.http.messages import Respond, Response
+from payflux.http.messages import Request, Respond, Response
 from payflux.http.pipeline import Shared
 from payflux.http.router import Router
 from payflux.ingest.answers import ACCEPTED
@@ -43,8 +44,17 @@ from payflux.redis.keys import Keys
 from payflux.redis.link import RedisLink, pack
 from payflux.risk.reading import observed
 from payflux.risk.scoring import Scorer
+from payflux.settings import load
 from payflux.stream.deliveries import Delivery
+from payflux.stream.protocol import APPENDED, AppendStream
 from payflux.telemetry.metrics import Metrics, create_slab
+from payflux.webhooks import Opening
+from payflux.webhooks.endpoint import Parts as WebhookParts
+from payflux.webhooks.endpoint import WebhookEndpoint
+from payflux.webhooks.identifiers import Hasher
+from payflux.webhooks.normal import Normaliser
+from payflux.webhooks.registry import ADAPTERS, load_source
+from payflux.webhooks.sampling import samples_of
 
 EVENTS = 3000
 TOGETHER = 30  # events that arrive in one turn of the loop under 64 connections
@@ -241,6 +251,42 @@ def _batches(batch: IngestBatch, appender: RedisAppender, link: Answering) -> fl
     return best(run)
 
 
+class Appended:
+    """A stream that stores at once, everything."""
+
+    def __init__(self) -> None:
+        self.events = 0
+
+    def append(self, events: Sequence[events.StoredEvent], on_appended: Callable[[bytes, None], None]) -> None:
+        """Settle it."""
+        self.events += len(events)
+        on_appended(APPENDED.to_bytes() * len(events), None)
+
+
+def webhooks(answers: Callable[[Response], None] = lambda _: None) -> Iterator[Part]:
+    """From the body of a webhook of Stripe to its answer: verified, normalised, decoded as a producer's event is."""
+    source, secret, now = load_source(ADAPTERS["stripe"]), "whsec_0123456789", time.time()
+    chance, samples = random.Random(1), samples_of("stripe")
+    signed = [source.sign(samples.body("charge.failed", chance, now), secret, now) for _ in range(EVENTS)]
+    received = [Request("POST", "/", "", dict(one.headers), one.body, len(one.body)) for one in signed]
+    adapter, normaliser = (
+        source.make(Opening(load(source.settings, {}), (secret,))),
+        Normaliser("stripe", Hasher("k" * 32)),
+    )
+    payments = [payment for one in signed for payment in adapter.read(one)]
+    slab = create_slab(["ingest-0"], **{BUCKETS: 8})
+    bucket = TokenBucket(10_000_000, 10_000_000, slab, alone=True)
+    made = WebhookParts("stripe", source, adapter, normaliser, cast("AppendStream", Appended()), bucket, 0)
+    endpoint = WebhookEndpoint(made, Metrics(slab, "ingest-0"), lambda: now)
+    yield Part(
+        "a webhook of Stripe, from its body to its answer", each(lambda one: endpoint.handle(one, answers), received)
+    )
+    yield Part("signature and time", each(lambda one: adapter.verify(one, now), signed), "webhook")
+    yield Part("read what is used of it", each(lambda one: list(adapter.read(one)), signed), "webhook")
+    yield Part("the event, its ids hashed", each(normaliser.event, payments), "webhook")
+    os.close(slab.fd)
+
+
 def consuming() -> Iterator[Part]:
     """From an entry to its line."""
     slab = create_slab(["consumer"])
@@ -306,7 +352,7 @@ def main() -> None:
     gc.collect()
     gc.freeze()
     with tempfile.TemporaryDirectory(prefix="pf-parts-") as directory:
-        parts = [*decoding(), *uvloop.run(ingesting()), *consuming(), *appending(Path(directory))]
+        parts = [*decoding(), *uvloop.run(ingesting()), *webhooks(), *consuming(), *appending(Path(directory))]
     console = Console(width=110)
     console.print(describe([]))
     show(console, parts)

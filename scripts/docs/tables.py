@@ -31,7 +31,7 @@ from payflux.operations.exposition import HEALTH, INFO, REDIS_GAUGES
 from payflux.redis.monitor import Durability
 from payflux.risk.incidents.wording import runbook
 from payflux.telemetry import metrics
-from payflux.telemetry.results import ALERT_RESULTS
+from payflux.telemetry.results import ALERT_RESULTS, WEBHOOK_RESULTS
 from payflux.webhooks.registry import ADAPTERS, load_source, secrets_of
 from scripts.docs.detection import detected_incidents, detection_bounds, detection_costs, detectors
 from scripts.docs.markdown import Row, code, table
@@ -315,7 +315,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "group-exporters": group_exporters,
     "webhooks": webhooks,
     "webhook-results": lambda: table(
-        ("result", "meaning"), ((code(name), meaning) for name, meaning in metrics.WEBHOOK_RESULTS.items())
+        ("result", "meaning"), ((code(name), meaning) for name, meaning in WEBHOOK_RESULTS.items())
     ),
     "receivers": receivers,
     "alert-message": alert_message,

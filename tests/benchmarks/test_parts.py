@@ -13,6 +13,7 @@ import pytest
 from benchmarks.bench import PRESETS, choose, measure, parse
 from benchmarks.load.generator import EXAMPLE_ID, KEY, Load, LoadGenerator, Shape, event_of, fill, store
 from benchmarks.machine import ROOT, cpu_seconds
+from benchmarks.parts import webhooks
 from benchmarks.report.result import Result, Run
 from benchmarks.report.summary import RESULTS, summarised
 from benchmarks.report.targets import TARGETS, judge
@@ -128,6 +129,16 @@ def test_events_are_valid_and_as_large_as_they_should_be(shape: Shape) -> None:
     usual = len(decode_event(event_of(Shape()).encode()).data)
     assert len(stored) == (shape.stored or usual)
     assert len(event_of(shape)) >= usual + shape.ignored
+
+
+def test_the_webhooks_that_are_measured_are_taken() -> None:
+    """Every one of them is answered as Stripe wants, and its steps are parts of the whole."""
+    answers: set[int] = set()
+    whole, *steps = webhooks(lambda answer: answers.add(answer.status))
+    assert answers == {200}
+    assert sum(step.us for step in steps) > 0
+    assert {step.within for step in steps} == {"webhook"}
+    assert whole.us > 0
 
 
 def test_every_target_has_its_scenario_and_floors() -> None:

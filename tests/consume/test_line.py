@@ -46,6 +46,21 @@ def test_tests_and_canaries_are_answered_and_not_counted() -> None:
     assert scorer.followed() == []
 
 
+def test_the_numbers_behind_a_driver_are_there_when_asked_for() -> None:
+    """Observed beside expected, so that a score is understood from the line alone; else nothing of it."""
+    lines: dict[bool, dict[str, object]] = {}
+    for evidence in (False, True):
+        metrics = Metrics(create_slab(["consumer"]), "consumer")
+        enricher = Enricher("me", Scorer().score, metrics, evidence=evidence)
+        deliveries = [Delivery(b"%d-0" % (1_767_957_855_000 + 100 * at), at + 1, CANONICAL) for at in range(60)]
+        lines[evidence] = json.loads([enricher.line(one, b"2026-01-09T12:00:00Z").data for one in deliveries][-1])
+    told = lines[True].pop("processor_risk_evidence")
+    assert lines[True] == lines[False]
+    assert isinstance(told, list)
+    assert [one["name"] for one in told] == lines[False]["processor_risk_drivers"] == ["high_failure_rate"]
+    assert told[0]["observed"] == told[0]["attempts"] > told[0]["expected"]
+
+
 def test_what_the_detector_sees_is_read_once_for_each_kind() -> None:
     """An event that differs in nothing the detector reads is the same to it; who is to blame is no detail."""
     said: list[Observation | None] = []

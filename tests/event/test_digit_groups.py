@@ -45,7 +45,7 @@ def test_what_is_one_number(text: str, found: bool) -> None:
 def test_no_float_is_a_card_number() -> None:
     """Neither random ones of any size, nor shares, nor amounts; whole ones are judged as the number they are."""
     rng = random.Random(3)
-    for _ in range(20_000):
+    for _ in range(3_000):
         (anything,) = struct.unpack("<d", rng.randbytes(8))
         for number in (anything, rng.random(), rng.uniform(0, 1e6), rng.expovariate(1e-3), round(rng.random(), 15)):
             assert number.is_integer() or not contains_pan(repr(number)), number
@@ -55,7 +55,7 @@ def test_no_float_is_a_card_number() -> None:
 def test_a_number_with_a_point_within_a_text_is_none(spelling: str) -> None:
     """The text around it changes nothing."""
     rng = random.Random(5)
-    assert not any(contains_pan(spelling.format(rng.uniform(0, 100))) for _ in range(5_000))
+    assert not any(contains_pan(spelling.format(rng.uniform(0, 100))) for _ in range(1_000))
 
 
 def test_an_iban_is_none() -> None:

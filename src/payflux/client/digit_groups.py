@@ -23,7 +23,14 @@ _PRINTED = re.compile(
     rf"(?=({_S}(?:[0-9]{{6}}{_S}[0-9]{{4,5}}|[0-9]{{5}}{_S}[0-9]{{6}}"
     rf"|[0-9]{{4}}{_S}[0-9]{{4}}{_S}[0-9]{{1,4}})(?![0-9]))({_S}[0-9]{{1,3}}(?![0-9]))?)".encode()
 )
-_ROWS = {one: re.compile(rb"[0-9](?<![0-9].)[0-9%b]{%d,}+" % (re.escape(bytes([one])), SHORTEST)) for one in _JOINING}
+_ROWS = {
+    one: re.compile(
+        rb"[0-9](?<![0-9].)(?=(?:[0-9]{0,40}+%(joint)b++){%(joints)d}[0-9])[0-9%(joint)b]{%(rest)d,}+"
+        % {b"joint": re.escape(bytes([one])), b"joints": 1 + (one in b".,"), b"rest": SHORTEST}
+    )
+    for one in _JOINING
+}
+"""Groups joined alike. Two groups joined by a point are a number with a fraction, and none of these."""
 _SHAPE = bytes.maketrans(b"123456789" + _JOINING, b"000000000" + b"-" * len(_JOINING))
 _PIECE, _ROW = b"0" * SHORTEST, b"0" * (SHORTEST + 1)
 _PRINTED_SHAPES = (b"0000-0000-0000-0", b"0000-000000-0000", b"0000-00000-000000")
@@ -135,8 +142,7 @@ def _as_printed(text: bytes) -> Iterator[Number]:
 
 def _in_row(row: bytes, joint: bytes) -> Iterator[bytes]:
     """The digits of groups of any sizes, joined alike: of all of them, or all but the first or the last."""
-    joints = row.count(joint)
-    if joints <= (joint in b".,") or len(row) - joints <= SHORTEST:
+    if len(row) - row.count(joint) <= SHORTEST:
         return
     for some in (row, row.partition(joint)[2], row.rpartition(joint)[0]):
         digits = some.replace(joint, b"")

@@ -4,6 +4,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -14,7 +15,7 @@ from rich.text import Text
 from payflux.alerts.findings import judge_alerts
 from payflux.checks.checklist import Deployment, deployment_of, judge_deployment
 from payflux.checks.durability import judge_for_production, would_lose
-from payflux.checks.export import judge_export
+from payflux.checks.export import judge_export, judge_exporters
 from payflux.checks.redis_server import judge
 from payflux.consume.consumer import CLAIM_IDLE_SEC
 from payflux.errors import REMEDIES, SettingsError, StreamUnavailable
@@ -92,6 +93,8 @@ async def _check(values: Values, deployment: Deployment | None, *, strict: bool,
     redis, loss = await _redis(values, production=deployment is not None)
     findings += [*redis, *judge_export(values)]
     findings += await judge_alerts(values, deployment.prometheus if deployment is not None else None)
+    with suppress(StreamUnavailable):  # said already
+        findings += await judge_exporters(values, Keys())
     if deployment is not None:
         findings += await judge_deployment(values, deployment)
         findings += _other_redis(findings, address_of(values))

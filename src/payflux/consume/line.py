@@ -155,13 +155,20 @@ class Enricher:
         score: counts events and tells what holds for them; None when scoring is off.
         metrics: where names get their numbers and scores are shown.
         declared: outcomes of event types that the operator has declared.
+        evidence: lines hold the numbers behind the drivers too.
     """
 
     def __init__(
-        self, consumer: str, score: Score | None, metrics: Metrics, declared: Declared = NOTHING_DECLARED
+        self,
+        consumer: str,
+        score: Score | None,
+        metrics: Metrics,
+        declared: Declared = NOTHING_DECLARED,
+        *,
+        evidence: bool = False,
     ) -> None:
         self._name = msgspec.json.encode(consumer)
-        self._score = score
+        self._score, self._evidence = score, evidence
         self._metrics = metrics
         self._meanings = _Meanings(metrics, declared, scores=score is not None)
         self._shown: dict[str, _Shown] = {}
@@ -234,6 +241,8 @@ class Enricher:
             assessment.band.encode(),
             msgspec.json.encode(assessment.names),
         )
+        if self._evidence:
+            snippet += b',"processor_risk_evidence":%b' % msgspec.json.encode(assessment.drivers)
         shown = self._shown[processor] = _Shown(assessment, snippet, _BAND_INDEX[assessment.band])
         self._changed.add(processor)
         return shown

@@ -81,7 +81,7 @@ class Opening:
     torn: bool = False
 
 
-def _nothing(_: Values) -> tuple[()]:
+def _nothing(_: object) -> tuple[()]:
     return ()
 
 
@@ -175,6 +175,7 @@ class GroupDestination:
         help: what it is, in half a sentence for the documentation.
         batch: how many events go at once, unless the settings say otherwise.
         settings: those of its own.
+        further: settings of its own whose names the environment tells.
         refuse: what is wrong with them when it is to be used; a line for each problem, naming variable and reason.
         look: what `payflux check` finds out about it without leaving a trace.
     """
@@ -183,5 +184,6 @@ class GroupDestination:
     help: str
     batch: Batch
     settings: tuple[Setting[Any], ...] = ()
+    further: Callable[[Mapping[str, str]], tuple[Setting[Any], ...]] = _nothing
     refuse: Callable[[Values], Iterable[str]] = _nothing
     look: Callable[[Values], Iterable[Finding]] = _nothing

@@ -12,6 +12,7 @@ from payflux.settings import Setting, Values, choice, integer, optional, words
 GROUPED = {
     "webhook": "payflux.exporters.webhook:DESTINATION",
     "parquet": "payflux.exporters.parquet:DESTINATION",
+    "kafka": "payflux.exporters.kafka:DESTINATION",
 }
 """The `GroupDestination` of every such exporter PayFlux brings, by the name it has in settings, metrics and answers."""
 
@@ -129,12 +130,13 @@ def _settings_of(name: str) -> tuple[Setting[Any], ...]:
 
 
 def further_settings(environ: Mapping[str, str]) -> tuple[Setting[Any], ...]:
-    """Those of exporters of somebody's own that an environment names; none when it names them wrongly."""
+    """Those that an environment tells of, of the exporters it names; none when it names them wrongly."""
     try:
         named = EXPORTERS.parse(environ.get(EXPORTERS.name, "").strip() or ",") or ()
     except ValueError:
         return ()
-    return tuple(one for name in named if name not in GROUPED for one in _settings_of(name))
+    own = (one for name in named if name not in GROUPED for one in _settings_of(name))
+    return (*own, *(one for name in named for one in group_destination(name).further(environ)))
 
 
 def running(values: Values) -> tuple[str, ...]:

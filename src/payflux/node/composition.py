@@ -41,7 +41,7 @@ from payflux.redis.follow import RedisReader
 from payflux.redis.keys import Keys
 from payflux.redis.monitor import RedisMonitor
 from payflux.redis.risk.view import RiskView
-from payflux.risk.scoring import RISK_SCORE_ENABLED, Scorer, limits_of
+from payflux.risk.scoring import RISK_EVIDENCE, RISK_SCORE_ENABLED, Scorer, limits_of
 from payflux.settings import Values
 from payflux.stream.protocol import GROUP
 from payflux.telemetry.highest_number import HighestNumber
@@ -254,7 +254,7 @@ def consumer_of(plan: Plan, values: Values, metrics: Metrics) -> tuple[Consumer,
     score = scorer.score if scorer is not None else None
     consumer = Consumer(
         RedisReader(address_of(values), Keys(), GROUP, plan.consumer, plan.token),
-        Enricher(plan.consumer, score, metrics, values[OUTCOMES]),
+        Enricher(plan.consumer, score, metrics, values[OUTCOMES], evidence=values[RISK_EVIDENCE]),
         exporting,
         metrics,
         scorer=scorer,

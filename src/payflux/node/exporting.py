@@ -19,7 +19,7 @@ from payflux.redis.append import STREAM_MAXLEN
 from payflux.redis.follow import RedisReader
 from payflux.redis.history import StreamHistory
 from payflux.redis.keys import Keys
-from payflux.risk.scoring import RISK_SCORE_ENABLED
+from payflux.risk.scoring import RISK_EVIDENCE, RISK_SCORE_ENABLED
 from payflux.settings import Values
 from payflux.telemetry.metrics import CONSUMER_ACTIVE, OF_THE_ACTIVE, Metrics, create_slab, give_destinations
 from payflux.telemetry.notes import CONSUMER
@@ -94,7 +94,7 @@ def _consumer(plan: Plan, values: Values, numbers: Metrics, fan_out: FanOut, set
     score = None if assessed is None else assessed.history.score
     return Consumer(
         stream,
-        Enricher(plan.consumer, score, numbers, values[OUTCOMES]),
+        Enricher(plan.consumer, score, numbers, values[OUTCOMES], evidence=values[RISK_EVIDENCE]),
         fan_out,
         numbers,
         maxlen=values[STREAM_MAXLEN],

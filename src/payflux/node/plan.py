@@ -16,11 +16,11 @@ READY = b"r"
 END = b"t"
 REOPEN = b"h"
 
-ALERTS = "alerts"
-"""The name of the child that tells receivers of incidents."""
-
 OPERATIONS = "operations"
 """The name of the child that builds what operators read."""
+
+ALERTS = "alerts"
+"""The name of the child that tells receivers of incidents."""
 
 INGEST, EXPORT = "ingest-", "export-"
 """How the names of children begin that take events in, or are exporters with groups of their own."""
@@ -46,9 +46,9 @@ class Plan(msgspec.Struct):
         node_consumes: the node has a consumer.
         token: what tells this node from every other one.
         consumer: name in the group.
-        alerts: it tells receivers of incidents.
         operates: it is the operations child, and its listeners are for the node's other children.
         operations: the port at 127.0.0.1 on which that child answers; 0 when there is none.
+        alerts: it tells receivers of incidents.
         control: descriptor of the socket to the supervisor, anew for each process.
         exports: the exporter with a group of its own that it is; empty when it is none.
         exporters: of every such exporter of the node, by name, the descriptor of the memory with its numbers.
@@ -65,9 +65,9 @@ class Plan(msgspec.Struct):
     node_consumes: bool
     token: str
     consumer: str
-    alerts: bool = False
     operates: bool = False
     operations: int = 0
+    alerts: bool = False
     control: int = -1
     exports: str = ""
     exporters: dict[str, int] = msgspec.field(default_factory=dict)

@@ -16,7 +16,7 @@ from payflux.ingest.token_bucket import RATELIMIT_BURST, RATELIMIT_RPS
 from payflux.operations import checkout
 from payflux.redis.address import REDIS_ADDR, REDIS_URL, check_address
 from payflux.redis.append import DEDUP_TTL_SEC, STREAM_MAXLEN
-from payflux.risk.scoring import RISK_SCORE_ENABLED, RISK_SCORE_THRESHOLDS, RISK_SCORE_WINDOW_SEC
+from payflux.risk.scoring import RISK_EVIDENCE, RISK_SCORE_ENABLED, RISK_SCORE_THRESHOLDS, RISK_SCORE_WINDOW_SEC
 from payflux.settings import Setting, Values, choice, environment, integer, load, optional
 from payflux.webhooks import registry as webhooks
 
@@ -52,7 +52,7 @@ SETTINGS: tuple[Setting[Any], ...] = (
     *(registry.EXPORT_MODE, *registry.settings(), registry.EXPORT_ACK, EXPORT_QUEUE_BYTES),
     *grouped.settings(),
     *(CLAIM_IDLE_SEC, MAX_DELIVERIES),
-    *(OUTCOMES, RISK_SCORE_ENABLED, RISK_SCORE_WINDOW_SEC, RISK_SCORE_THRESHOLDS),
+    *(OUTCOMES, RISK_SCORE_ENABLED, RISK_SCORE_WINDOW_SEC, RISK_SCORE_THRESHOLDS, RISK_EVIDENCE),
     *webhooks.settings(),
     *alerts.settings(),
     *checkout.SETTINGS,

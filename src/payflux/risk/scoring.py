@@ -44,7 +44,13 @@ RISK_SCORE_THRESHOLDS = Setting(
     "0.3,0.6,0.8",
     "The scores from which a processor's risk is `elevated`, `high` and `critical`; below the first it is `low`.",
 )
-SETTINGS = (RISK_SCORE_ENABLED, RISK_SCORE_WINDOW_SEC, RISK_SCORE_THRESHOLDS)
+RISK_EVIDENCE = Setting(
+    "PAYFLUX_RISK_EVIDENCE",
+    flag,
+    "false",
+    "Whether exported events carry the numbers behind the drivers of their risk.",
+)
+SETTINGS = (RISK_SCORE_ENABLED, RISK_SCORE_WINDOW_SEC, RISK_SCORE_THRESHOLDS, RISK_EVIDENCE)
 
 
 def limits_of(values: Values) -> Limits:

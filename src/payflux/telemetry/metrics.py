@@ -11,7 +11,7 @@ from payflux.telemetry import handled, highest_number
 from payflux.telemetry.handled import Handled
 from payflux.telemetry.highest_number import HighestNumber
 from payflux.telemetry.notes import DESTINATIONS, ChildNotes
-from payflux.telemetry.results import ALERT_RESULTS
+from payflux.telemetry.results import ALERT_RESULTS, WEBHOOK_RESULTS
 from payflux.telemetry.slab import Names, Slab
 
 PROCESSORS = 100
@@ -70,18 +70,6 @@ LOST_REASONS = {
     "trimmed": "deleted from the stream before it was read or while it was pending",
     "reset": "gone with the data of Redis (flushed, or rolled back by a restart)",
     "crash": "acked, and not written when the consumer died",
-}
-WEBHOOK_RESULTS = {
-    "accepted": "in the stream now",
-    "duplicate": "in the stream already: sent again, or told twice",
-    "ignored": "a kind of webhook that says nothing of payments; acknowledged",
-    "signature_missing": "no signature; refused",
-    "signature_wrong": "signed by none of the live secrets; refused",
-    "timestamp_outside": "signed too long ago, or for later; refused",
-    "invalid": "signed, and not readable; refused",
-    "body_too_large": "a body over 1 MiB; refused",
-    "rate_limited": "over PAYFLUX_WEBHOOK_RPS; refused, the processor sends it again",
-    "unavailable": "Redis did not confirm; the processor sends it again",
 }
 DENIED_REASONS = {"missing": "no bearer key", "invalid": "a key that is not configured"}
 OUTCOMES = ("success", "failure", "neutral")

@@ -15,7 +15,7 @@ from payflux.redis.entries import FIRST
 from payflux.redis.history import StreamHistory
 from payflux.risk.assessment import RiskAssessment
 from payflux.risk.history import History
-from payflux.risk.scoring import RISK_SCORE_ENABLED
+from payflux.risk.scoring import RISK_EVIDENCE, RISK_SCORE_ENABLED
 from payflux.settings import Values
 from payflux.stream.deliveries import Delivery, entry_key
 from payflux.telemetry.metrics import Metrics, create_slab
@@ -73,7 +73,8 @@ class LineMaker:
         self._read = FIRST
         self._waited = (FIRST, -PATIENCE_SECONDS)  # for what, and since when
         metrics = Metrics(create_slab([consumer]), consumer)
-        self._enricher = Enricher(consumer, self._known.score if self.scores else None, metrics, self._declared)
+        score = self._known.score if self.scores else None
+        self._enricher = Enricher(consumer, score, metrics, self._declared, evidence=values[RISK_EVIDENCE])
 
     def line(self, delivery: Delivery) -> ScoredLine:
         """The line of one entry, with what is known of its processor; see `catch_up`.

@@ -20,6 +20,7 @@ from payflux.ingest.token_bucket import TokenBucket
 from payflux.log import log
 from payflux.stream.protocol import APPENDED, AppendStream
 from payflux.telemetry.metrics import WEBHOOK_EVENTS, WEBHOOK_LAST, WEBHOOK_UNMAPPED, Metrics
+from payflux.telemetry.results import WEBHOOK_RESULTS
 from payflux.webhooks import Source, Unreadable, Unready, Unverified, Webhook, WebhookAdapter
 from payflux.webhooks.normal import Normal, Normaliser
 
@@ -92,6 +93,8 @@ class WebhookEndpoint:
         self._accepted = accepted_of(parts.source)
         self._counters = IngestCounters(metrics, time.monotonic)
         self._named = metrics.processors.index(parts.processor)
+        self._slots = {result: metrics.slot(WEBHOOK_EVENTS, self._named, result) for result in WEBHOOK_RESULTS}
+        self._last = metrics.slot(WEBHOOK_LAST, self._named)
 
     def admit(self, request: Request) -> Response | None:
         """Judge what the head alone tells; who sends is told by the body."""
@@ -125,7 +128,7 @@ class WebhookEndpoint:
             self._take(found, started, respond)
 
     def _take(self, found: Sequence[Normal], started: float, respond: Respond) -> None:
-        self._metrics.set(WEBHOOK_LAST, self._named, to=self._now())
+        self._metrics.values[self._last] = self._now()
         wait = self._parts.bucket.take(self._parts.number, max(1, len(found)))
         if wait:
             respond(self._refuse("rate_limited", too_fast(wait), max(1, len(found))))
@@ -168,8 +171,7 @@ class WebhookEndpoint:
         return response
 
     def _count(self, result: str, events: int = 1) -> None:
-        if events:
-            self._metrics.add(WEBHOOK_EVENTS, self._named, result, n=events)
+        self._metrics.values[self._slots[result]] += events
 
 
 def unpacked(request: Request) -> bytes | Response:

@@ -13,9 +13,10 @@ from functools import lru_cache
 from payflux.settings import Values, optional
 
 LEAST_KEY = 16
-_HASH_DIGITS = 32  # 128 bits: nobody meets two alike
+_HASH_BYTES = 16  # 128 bits: nobody meets two alike
 _KEY_DIGITS = 8
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "webhooks.payflux.dev").bytes
+_BEGUN = hashlib.sha1(_NAMESPACE, usedforsecurity=False)
 
 
 def _hash_key(text: str) -> str:
@@ -55,6 +56,9 @@ class Hasher:
 
     Args:
         key: the value of `PAYFLUX_HASH_KEY`.
+
+    Attributes:
+        owner: the same for whose an event is, which repeats from one to the next, as ids of payments do not.
     """
 
     def __init__(self, key: str) -> None:
@@ -62,10 +66,10 @@ class Hasher:
         prefix = digest(b"key id").hex()[:_KEY_DIGITS] + ":"
 
         def hashed(identifier: str) -> str:
-            return prefix + digest(identifier.encode(errors="replace")).hex()[:_HASH_DIGITS]
+            return prefix + digest(identifier.encode(errors="replace"))[:_HASH_BYTES].hex()
 
-        # Whose an event is repeats from one to the next; a bound, as ids of payments do not.
-        self._hashed = lru_cache(maxsize=4096)(hashed)
+        self._hashed = hashed
+        self.owner = lru_cache(maxsize=4096)(self.__call__)
 
     def __call__(self, *parts: str) -> str:
         """The hash of an identifier.
@@ -89,8 +93,9 @@ def event_id(processor: str, reference: Sequence[str]) -> str:
     Returns:
         A UUID of version 5 (RFC 9562 section 5.5).
     """
-    name = "\x1f".join((processor, *reference)).encode(errors="replace")
-    digest = bytearray(hashlib.sha1(_NAMESPACE + name, usedforsecurity=False).digest()[:16])
+    begun = _BEGUN.copy()
+    begun.update("\x1f".join((processor, *reference)).encode(errors="replace"))
+    digest = bytearray(begun.digest()[:16])
     digest[6] = digest[6] & 0x0F | 0x50
     digest[8] = digest[8] & 0x3F | 0x80
     text = digest.hex()

@@ -103,7 +103,7 @@ class Normaliser:
             event_type=payment.event_type if payment.live else "test",
             event_timestamp=_timestamp(payment.at),
             event_id=event_id(self._processor, payment.reference),
-            merchant_id_hash=hashed(self._processor, account),
+            merchant_id_hash=hashed.owner(self._processor, account),
             payment_intent_id_hash=hashed(self._processor, account, payment.intent),
             processor=self._processor,
             failure_category=failure.category,
