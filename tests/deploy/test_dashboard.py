@@ -30,8 +30,8 @@ FILE = GRAFANA / "dashboards" / "payflux.json"
 WEBHOOKS = {"webhook_events_total", "webhook_unmapped_total", "webhook_last_received_timestamp_seconds"}
 ALERTS = {"alerts_total", "alert_waiting_seconds"}
 UNSHOWN = {"export_reopened_total", "build_info", *WEBHOOKS, *ALERTS}
-"""Metrics without a panel: nothing an operator follows over time; of webhooks `payflux webhooks status` tells, of alerts
-`payflux check`."""
+"""Metrics without a panel: nothing an operator follows over time; of webhooks `payflux webhooks status` tells, and of
+alerts `payflux check`."""
 PANELS = [panel for row in ROWS.values() for panel in row]
 
 
