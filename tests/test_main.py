@@ -40,3 +40,18 @@ def test_a_command_ends_well_whatever_is_closed(closed: str, tmp_path: Path) -> 
     )
     assert "Traceback" not in done.stderr
     assert done.returncode in ({1} if ">&-" in closed.replace("2>&-", "") else {0})
+
+
+@pytest.mark.parametrize("command", ["", "config"])
+def test_an_encoding_that_cannot_name_every_file_is_a_configuration_error(command: str, tmp_path: Path) -> None:
+    """`LC_ALL=C` with Python's UTF-8 mode off: exit 2 and one line that says what to set, whatever was asked for."""
+    done = subprocess.run(
+        [sys.executable, "-m", "payflux", *command.split()],
+        env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "LC_ALL": "C", "PYTHONUTF8": "0"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1
+    assert "PYTHONUTF8=1" in done.stderr

@@ -106,6 +106,14 @@ def test_a_secret_in_a_problem_is_masked() -> None:
     assert problem == "PAYFLUX_SECRET='****,,': expected at least one value, separated by commas"
 
 
+@pytest.mark.parametrize("login", ["redis://:hunter22@host", "redis://bob:hunt/er22@host:1", "bob:hunter22@host"])
+def test_a_login_in_any_value_is_masked(login: str) -> None:
+    """Whoever writes a password where none belongs does not find it in the log."""
+    (problem,) = problems({"PAYFLUX_COUNT": login})
+    assert "er22" not in problem
+    assert "****@host" in problem
+
+
 @pytest.mark.parametrize(
     ("secret", "shown"),
     [

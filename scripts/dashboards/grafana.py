@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from scripts.dashboards.panels import JOB, ROWS, Panel
+from scripts.dashboards.panels import JOB, Panel
+from scripts.dashboards.rows import ROWS
 
 WIDTH = 24  # columns of Grafana's grid
 HEIGHTS = {"stat": 4, "graph": 8, "table": 8}

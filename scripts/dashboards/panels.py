@@ -308,6 +308,19 @@ EXPORT = (
         width=12,
     ),
 )
+ALERTS = (
+    Panel(
+        "What receivers were told",
+        "Sent is what they took; failed is tried again; overdue, lost and refused want a person.",
+        (Query(_rate("payflux_alerts_total", "receiver, result"), "{{receiver}}: {{result}}"),),
+    ),
+    Panel(
+        "Waits for a receiver",
+        "Seconds since which there is something that a receiver could not be told.",
+        (Query(f"max by (receiver) (payflux_alert_waiting_seconds{{{JOB}}})", "{{receiver}}"),),
+        unit="s",
+    ),
+)
 REDIS = (
     Panel(
         "Stream length",
@@ -335,12 +348,3 @@ REDIS = (
         kind="table",
     ),
 )
-ROWS = {
-    "Now": OVERVIEW,
-    "Traffic and acceptance": TRAFFIC,
-    "Risk": RISK,
-    "Failures and retries": FAILURES,
-    "Consumer": CONSUMER,
-    "Export": EXPORT,
-    "Redis": REDIS,
-}

@@ -21,9 +21,10 @@ from pathlib import Path
 from payflux.event.example import make_event
 from payflux.redis.embedded import EmbeddedServer
 from payflux.terminal.drawing import svg
-from scripts.dashboards.panels import ROWS, Panel
+from scripts.dashboards.panels import Panel
 from scripts.dashboards.plots import Plot, Points, graph, stat, table, whole
 from scripts.dashboards.prometheus import Prometheus
+from scripts.dashboards.rows import ROWS
 from scripts.smoke.run import KEYS, Node
 
 SECONDS = 480.0

@@ -19,6 +19,7 @@ ORDER = (
         "configuration",
         "commands",
         "export",
+        "extending",
         "shipping/*",
         "risk",
         "incidents",

@@ -28,6 +28,7 @@ from payflux.load.corpus.scenarios import SCENARIOS
 from payflux.node.settings import SETTINGS
 from payflux.operations import openapi
 from payflux.operations.exposition import HEALTH, INFO, REDIS_GAUGES
+from payflux.operations.incident_gauges import GAUGES
 from payflux.redis.monitor import Durability
 from payflux.risk.incidents.wording import runbook
 from payflux.telemetry import metrics
@@ -95,6 +96,8 @@ def metric_rows() -> Iterator[Row]:
     for metric in (*metrics.METRICS, *metrics.OF_EXPORTERS):
         labels = ", ".join(code(label.name) for label in metric.labels) or "-"
         yield code(f"payflux_{metric.name}"), metric.kind, labels, metric.help
+    for name, (meaning, names) in GAUGES.items():
+        yield code(f"payflux_{name}"), "gauge", ", ".join(map(code, names)), meaning
     for name, meaning in (REDIS_GAUGES | HEALTH | INFO).items():
         labels = ", ".join(map(code, INFO_LABELS.get(name, ()))) or "-"
         yield code(f"payflux_{name}"), "gauge", labels, meaning

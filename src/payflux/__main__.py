@@ -15,6 +15,7 @@ from payflux.cli import run
 from payflux.log import in_background, last_words
 
 EXIT_FAILED = 1
+EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 MODES = "rrw"  # of stdin, stdout, stderr where the caller closed them
 
@@ -22,6 +23,9 @@ MODES = "rrw"  # of stdin, stdout, stderr where the caller closed them
 def main() -> None:
     """Run the command line; ends the process with the command's exit code."""
     open_standard_streams()
+    if (encoding := sys.getfilesystemencoding()) != "utf-8":  # names of files, and what is written to stdout
+        last_words(f"payflux: names of files are in {encoding} here: set PYTHONUTF8=1, or a locale such as C.UTF-8\n")
+        sys.exit(EXIT_USAGE)
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     with in_background():

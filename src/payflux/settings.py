@@ -16,6 +16,7 @@ PREFIX = "PAYFLUX_"
 FILE = "_FILE"
 """What is added to the name of a secret's variable to name a file that holds it."""
 SECRET_BYTES = 65_536
+_LOGIN = re.compile(r"(//|^|[\s,=])[^\s,=/@:]*:\S*@")  # user:password@, a password may hold anything
 
 
 def mask(secret: str) -> str:
@@ -44,8 +45,8 @@ class Setting(Generic[T]):
     masked: Callable[[str], str] = mask
 
     def show(self, text: str) -> str:
-        """The value as it may be shown: a secret's is masked."""
-        return self.masked(text) if self.secret else text
+        """The value as it may be shown: a secret's is masked, and what looks like a login in any other."""
+        return self.masked(text) if self.secret else _LOGIN.sub(r"\1****@", text)
 
 
 def optional(

@@ -115,7 +115,7 @@ async def test_a_primary_whose_clock_is_behind(every_server: Server, export_firs
 
 @pytest.mark.parametrize("export_first", [False, True])
 async def test_a_primary_whose_clock_is_behind_meets_a_new_consumer(every_server: Server, export_first: bool) -> None:
-    """It reads as any member does until it has caught up, and is given entries with lower ids than it has seen."""
+    """It reads as any member does until it has caught up, and is given lower ids than those it has seen."""
     one = NodeInTest(every_server, export_first=export_first)
     one.start()
     one.reader.once = True

@@ -15,6 +15,7 @@ from nodes import KEY, Node, event
 from operator_commands import environ, payflux
 from payflux.node.settings import SETTINGS
 from payflux.operations.exposition import HEALTH, INFO, REDIS_GAUGES
+from payflux.operations.incident_gauges import GAUGES
 from payflux.telemetry.metrics import CATEGORIES, EVENT_TYPES, METRICS, PROCESSORS
 from real_parts import MakeNode
 from scripts.docs.tables import INFO_LABELS, every_command, exit_codes_of, options
@@ -90,6 +91,13 @@ events_by_outcome_total processor outcome
 failures_total processor category
 retries_total processor
 events_unclassified_total event_type
+incidents_open processor driver severity
+incidents_total processor driver
+incident_info incident processor driver dimension value severity
+incident_observed_ratio incident
+incident_expected_ratio incident
+segment_failure_ratio processor dimension value
+warning_latency_seconds
 alerts_total receiver result
 redis_durability_info aof fsync policy role
 redis_up
@@ -246,6 +254,7 @@ def test_every_metric_has_its_labels() -> None:
     """Declared with the promised labels, and with the promised bounds of the open ones."""
     declared = {metric.name: tuple(label.name for label in metric.labels) for metric in METRICS}
     declared |= {name: INFO_LABELS.get(name, ()) for name in (REDIS_GAUGES | HEALTH | INFO)}
+    declared |= {name: labels for name, (_, labels) in GAUGES.items()}
     for name, *labels in rows(METRIC_LABELS):
         assert set(declared[name]) == set(labels), name
     assert (PROCESSORS, CATEGORIES, EVENT_TYPES) == (100, 50, 50)

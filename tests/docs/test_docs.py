@@ -15,6 +15,7 @@ from payflux.http.router import Router
 from payflux.node.settings import SETTINGS
 from payflux.operations.exposition import HEALTH, INFO, REDIS_GAUGES
 from payflux.operations.health import UNREADY
+from payflux.operations.incident_gauges import GAUGES
 from payflux.operations.openapi import UNCONFIRMED
 from payflux.operations.routes import Answer, alive
 from payflux.risk.assessment import BANDS
@@ -41,8 +42,8 @@ METRIC = re.compile(r"\bpayflux_[a-z_]*[a-z]\b")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 MISSPELT = {"PAYFLUX_STREAM_MAXLENGTH"}
 """Wrong on purpose, to show what is said about it."""
-OWN = {"PAYFLUX_ALERT_SMS_URL", "PAYFLUX_ALERT_SMS_TO", "PAYFLUX_ALERT_SMS_LEAST"}
-"""Of the receiver that docs/extending.md makes."""
+OWN = {"PAYFLUX_ALERT_SMS_URL", "PAYFLUX_ALERT_SMS_TO", "PAYFLUX_ALERT_SMS_LEAST", "PAYFLUX_EXPORT_SQLITE_PATH"}
+"""Of the receiver and the exporter that docs/extending.md makes."""
 
 
 def page(name: str) -> str:
@@ -74,7 +75,10 @@ DECLARED = {
     "metrics.md": [
         *(*WEBHOOK_RESULTS, *ALERT_RESULTS),
         *(*REJECT_REASONS, *HTTP_REASONS, *DENIED_REASONS, *EXPORT_REASONS, *LOST_REASONS, *DLQ_REASONS),
-        *(f"payflux_{name}" for name in [*(m.name for m in (*METRICS, *OF_EXPORTERS)), *REDIS_GAUGES, *HEALTH, *INFO]),
+        *(
+            f"payflux_{name}"
+            for name in [*(m.name for m in (*METRICS, *OF_EXPORTERS)), *REDIS_GAUGES, *HEALTH, *INFO, *GAUGES]
+        ),
     ],
     "errors.md": [*CODES, *UNCONFIRMED, *UNREADY, "not_found", "method_not_allowed", "too_many_connections"],
     "events.md": [*(f"{method} {path}" for method, path, _ in tables._operations()), *EVENT_FIELDS, *ADDITIVE_FIELDS],

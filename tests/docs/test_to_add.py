@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import ANY
 
 import pytest
 
@@ -95,6 +96,45 @@ KIND = Kind(Pigeon, "a pigeon", (LOFT,), refuse)
 '''
 
 
+EXPORTER = '''"""A drawer: lines are kept in a file of one's own."""
+
+from payflux.exporters import Destination
+from payflux.settings import optional
+
+DRAWER = optional("PAYFLUX_DRAWER", str, "Where the drawer is.")
+
+
+class Drawer:
+    """The exporter."""
+
+    def __init__(self, opening):
+        self._path = opening.values[DRAWER]
+
+    def write(self, data):
+        """Put lines in."""
+        with open(self._path, "ab") as drawer:
+            drawer.write(data)
+
+    def sync(self):
+        """Nothing to do."""
+
+    def reopen(self):
+        """Nothing to do."""
+        return False
+
+    def close(self):
+        """Nothing to do."""
+
+
+DESTINATION = Destination(
+    Drawer,
+    "a drawer",
+    settings=(DRAWER,),
+    refuse=lambda values: [] if values[DRAWER] else ["PAYFLUX_DRAWER: expected a path"],
+)
+'''
+
+
 class Tree:
     """A copy of the sources, and programs run on it."""
 
@@ -175,6 +215,46 @@ def test_a_metric_is_its_declaration_and_its_place_in_the_list(tree: Tree) -> No
         "print(Exposition(slab).text(None, None).decode())"
     )
     assert "payflux_births_total 3.0" in tree.run("-c", code)
+
+
+def test_an_exporter_is_a_file_and_an_entry(tree: Tree) -> None:
+    """Its word, setting and refusal, its queue and metrics, and lines that come out."""
+    tree.write("exporters/drawer.py", EXPORTER)
+    tree.register("exporters/registry.py", "EXPORTERS = {\n", '    "drawer": "payflux.exporters.drawer:DESTINATION",\n')
+    environ = {"PAYFLUX_EXPORT_MODE": "drawer", "PAYFLUX_API_KEY": "key"}
+    with pytest.raises(AssertionError, match="PAYFLUX_DRAWER: expected a path, as PAYFLUX_EXPORT_MODE is drawer"):
+        tree.run("-m", "payflux", "config", **environ)
+    environ |= {"PAYFLUX_DRAWER": str(tree.root / "drawer")}
+    shown = json.loads(tree.run("-m", "payflux", "config", "--json", **environ))
+    assert shown["PAYFLUX_DRAWER"] == {"value": environ["PAYFLUX_DRAWER"], "source": "environment", "help": ANY}
+    code = (
+        "from payflux.exporters import Opening; from payflux.exporters.fanout import fan_out;"
+        "from payflux.exporters.registry import used; from payflux.node.settings import load_settings;"
+        "from payflux.telemetry import metrics as m; values = load_settings(serves=False);"
+        "metrics = m.Metrics(m.create_slab(['consumer']), 'consumer');"
+        "queues = fan_out({name: one.make(Opening(values)) for name, one in used(values).items()}, metrics, 1 << 20);"
+        "queues.publish([b'one\\n', b'two\\n']); queues.end(10);"
+        "print(metrics.get(m.EXPORTED, metrics.destinations.index('drawer')))"
+    )
+    assert tree.run("-c", code, **environ) == "2.0\n"
+    assert (tree.root / "drawer").read_text() == "one\ntwo\n"
+
+
+def test_a_trouble_to_judge_the_detector_by_is_an_entry(tree: Tree) -> None:
+    """It is listed, staged, labelled with the driver that is right, and part of every corpus."""
+    tree.register(
+        "load/corpus/scenarios.py",
+        "SCENARIOS = {\n",
+        '    "acme": Scenario("Acme fails", Effect(failing=0.9, categories=_DOWN), *("high_failure_rate", ())),\n',
+    )
+    assert "acme" in tree.run("-m", "payflux", "simulate", "--incident", "list")
+    labels, events = tree.root / "labels.jsonl", tree.root / "events.jsonl"
+    staged = ("--incident", "acme", "--warm-up", "5", "--duration", "20", "--rate", "20", "--seed", "1")
+    tree.run("-m", "payflux", "simulate", *staged, "--output", str(events), "--labels", str(labels))
+    (label,) = [json.loads(line) for line in labels.read_text().splitlines()]
+    assert (label["scenario"], label["driver"]) == ("acme", "high_failure_rate")
+    assert events.read_text().count("processor_timeout") > 20
+    assert tree.run("-c", "from payflux.load.corpus.schedule import NAMES; print('acme' in NAMES)") == "True\n"
 
 
 def test_a_webhook_adapter_is_a_file_and_an_entry(tree: Tree) -> None:

@@ -1,6 +1,7 @@
 """One connection over real sockets: how long it waits for silent, slow and deaf clients, and how it ends."""
 
 import asyncio
+import errno
 import socket
 
 import pytest
@@ -112,6 +113,7 @@ async def test_a_client_that_does_not_read_is_cut_off() -> None:
             assert node.server.connections == 1
             node.pass_time(0.1)
             await until(lambda: node.server.connections == 0)
+            await until(lambda: sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNRESET)
 
 
 @on_both_loops
@@ -160,10 +162,14 @@ async def test_each_connection_remembers_for_itself() -> None:
         assert first is not other
 
 
-@pytest.mark.parametrize(("header", "kept"), [("", False), ("Connection: keep-alive\r\n", True)])
+CONNECTIONS = [("", False), ("keep-alive", True), ("close, keep-alive", False), ("Keep-Alive ,CLOSE", False)]
+
+
+@pytest.mark.parametrize(("option", "kept"), CONNECTIONS)
 @on_both_loops
-async def test_http_1_0_closes_unless_asked_to_stay(header: str, kept: bool) -> None:
-    """An HTTP/1.0 client needs no Host, and is told what becomes of the connection."""
+async def test_http_1_0_closes_unless_asked_to_stay(option: str, kept: bool) -> None:
+    """An HTTP/1.0 client needs no Host, and is told what becomes of the connection; `close` outweighs the other."""
+    header = f"Connection: {option}\r\n" if option else ""
     async with serving() as node, connected(node) as client:
         answer = await client.ask(f"GET /echo HTTP/1.0\r\n{header}\r\n".encode())
         assert answer.headers["connection"] == ("keep-alive" if kept else "close")

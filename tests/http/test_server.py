@@ -176,3 +176,52 @@ async def test_stop_aborts_what_outlasts_the_grace() -> None:
         assert node.server.connections == 0
         with contextlib.suppress(ConnectionResetError):
             assert await client.ended() == b""
+
+
+# who begins and does not finish
+
+HALF = b"GET /echo HTTP/1.1\r\nHost:"
+
+
+@on_both_loops
+async def test_the_slowest_head_goes_before_a_producer() -> None:
+    """Over the cap the oldest unfinished head makes room; a connection that was served stays, however idle."""
+    async with (
+        serving(Limits(connections=3)) as node,
+        connected(node) as producer,
+        connected(node) as slow,
+        connected(node) as slower,
+    ):
+        await producer.ask(GET)
+        node.time = 1
+        slower.writer.write(HALF)
+        await until(lambda: node.reading(HEAD))
+        node.time = 2
+        slow.writer.write(HALF)
+        await until(lambda: sum(c._reader.phase == HEAD for c in node.server._all()) == 2)
+        async with connected(node) as new:
+            assert (await new.ask(GET)).status == 200
+            with contextlib.suppress(ConnectionResetError):
+                assert await slower.ended() == b""
+            assert (await slow.ask(b" a\r\n\r\n")).status == 200
+            assert (await producer.ask(GET)).status == 200
+
+
+@on_both_loops
+async def test_one_address_has_a_share_of_unfinished_heads() -> None:
+    """What is beyond it is closed at the next look, the slowest first; a producer that waits does not count."""
+    async with serving(Limits(unfinished_per_peer=2)) as node, connected(node) as producer, connected(node) as first:
+        await producer.ask(GET)
+        first.writer.write(HALF)
+        await until(lambda: node.reading(HEAD))
+        node.time = 1
+        async with connected(node) as second, connected(node) as third:
+            second.writer.write(HALF)
+            third.writer.write(HALF)
+            await until(lambda: sum(c._reader.phase == HEAD for c in node.server._all()) == 3)
+            node.pass_time(0.5)
+            with contextlib.suppress(ConnectionResetError):
+                assert await first.ended() == b""
+            for served in (second, third):
+                assert (await served.ask(b" a\r\n\r\n")).status == 200
+            assert (await producer.ask(GET)).status == 200

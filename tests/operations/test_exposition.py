@@ -17,12 +17,13 @@ from payflux.exporters.registry import EXPORTERS
 from payflux.http.messages import Response
 from payflux.operations.exposition import HEALTH, INFO, REDIS_GAUGES, Exposition, Scrape
 from payflux.operations.health import Readiness, Refusal
+from payflux.operations.incident_gauges import GAUGES
 from payflux.redis.address import parse_url
 from payflux.redis.monitor import Durability, Progress, RedisMonitor
 from payflux.stream.deliveries import Backlog
 from payflux.stream.protocol import GROUP
 from payflux.telemetry import metrics as m
-from payflux.telemetry.metrics import METRICS, OFFSETS, Metrics, create_slab, give_destinations
+from payflux.telemetry.metrics import METRICS, OF_EXPORTERS, OFFSETS, Metrics, create_slab, give_destinations
 from payflux.telemetry.slab import Slab
 from servers import Server
 from stream_keys import DEAD_LETTERS, KEYS, STREAM
@@ -114,7 +115,7 @@ def test_the_text_declares_each_family_once(slab: Slab) -> None:
     helps = re.findall(r"^# HELP (\S+) \S", text, re.MULTILINE)
     types = re.findall(r"^# TYPE (\S+) (counter|gauge|histogram)$", text, re.MULTILINE)
     assert helps == [name for name, _ in types]
-    assert len(set(helps)) == len(helps) == sum(map(len, (METRICS, REDIS_GAUGES, HEALTH, INFO)))
+    assert len(set(helps)) == len(helps) == sum(map(len, (METRICS, OF_EXPORTERS, GAUGES, REDIS_GAUGES, HEALTH, INFO)))
     current = ""
     for line in text.splitlines():
         if line.startswith("# TYPE "):

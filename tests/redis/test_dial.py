@@ -53,6 +53,16 @@ async def test_tcp_with_password_and_database(tcp_server: Server, port: int, use
     assert tcp_server.client.info("keyspace")["db3"]["keys"] == 1
 
 
+async def test_a_name_that_is_refused_is_done_without(directory: Path) -> None:
+    """Proxies, and servers where the command is renamed, know no CLIENT; it is not needed."""
+    server = Server(binary_or_skip("valkey-9"), directory, "--rename-command", "CLIENT", "CLIENT2")
+    try:
+        async with linked(RedisAddress(path=str(server.path))) as link:
+            assert await link.call("PING") == b"PONG"
+    finally:
+        server.stop()
+
+
 async def test_a_user_without_password_logs_in(tcp_server: Server) -> None:
     """An ACL user with `nopass` needs its name alone."""
     tcp_server.client.acl_setuser("open", enabled=True, nopass=True, categories=["+@all"])

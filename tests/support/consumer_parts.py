@@ -131,7 +131,7 @@ class Parts(Generic[Stream]):
         self.ledger = ConsumerLedger(self.fan_out, self.metrics, token, former_settled)
         self.membership = Membership(stream, self.ledger, self.metrics, now=self.clock)
         self.assembler = Assembler(self.enricher, MAX_DELIVERIES)
-        self.scoring = Scoring(stream, None, self.enricher, 0, self.clock)
+        self.scoring = Scoring(stream, None, self.enricher, 0, now=self.clock)
         self.settlement = Settlement(
             *(stream, self.assembler, self.ledger, self.fan_out, self.metrics, self.scoring), now=self.clock
         )

@@ -9,6 +9,7 @@ import yaml
 
 from payflux.operations.exposition import HEALTH, INFO, REDIS_GAUGES
 from payflux.operations.health import UNREADY
+from payflux.operations.incident_gauges import GAUGES
 from payflux.operations.openapi import UNCONFIRMED
 from payflux.redis.monitor import Durability
 from payflux.telemetry.metrics import METRICS, OF_EXPORTERS
@@ -29,6 +30,7 @@ def exposed() -> dict[str, dict[str, tuple[str, ...]]]:
     found["payflux_unready"] = {"reason": (*UNREADY, *UNCONFIRMED)}
     found["payflux_redis_durability_info"] = dict.fromkeys(Durability._fields, ())
     found["payflux_build_info"] = {"version": (), "python": ()}
+    found |= {f"payflux_{name}": dict.fromkeys(labels, ()) for name, (_, labels) in GAUGES.items()}
     for metric in (*METRICS, *OF_EXPORTERS):
         labels = {label.name: label.values for label in metric.labels}
         if metric.kind == "histogram":

@@ -31,7 +31,7 @@ class Node:
         self.metrics = Metrics(create_slab(["consumer"]), "consumer")
         self.scorer = Scorer(limits)
         self.enricher = Enricher("one", self.scorer.score, self.metrics)
-        self.scoring = Scoring(stream, self.scorer, self.enricher, maxlen, lambda: 0.0)
+        self.scoring = Scoring(stream, self.scorer, self.enricher, maxlen, now=lambda: 0.0)
         self.ledger = Ledger("one")
         self.lines: list[bytes] = []
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 from rich.console import Console
 
-from payflux.terminal.output import narrator, printable
+from payflux.terminal.output import emit_json, narrator, printable
 
 
 @pytest.mark.parametrize(
@@ -17,6 +17,15 @@ from payflux.terminal.output import narrator, printable
 def test_text_of_others_steers_no_terminal(text: str, shown: str) -> None:
     """Escape sequences, line breaks and changes of direction are spelt out."""
     assert printable(text) == shown
+
+
+def test_json_for_people_steers_no_terminal(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    """C1 controls, changes of direction and what is not seen are escaped, and the value stays the same."""
+    value = {"reason": "\x1b[2J\x9b2J\u202ee\u2066\u200b\x7f é"}
+    emit_json(value)
+    written = capfdbinary.readouterr().out
+    assert json.loads(written) == value
+    assert all(character.isprintable() for character in written.decode().replace("\n", ""))
 
 
 def test_results_reach_a_slow_reader_whole() -> None:

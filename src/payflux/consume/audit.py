@@ -4,7 +4,7 @@ Entries are numbered without gaps, so a missing number is a lost event. Anybody 
 believed only if it can be ours: ours rise from entry to entry, and none is above the last one given.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, takewhile
 from typing import NamedTuple
@@ -56,6 +56,10 @@ class SeqAudit:
             return False
         self.last_seq, self.last_id, self.seq_id = seqs[-1], newest, newest
         return True
+
+    def account_for(self, seqs: Iterable[int]) -> None:
+        """These numbers of an older state are accounted for, and so is what lies before them."""
+        self.reported = max([self.reported, *seqs])
 
     def see_all(self, deliveries: Sequence[Delivery], numbers: Numbers) -> None:
         """Take the next entries, whatever is missing or not ours among them.

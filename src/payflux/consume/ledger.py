@@ -128,7 +128,7 @@ class ConsumerLedger:
         """The same, when the stream was asked what can be ours of their numbers."""
         audit = self._audit.counted()
         self._lost_safe = self._lost_when_safe(deliveries) if self.handled.safe else {}
-        audit.reported = max([audit.reported, *self._lost_safe.values()])
+        audit.account_for(self._lost_safe.values())
         audit.see_all(deliveries, numbers)
         return audit
 

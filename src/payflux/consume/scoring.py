@@ -12,7 +12,7 @@ from contextlib import suppress
 import msgspec
 
 from payflux.consume.line import Enricher
-from payflux.consume.succession.incidents import Incidents
+from payflux.consume.succession.incidents import Announce, Incidents, nobody
 from payflux.consume.succession.snapshots import Snapshots, packed, unpacked
 from payflux.errors import InvalidEvent, StreamUnavailable
 from payflux.log import log
@@ -43,20 +43,22 @@ class Scoring:
         scorer: counts what the enricher makes lines of; None when scoring is off, and nothing is done here.
         enricher: makes lines, and shows the risk.
         maxlen: about how many entries the stream holds; 0 when it is not trimmed.
+        announce: is given what became of incidents, once it is kept.
         now: a monotonic clock.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - all it works with
         self,
         stream: ReadStream,
         scorer: Scorer | None,
         enricher: Enricher,
         maxlen: int,
+        announce: Announce = nobody,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._stream, self._scorer, self._enricher, self._now = stream, scorer, enricher, now
         self._snapshots = Snapshots(maxlen)
-        self._incidents = Incidents(stream, scorer, now) if scorer is not None else None
+        self._incidents = Incidents(stream, scorer, announce, now) if scorer is not None else None
         self._unkept: dict[tuple[str, int], Change] = {}
         self._said: list[RiskAssessment] = []  # and not shown yet
         self._looked, self._looked_at = Scored(), 0.0

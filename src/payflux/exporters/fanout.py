@@ -266,10 +266,15 @@ def former_settled(metrics: Metrics, names: Sequence[str]) -> int:
 
 
 class FanOut:
-    """All destinations of this node; none when it only scores."""
+    """All destinations of this node; none when it only scores.
 
-    def __init__(self, queues: Sequence[Queue]) -> None:
-        self._queues = queues
+    Args:
+        queues: of the destinations.
+        beside: what takes other lines than those published; reopened and ended with them.
+    """
+
+    def __init__(self, queues: Sequence[Queue], beside: Sequence[Queue] = ()) -> None:
+        self._queues, self._beside = queues, beside
         self.published = 0
 
     def publish(self, lines: Sequence[bytes]) -> None:
@@ -304,16 +309,19 @@ class FanOut:
 
     def reopen(self) -> None:
         """SIGHUP: reopen what can be reopened."""
-        for queue in self._queues:
+        for queue in (*self._queues, *self._beside):
             queue.reopen()
 
     def end(self, seconds: float) -> None:
         """Write what is queued, for so long at most."""
         until = time.monotonic() + seconds
-        for queue in self._queues:
+        for queue in (*self._queues, *self._beside):
             queue.end(max(0.0, until - time.monotonic()))
 
 
-def fan_out(exporters: Mapping[str, Exporter], metrics: Metrics, queue_bytes: int) -> FanOut:
-    """A queue for every exporter, by destination."""
-    return FanOut([ExporterQueue(name, exporter, metrics, queue_bytes) for name, exporter in exporters.items()])
+def fan_out(
+    exporters: Mapping[str, Exporter], metrics: Metrics, queue_bytes: int, beside: Sequence[Queue] = ()
+) -> FanOut:
+    """A queue for every exporter, by destination; `beside` are those that take other lines, and end with them."""
+    queues = [ExporterQueue(name, exporter, metrics, queue_bytes) for name, exporter in exporters.items()]
+    return FanOut(queues, beside)

@@ -1,7 +1,7 @@
 """Export to Kafka, or whatever speaks its protocol: a record for each event, in order for each key."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
@@ -68,11 +68,12 @@ class KafkaExporter:
         values = opening.values
         self._topic, self._member = values[TOPIC], KEYS[values[KEY]]
         servers, self._timeout = values[SERVERS], opening.timeout
-        self._config = {
+        self._config: dict[str, Any] = {
             **USUAL,
             "client.id": f"payflux-{opening.consumer}",
             "bootstrap.servers": ",".join(servers or ()),
             "linger.ms": "5",
+            "delivery.report.only.error": True,
             "message.timeout.ms": f"{opening.timeout * 1000:.0f}",
             **properties(values),
         }
@@ -100,7 +101,7 @@ class KafkaExporter:
         failed: dict[int, tuple[str, str]] = {}
         producer = self._connected()
         for place in places:
-            self._produce(producer, lines[place], place, failed)
+            self._produce(producer, lines[place], partial(_report, place, failed))
         left = producer.flush(self._timeout + 5)
         if left:
             failed.update(dict.fromkeys(places, ("_TIMED_OUT", "no report in time")))
@@ -108,22 +109,19 @@ class KafkaExporter:
             self.close()
         return failed
 
-    def _produce(self, producer: Any, line: bytes, place: int, failed: dict[int, tuple[str, str]]) -> None:
+    def _produce(self, producer: Any, line: bytes, report: Callable[[Any, Any], None]) -> None:
         seen = _see(line)
         key = getattr(seen, self._member) or seen.processor
         headers = [("event_id", seen.event_id), ("schema_version", "1"), ("risk_band", seen.band)]
-        report = partial(_report, place, failed)
-        kafka = import_module("confluent_kafka")
         while True:
             try:
-                producer.produce(self._topic, line[:-1], key.encode(), headers=headers, on_delivery=report)
+                producer.produce(self._topic, line[:-1], key, headers=headers, on_delivery=report)
             except BufferError:
                 producer.poll(0.1)
-            except kafka.KafkaException as error:
+            except import_module("confluent_kafka").KafkaException as error:
                 report(error.args[0], None)
                 return
             else:
-                producer.poll(0)
                 return
 
     def _connected(self) -> Any:
@@ -189,8 +187,9 @@ def _refuse(values: Values) -> Iterator[str]:
     for name, text in sorted(properties(values).items()):
         try:
             kafka.Producer({name: text}, logger=_silent())  # without brokers it connects to nobody
-        except kafka.KafkaException as error:
-            yield f"{CONF}{name.upper().replace('.', '_')}: expected what librdkafka takes ({error.args[0].str()})"
+        except (kafka.KafkaException, TypeError) as error:
+            said = error.args[0].str() if isinstance(error, kafka.KafkaException) else str(error)
+            yield f"{CONF}{name.upper().replace('.', '_')}: expected what librdkafka takes ({said})"
 
 
 DESTINATION = GroupDestination(

@@ -8,10 +8,10 @@ what comes after: files follow one another without a gap and without an overlap.
 import io
 import os
 import time
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
-from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -52,6 +52,7 @@ COLUMNS = {
 
 KEY = "payflux."
 MAGIC = b"PAR1"
+HOUR = 3_600_000  # milliseconds
 WRITER = {"compression": "zstd(3)"}
 
 
@@ -125,31 +126,40 @@ class ParquetExporter:
 
     def _write(self, lines: Sequence[bytes]) -> Mapping[int, str]:
         refused: dict[int, str] = {}
-        for folder, places in groupby(range(len(lines)), lambda place: _folder(lines[place])):
-            self._look(folder, _key(entry_of(lines[(hour := [*places])[0]])))
-            done = sum(_key(entry_of(lines[place])) <= self._done for place in hour)
-            if done:  # perhaps by a process that died before it told what it refused
-                *_, odd = _packed([lines[place] for place in hour[:done]])
-                refused |= {hour[place]: why for place, why in odd.items()}
-            rest = [lines[place] for place in hour[done:]]
-            while rest:
-                data, span, odd = _packed(rest)
-                refused |= {hour[-len(rest) + place]: why for place, why in odd.items()}
-                rest = self._put(folder, data, span, rest) if span is not None else []
+        keys = [_key(entry_of(line)) for line in lines]
+        first = 0
+        while first < len(lines):
+            hour = keys[first][0] // HOUR
+            end = bisect_left(keys, ((hour + 1) * HOUR, 0), first)
+            odd = self._write_hour(_folder(hour), lines[first:end], keys[first:end])
+            refused |= {first + place: why for place, why in odd.items()}
+            first = end
         return refused
 
-    def _put(self, folder: str, data: bytes, span: Span, lines: Sequence[bytes]) -> list[bytes]:
-        """Make the file; what is left to be written when there is one already."""
+    def _write_hour(self, folder: str, lines: Sequence[bytes], keys: Sequence[tuple[int, int]]) -> dict[int, str]:
+        self._look(folder, keys[0])
+        done = bisect_right(keys, self._done)
+        # What a process wrote that died before it told what it refused is looked at once more.
+        refused = _packed(lines[:done])[2] if done else {}
+        while done < len(lines):
+            data, span, odd = _packed(lines[done:])
+            refused |= {done + place: why for place, why in odd.items()}
+            if span is None:
+                break
+            self._put(folder, data, span)
+            former, done = done, bisect_right(keys, self._done)
+            if done == former:
+                raise ExportFailed("write", f"{folder}/{span.first_id}.parquet ends before it begins")
+        return refused
+
+    def _put(self, folder: str, data: bytes, span: Span) -> None:
+        """Make the file, or learn from the one that is there how far it goes."""
         path = f"{folder}/{span.first_id}.parquet"
         if not self._create(path, data):
             span = self._read(path)
         manifest = {"file": path, **span._asdict()}
         self._create(f"_manifest/{folder}/{span.first_id}.json", msgspec.json.encode(manifest))
         self._done = max(self._done, _key(span.last_id.encode()))
-        rest = [line for line in lines if _key(entry_of(line)) > self._done]
-        if len(rest) == len(lines):
-            raise ExportFailed("write", f"{path} ends before it begins")
-        return rest
 
     def _create(self, path: str, data: bytes) -> bool:
         """Make an object whole; False where there is one of that name."""
@@ -251,9 +261,9 @@ def _stem(path: str) -> bytes:
     return path.rpartition("/")[2].removesuffix(".parquet").encode()
 
 
-def _folder(line: bytes) -> str:
-    """The partition of an entry: the hour in which Redis took it, UTC."""
-    return time.strftime("dt=%Y-%m-%d/hour=%H", time.gmtime(_key(entry_of(line))[0] / 1000))
+def _folder(hour: int) -> str:
+    """The partition of entries: the hour in which Redis took them, UTC."""
+    return time.strftime("dt=%Y-%m-%d/hour=%H", time.gmtime(hour * 3600))
 
 
 def _flush(path: Path) -> None:

@@ -6,6 +6,8 @@ most requests pass both by, in `payflux.http.lane`.
 
 import asyncio
 import math
+import socket
+import struct
 from collections.abc import Callable
 from typing import cast
 
@@ -17,6 +19,9 @@ from payflux.http.reader import BODY, CHUNKS, DEAF, HEAD, IDLE, Reader
 
 LINGER_SECONDS = 2.0
 """How long what a refused client still sends is read and dropped, so that it sees the answer and not a reset."""
+
+_RESET = struct.pack("ii", 1, 0)
+"""`SO_LINGER` of no time: otherwise what was sent and not read is kept, megabytes for many minutes."""
 
 
 class Connection(asyncio.Protocol):
@@ -193,6 +198,14 @@ class Connection(asyncio.Protocol):
         self._look(self._shared.now())
         return max(self._reader.since, self._busy_at)
 
+    @property
+    def unfinished_since(self) -> float | None:
+        """Since when it owes the head of a request: one that it began, or its first; None when it owes none."""
+        self._look(self._shared.now())
+        phase = self._reader.phase
+        is_new = phase == IDLE and not (self._lane.busy or self._unsent or self._pending or self._has_sent)
+        return self._reader.since if phase == HEAD or is_new else None
+
     def _look(self, now: float) -> None:
         """Note that requests came by the lane, which reads no clock."""
         if self._lane.used():
@@ -214,6 +227,14 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
+    def reset(self) -> None:
+        """Close now, and let the kernel drop what nobody reads."""
+        if self._transport is not None:
+            sock = self._transport.get_extra_info("socket")
+            if sock is not None:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            self._transport.abort()
+
     def expire(self, now: float) -> None:
         """Act on the deadline that has passed, if one has.
 
@@ -227,10 +248,10 @@ class Connection(asyncio.Protocol):
         waited = now - reader.since
         if self._lingering or transport.is_closing():
             if waited >= (limits.write_seconds if transport.get_write_buffer_size() else LINGER_SECONDS):
-                self.abort()
+                self.reset()
         elif self.blocked_since is not None:
             if now - self.blocked_since >= limits.write_seconds:
-                self.abort()
+                self.reset()
         elif self._paused:
             reader.wait_from(now)  # it waits for us
         elif self._lane.busy or self._unsent or reader.phase != IDLE:
@@ -243,8 +264,11 @@ class Connection(asyncio.Protocol):
     def _idle_seconds(self) -> float:
         """How long it may be silent; a connection that has sent nothing yet shorter."""
         limits = self._shared.limits
-        has_sent = self._pipeline.served or self._busy_at > -math.inf
-        return limits.idle_seconds if has_sent else limits.head_seconds
+        return limits.idle_seconds if self._has_sent else limits.head_seconds
+
+    @property
+    def _has_sent(self) -> bool:
+        return bool(self._pipeline.served) or self._busy_at > -math.inf
 
     def _expire_request(self, waited: float) -> None:
         phase, limits = self._reader.phase, self._shared.limits

@@ -70,7 +70,7 @@ class HeadReader:
         modern = True
         self.persistence = PLAIN
         if b"connection" in headers or not parser.should_keep_alive():
-            modern = self._read_version(parser)
+            modern = self._read_version(parser, headers)
         host = headers.get(b"host")
         if host != self._host:
             self._read_host(host, modern)
@@ -85,9 +85,10 @@ class HeadReader:
         self.usual = not (self.persistence or self.expects or self.upgrades or length is None)
         return Request(method, self._path, self._query, headers, b"", length, connection)
 
-    def _read_version(self, parser: HttpRequestParser) -> bool:
+    def _read_version(self, parser: HttpRequestParser, headers: dict[bytes, bytes]) -> bool:
         version = parser.get_http_version()
-        keep = parser.should_keep_alive()
+        options = headers.get(b"connection", b"").lower().replace(b" ", b"").replace(b"\t", b"").split(b",")
+        keep = parser.should_keep_alive() and b"close" not in options  # RFC 9112 section 9.3: close comes first
         if version == "1.1":
             self.persistence = PLAIN if keep else CLOSE
             return True

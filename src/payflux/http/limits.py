@@ -12,6 +12,13 @@ HTTP_KEEPALIVE_SEC = Setting(
     "How long an idle connection is kept; longer than the load balancer before the node keeps it.",
 )
 
+HTTP_UNFINISHED_PER_PEER = Setting(
+    "PAYFLUX_HTTP_UNFINISHED_PER_PEER",
+    integer(1, 100_000),
+    "1000",
+    "How many connections of one address may be without a finished request head at a time, in each ingest process.",
+)
+
 BODY_BYTES = 1_048_576
 
 BAD_REQUEST = problem(400, "bad_request", "this is not a valid HTTP/1.1 request")
@@ -36,6 +43,7 @@ class Limits:
         idle_seconds: between two requests.
         write_seconds: how long a client may leave its answers unread.
         connections: open at the same time.
+        unfinished_per_peer: connections of one address that have not finished a head.
         pipeline: requests of one connection that are with the handler; reading pauses there.
     """
 
@@ -46,4 +54,5 @@ class Limits:
     idle_seconds: float = 75
     write_seconds: float = 30
     connections: int = 4096
+    unfinished_per_peer: int = 1000
     pipeline: int = 64

@@ -8,7 +8,8 @@ stay well below the limit of open files, so that it is the cap that acts.
 import asyncio
 import socket
 import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from email.utils import formatdate
 
 from payflux.http.connection import Connection
@@ -48,7 +49,7 @@ class HttpServer:
         self._shared = Shared(handler, limits, now, _tails(), refused=refused)
         self._connections: set[Connection] = set()
         self._refused: set[Connection] = set()  # which take their 503 and leave
-        self._idle: list[Connection] = []  # found at the last look, longest idle last
+        self._idle: list[Connection] = []  # found at the last look, those that are to go first last
         self._looked = False  # in vain since the last sweep
         self._listeners: list[asyncio.Server] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -98,6 +99,20 @@ class HttpServer:
         self._looked = False
         for connection in self._all():
             connection.expire(now)
+        self._limit_peers()
+
+    def _limit_peers(self) -> None:
+        """Close what one address has begun and not finished beyond its share, the slowest first."""
+        most = self._limits.unfinished_per_peer
+        if len(self._connections) <= most:
+            return
+        by_peer: defaultdict[str, list[Connection]] = defaultdict(list)
+        for connection in _slowest_first(self._connections):
+            by_peer[connection.peer.rpartition(":")[0]].append(connection)
+        for found in by_peer.values():
+            for connection in found[: max(0, len(found) - most)]:
+                self._connections.discard(connection)
+                connection.abort()
 
     def _all(self) -> list[Connection]:
         return [*self._connections, *self._refused]
@@ -137,19 +152,25 @@ class HttpServer:
             self._empty.set()
 
     def _make_room(self) -> bool:
-        """Close the connection that has been idle longest; false when none is."""
+        """Close the slowest of those that owe a head, else the one that has been idle longest; false when none is."""
         if not self._idle and not self._looked:
             idle = [(since, c) for c in self._connections if (since := c.idle_since) is not None]
             idle.sort(key=lambda pair: pair[0], reverse=True)
-            self._idle = [c for _, c in idle]
-            self._looked = not idle
+            self._idle = [*(c for _, c in idle), *reversed(_slowest_first(self._connections))]
+            self._looked = not self._idle
         while self._idle:
             connection = self._idle.pop()
-            if connection.idle_since is not None:
+            if connection.idle_since is not None or connection.unfinished_since is not None:
                 self._connections.discard(connection)
                 connection.abort()
                 return True
         return False
+
+
+def _slowest_first(connections: Iterable[Connection]) -> list[Connection]:
+    """Those that owe a head, who owes it longest first."""
+    owing = [(since, c) for c in connections if (since := c.unfinished_since) is not None]
+    return [c for _, c in sorted(owing, key=lambda pair: pair[0])]
 
 
 def _tails() -> tuple[bytes, bytes, bytes]:

@@ -1,5 +1,6 @@
 """What a child of a node is made of: the composition root."""
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -15,9 +16,9 @@ from payflux.consume.line import Enricher
 from payflux.event.intake import BATCH_PATH, EVENT_PATH
 from payflux.event.outcome import OUTCOMES
 from payflux.exporters import Opening
-from payflux.exporters.fanout import EXPORT_QUEUE_BYTES, FanOut, fan_out, former_settled
+from payflux.exporters.fanout import EXPORT_QUEUE_BYTES, ExporterQueue, FanOut, fan_out, former_settled
 from payflux.exporters.registry import EXPORT_ACK, EXPORT_MODE, used
-from payflux.http.limits import HTTP_KEEPALIVE_SEC, Limits
+from payflux.http.limits import HTTP_KEEPALIVE_SEC, HTTP_UNFINISHED_PER_PEER, Limits
 from payflux.http.messages import Handler
 from payflux.http.router import Router
 from payflux.http.server import HttpServer
@@ -26,7 +27,9 @@ from payflux.ingest.counters import RefusalCounter
 from payflux.ingest.gatekeeper import METRICS_TOKEN, Gatekeeper, keys_of, read_keys_of
 from payflux.ingest.single import Ingest
 from payflux.ingest.token_bucket import RATELIMIT_BURST, RATELIMIT_RPS, TokenBucket
+from payflux.node.announcing import Announcer
 from payflux.node.exporting import numbers_of
+from payflux.node.incident_lines import INCIDENT_FILE, INCIDENTS, TakingTurns, incident_lines
 from payflux.node.plan import Plan
 from payflux.operations import checkout, openapi
 from payflux.operations.export_health import ExportHealth
@@ -167,7 +170,7 @@ def servers_of(
         return []
     everything = routes_of(plan, values, metrics, appender, admin, webhooks=webhooks)
     shares = zip(moved(everything) if plan.admin else [everything], (plan.listeners, plan.admin), strict=False)
-    limits = Limits(idle_seconds=values[HTTP_KEEPALIVE_SEC])
+    limits = Limits(idle_seconds=values[HTTP_KEEPALIVE_SEC], unfinished_per_peer=values[HTTP_UNFINISHED_PER_PEER])
     refused = RefusalCounter(metrics, (EVENT_PATH, BATCH_PATH))
     return [(HttpServer(Router(paths), limits, refused=refused), listeners) for paths, listeners in shares]
 
@@ -230,11 +233,25 @@ def fan_out_of(plan: Plan, values: Values, metrics: Metrics) -> FanOut:
         values: the settings of the node.
         metrics: of the child.
     """
-    exporters = {}
+    return _exporting(plan, values, metrics)[0]
+
+
+def _exporting(plan: Plan, values: Values, metrics: Metrics) -> tuple[FanOut, ExporterQueue | None]:
+    """The exporters, and what takes incident lines; they take turns where both write to stdout."""
+    exporters, turns, shared = {}, threading.Lock(), values[INCIDENT_FILE] == "-"
     for name, destination in used(values).items():
-        notes = metrics.notes.destination(metrics.destinations.index(name))
-        exporters[name] = destination.make(Opening(values, plan.stdout, torn=bool(notes.writing)))
-    return fan_out(exporters, metrics, values[EXPORT_QUEUE_BYTES])
+        exporter = destination.make(Opening(values, plan.stdout, torn=_is_torn(metrics, name)))
+        exporters[name] = TakingTurns(exporter, turns) if shared and name == "stdout" else exporter
+    queue_bytes, lines = values[EXPORT_QUEUE_BYTES], None
+    if values[INCIDENT_FILE] is not None:
+        own = incident_lines(values, plan.stdout, turns, torn=_is_torn(metrics, INCIDENTS))
+        lines = ExporterQueue(INCIDENTS, own, metrics, queue_bytes)
+    return fan_out(exporters, metrics, queue_bytes, [lines] if lines is not None else []), lines
+
+
+def _is_torn(metrics: Metrics, destination: str) -> bool:
+    """Whether a former process of this node died while it wrote to a destination."""
+    return bool(metrics.notes.destination(metrics.destinations.index(destination)).writing)
 
 
 def consumer_of(plan: Plan, values: Values, metrics: Metrics) -> tuple[Consumer, FanOut]:
@@ -249,7 +266,7 @@ def consumer_of(plan: Plan, values: Values, metrics: Metrics) -> tuple[Consumer,
         metrics.blank(gauge)  # what a former process of this child left says nothing of this one
     mode = values[EXPORT_MODE]
     settled = former_settled(metrics, mode)
-    exporting = fan_out_of(plan, values, metrics)
+    exporting, lines = _exporting(plan, values, metrics)
     scorer = Scorer(limits_of(values)) if values[RISK_SCORE_ENABLED] else None
     score = scorer.score if scorer is not None else None
     consumer = Consumer(
@@ -258,6 +275,7 @@ def consumer_of(plan: Plan, values: Values, metrics: Metrics) -> tuple[Consumer,
         exporting,
         metrics,
         scorer=scorer,
+        announce=Announcer(metrics, lines).announce,
         maxlen=values[STREAM_MAXLEN],
         token=plan.token,
         claim_idle=values[CLAIM_IDLE_SEC],

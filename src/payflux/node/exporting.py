@@ -13,6 +13,7 @@ from payflux.exporters.delivery import DeliveryQueue
 from payflux.exporters.fanout import FanOut, former_settled
 from payflux.exporters.grouped import EXPORT_FROM, batch_of, common, group_destination, group_of, running
 from payflux.exporters.registry import EXPORT_MODE, EXPORTERS
+from payflux.node.incident_lines import INCIDENT_FILE, INCIDENTS
 from payflux.node.plan import Plan
 from payflux.redis.address import address_of
 from payflux.redis.append import STREAM_MAXLEN
@@ -29,7 +30,8 @@ from payflux.telemetry.slab import Slab
 def destinations_of(values: Values) -> list[str]:
     """The names of every destination a node may have, in the order of their numbers."""
     own = [name for name in values[EXPORT_MODE] if name not in EXPORTERS]
-    return [*EXPORTERS, *own, *running(values)]
+    incidents = [INCIDENTS] if values[INCIDENT_FILE] is not None else []
+    return [*EXPORTERS, *own, *running(values), *incidents]
 
 
 def exporter_slab(values: Values) -> Slab:

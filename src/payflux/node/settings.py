@@ -9,10 +9,11 @@ from payflux.consume.consumer import CLAIM_IDLE_SEC, MAX_DELIVERIES
 from payflux.event.outcome import OUTCOMES
 from payflux.exporters import grouped, registry
 from payflux.exporters.fanout import EXPORT_QUEUE_BYTES
-from payflux.http.limits import HTTP_KEEPALIVE_SEC
+from payflux.http.limits import HTTP_KEEPALIVE_SEC, HTTP_UNFINISHED_PER_PEER
 from payflux.http.listeners import ADMIN_ADDR, HTTP_ADDR
 from payflux.ingest.gatekeeper import API_KEY, API_KEYS, METRICS_TOKEN, READ_KEYS, check_a_key, check_keys
 from payflux.ingest.token_bucket import RATELIMIT_BURST, RATELIMIT_RPS
+from payflux.node.incident_lines import INCIDENT_FILE, check_incident_file
 from payflux.operations import checkout
 from payflux.redis.address import REDIS_ADDR, REDIS_URL, check_address
 from payflux.redis.append import DEDUP_TTL_SEC, STREAM_MAXLEN
@@ -46,10 +47,11 @@ def check_admin(values: Values) -> list[str]:
 
 
 SETTINGS: tuple[Setting[Any], ...] = (
-    *(API_KEYS, API_KEY, REDIS_ADDR, REDIS_URL, HTTP_ADDR, ADMIN_ADDR, HTTP_KEEPALIVE_SEC, METRICS_TOKEN, READ_KEYS),
+    *(API_KEYS, API_KEY, REDIS_ADDR, REDIS_URL, HTTP_ADDR, ADMIN_ADDR, HTTP_KEEPALIVE_SEC),
+    *(HTTP_UNFINISHED_PER_PEER, METRICS_TOKEN, READ_KEYS),
     *(WORKERS, CONSUMER_NAME),
     *(RATELIMIT_RPS, RATELIMIT_BURST, STREAM_MAXLEN, DEDUP_TTL_SEC, PANIC_MODE),
-    *(registry.EXPORT_MODE, *registry.settings(), registry.EXPORT_ACK, EXPORT_QUEUE_BYTES),
+    *(registry.EXPORT_MODE, *registry.settings(), registry.EXPORT_ACK, EXPORT_QUEUE_BYTES, INCIDENT_FILE),
     *grouped.settings(),
     *(CLAIM_IDLE_SEC, MAX_DELIVERIES),
     *(OUTCOMES, RISK_SCORE_ENABLED, RISK_SCORE_WINDOW_SEC, RISK_SCORE_THRESHOLDS, RISK_EVIDENCE),
@@ -88,6 +90,6 @@ def load_settings(*, serves: bool = True, environ: Mapping[str, str] | None = No
     environ = environment() if environ is None else environ
     own = (*grouped.further_settings(environ), *alerts.further_settings(environ))
     declared = (*SETTINGS, *webhooks.further_settings(environ), *own)
-    export = (registry.check_export, grouped.check_exporters, alerts.check_alerts)
+    export = (registry.check_export, grouped.check_exporters, alerts.check_alerts, check_incident_file)
     checks = (check_keys, check_admin, check_address, *export, webhooks.check_webhooks)
     return load(declared, environ, (*needed, *checks))

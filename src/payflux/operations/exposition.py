@@ -18,13 +18,13 @@ from payflux.errors import StreamUnavailable
 from payflux.exporters.grouped import group_of
 from payflux.http.messages import Response
 from payflux.operations.health import Readiness, Refusal
+from payflux.operations.incident_gauges import Record, families
 from payflux.redis.monitor import Durability, Progress, RedisMonitor
 from payflux.stream.deliveries import Backlog
 from payflux.telemetry.metrics import (
     CONSUMER_ACTIVE,
     DEAD_LETTERED,
     DESTINATION,
-    DURATION_BUCKETS,
     EXPORT_DEAD,
     EXPORT_LOST,
     EXPORTER_LAG,
@@ -83,18 +83,21 @@ class Exposition(Collector):
         self._durability: Durability | None = None
         self._refusal: Refusal | None = None
         self._progress: Progress | None = None
+        self._incidents: Sequence[Record] = ()
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
 
-    def text(
+    def text(  # noqa: PLR0917 - all that is shown
         self,
         backlog: Backlog | None,
         durability: Durability | None,
         refusal: Refusal | None = None,
         progress: Progress | None = None,
         lags: Mapping[str, int] = NO_LAGS,
+        incidents: Sequence[Record] = (),
     ) -> bytes:
         """The text, with what Redis said, None when it did not answer; and with what is wrong with the node."""
+        self._incidents = incidents
         self._lags = lags
         self._backlog, self._durability = backlog, durability
         self._refusal, self._progress = refusal, progress
@@ -104,6 +107,8 @@ class Exposition(Collector):
         """prometheus_client: every family."""
         for metric in METRICS:
             yield self._histogram(metric) if metric.kind == "histogram" else self._family(metric)
+        if self.scores:
+            yield from families(self._incidents)
         yield from self._of_exporters()
         yield from self._health()
         yield from self._redis()
@@ -120,12 +125,17 @@ class Exposition(Collector):
                     family.add_metric([name, reason], metrics.get(counted, reason))
             yield family
 
+    @property
+    def scores(self) -> bool:
+        """Whether this node scores just now, so that gauges of risk and incidents are its to show."""
+        return self._sum(OFFSETS[CONSUMER_ACTIVE]) == 1
+
     def _family(self, metric: Metric) -> Family:
         kind = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
         family = kind(f"payflux_{metric.name}", metric.help, labels=[label.name for label in metric.labels])
         # A counter over names exists once it has counted; a gauge of 0 was set to it.
         sparse = metric.kind == "counter" and any(label.table and not label.given for label in metric.labels)
-        if metric in OF_THE_ACTIVE and self._sum(OFFSETS[CONSUMER_ACTIVE]) != 1:
+        if metric in OF_THE_ACTIVE and not self.scores:
             return family
         for labels in product(*(self._values(label) for label in metric.labels)):
             value = self._together(metric, OFFSETS[metric] + _position(metric, labels), self._counting(metric))
@@ -166,7 +176,7 @@ class Exposition(Collector):
     def _histogram(self, metric: Metric) -> Family:
         start, total = OFFSETS[metric], 0.0
         buckets = []
-        for at, bound in enumerate([*map(str, DURATION_BUCKETS), "+Inf"]):
+        for at, bound in enumerate([*map(str, metric.buckets), "+Inf"]):
             total += self._sum(start + at) or 0.0
             buckets.append((bound, total))
         family = HistogramMetricFamily(f"payflux_{metric.name}", metric.help)
@@ -226,8 +236,15 @@ class Scrape:
         async with self._lock:
             backlog = await self._ask()
             refusal, progress = await self._readiness.refusal(), await self._readiness.progress()
-            text = self._exposition.text(backlog, self._durability, refusal, progress, self._lags)
+            incidents = await self._open() if backlog is not None and self._exposition.scores else ()
+            text = self._exposition.text(backlog, self._durability, refusal, progress, self._lags, incidents)
             return Response(200, text, CONTENT_TYPE)
+
+    async def _open(self) -> Sequence[Record]:
+        try:
+            return await self._admin.open_incidents()
+        except StreamUnavailable:
+            return ()
 
     async def _ask(self) -> Backlog | None:
         try:

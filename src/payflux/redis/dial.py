@@ -82,8 +82,9 @@ async def _greet(link: RedisLink, address: RedisAddress, client: str) -> None:
     if mode == b"sentinel":
         raise StreamUnavailable("redis_sentinel", "a Sentinel keeps no streams")
     for answer in answers:
-        # A name is a courtesy, and in Redis 6.2 few users may give one.
-        if isinstance(answer, hiredis.ReplyError) and not (answer is answers[-1] and str(answer).startswith("NOPERM")):
+        # A name is a courtesy: few users of Redis 6.2 may give one, and proxies and renamed commands know none.
+        is_refused = answer is answers[-1] and str(answer).startswith(("NOPERM", "ERR"))
+        if isinstance(answer, hiredis.ReplyError) and not is_refused:
             raise answer
     link.clustered = mode == b"cluster"
 

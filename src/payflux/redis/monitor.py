@@ -10,6 +10,7 @@ from payflux.redis.dial import Dialler
 from payflux.redis.keys import Keys
 from payflux.redis.link import Command
 from payflux.redis.replies import info, text, unavailable
+from payflux.redis.risk.incidents import Record, newest_first
 from payflux.redis.script import Script, explained
 from payflux.stream.deliveries import Backlog
 
@@ -108,6 +109,11 @@ class RedisMonitor:
             policy=_setting(policy) if _setting(policy) != "unknown" else facts.get("maxmemory_policy", "unknown"),
             role=facts.get("role", "unknown"),
         )
+
+    async def open_incidents(self) -> list[Record]:
+        """The open incidents as they are kept, newest first; what is none of ours is passed over."""
+        link = await self._dialler.connect()
+        return newest_first(await link.ask("HVALS", self._keys.incidents_open, timeout=ANSWER_SECONDS))
 
     def close(self) -> None:
         """Close the connection."""

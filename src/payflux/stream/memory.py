@@ -21,6 +21,7 @@ from payflux.stream.deliveries import (
     RiskNews,
     Tail,
     Told,
+    entry_key,
 )
 from payflux.stream.protocol import APPENDED, DUPLICATE, GROUP, GroupMissing, LeaseLost, OnAppended
 from payflux.stream.risk_store import RiskStore
@@ -30,6 +31,7 @@ NAME_SECONDS = 10.0
 SLICE = 200
 
 _Id = tuple[int, int]
+_id = entry_key
 
 
 class _Pending(NamedTuple):
@@ -181,10 +183,8 @@ class MemoryStream:
         if group.ledger.owner == self._token and not fresh:
             group.ledger.settled, group.ledger.in_doubt = ledger.settled, ledger.in_doubt
             return ledger
-        before = group.ledger
-        group.ledger = msgspec.structs.replace(
-            group.ledger, owner=self._token, acked=0, settled=0, in_doubt=b"", life=ledger.life
-        )
+        before, begun = group.ledger, {"owner": self._token, "acked": 0, "settled": 0, "in_doubt": b""}
+        group.ledger = msgspec.structs.replace(before, life=ledger.life, **begun)
         return before
 
     async def ensure_group(self, ledger: Ledger) -> bool:
@@ -192,14 +192,14 @@ class MemoryStream:
         self._check()
         store = self._store
         if self._group.place is not None:
-            if store.newest < _id(ledger.last_id):
+            if store.newest < entry_key(ledger.last_id):
                 ledger.last_id = _text(store.newest)
             return False
-        if store.entries is None or store.newest < _id(ledger.last_id):
+        if store.entries is None or store.newest < entry_key(ledger.last_id):
             ledger.last_id, ledger.unacked = b"0-0", ()
         if store.entries is None:
             store.entries = {}
-        milliseconds, counter = _id(ledger.unacked[0] if ledger.unacked else ledger.last_id)
+        milliseconds, counter = entry_key(ledger.unacked[0] if ledger.unacked else ledger.last_id)
         self._group.place = _Place((milliseconds, counter - 1) if ledger.unacked else (milliseconds, counter))
         return True
 
@@ -214,18 +214,18 @@ class MemoryStream:
     async def follow(self, after: bytes, count: int, block_seconds: float) -> list[Delivery]:
         """Entries after an id; see ReadStream."""
         self._check()
-        return await self._wait(lambda: self._after(_id(after), count), block_seconds)
+        return await self._wait(lambda: self._after(entry_key(after), count), block_seconds)
 
     async def following(self, after: bytes, count: int) -> list[Delivery]:
         """Entries after an id; see ReadStream."""
         self._check()
-        return self._after(_id(after), count)
+        return self._after(entry_key(after), count)
 
     async def numbers(self, after: bytes) -> Numbers:
         """What is known of the numbers; see ReadStream. What was deleted is not remembered."""
         self._check()
         first = next(iter(self._store.entries or {}), None)
-        return Numbers(self._store.seq, self._after(_id(after), SLICE), None, _text(first) if first else b"")
+        return Numbers(self._store.seq, self._after(entry_key(after), SLICE), None, _text(first) if first else b"")
 
     async def _wait(self, found: Callable[[], list[Delivery]], seconds: float) -> list[Delivery]:
         if not (deliveries := found()):
@@ -251,12 +251,12 @@ class MemoryStream:
         del after, trimmed
         self._hold()
         place = self._place()
-        place.last = _id(ledger.last_id)
+        place.last = entry_key(ledger.last_id)
         alive = self._store.entries or {}
-        place.pending |= {_id(entry): _Pending(self._now(), 1) for entry in undone if _id(entry) in alive}
+        place.pending |= {entry_key(entry): _Pending(self._now(), 1) for entry in undone if entry_key(entry) in alive}
         self._note(ledger, entries - len(undone))
         self._store.risk.keep_changes(changes)
-        return [entry for entry in undone if _id(entry) not in alive]
+        return [entry for entry in undone if entry_key(entry) not in alive]
 
     async def noted(self) -> Ledger:
         """The ledger as it was noted last; see ReadStream."""
@@ -265,8 +265,8 @@ class MemoryStream:
 
     async def pending(self, after: bytes, idle_seconds: float) -> list[Delivery]:
         """Take over pending entries; see ReadStream."""
-        place, now = self._place(), self._now()
-        idle = [at for at in sorted(place.pending) if at > _id(after) and now - place.pending[at].since >= idle_seconds]
+        place, now, start = self._place(), self._now(), entry_key(after)
+        idle = [at for at, one in sorted(place.pending.items()) if at > start and now - one.since >= idle_seconds]
         deliveries = []
         for at in idle[:SLICE]:
             attempts = place.pending[at].attempts
@@ -281,7 +281,7 @@ class MemoryStream:
     async def attempt(self, ids: Sequence[bytes]) -> None:
         """Count one more delivery; see ReadStream."""
         pending = self._place().pending
-        for at in map(_id, ids):
+        for at in map(entry_key, ids):
             pending[at] = _Pending(self._now(), pending[at].attempts + 1)
 
     async def ack(self, ids: Sequence[bytes], ledger: Ledger, expected: int) -> bytes:
@@ -291,7 +291,7 @@ class MemoryStream:
         flags = b""
         if ids:
             pending = self._place().pending
-            flags = b"".join(b"0" if pending.pop(_id(entry), None) is None else b"1" for entry in ids)
+            flags = b"".join(b"0" if pending.pop(entry_key(entry), None) is None else b"1" for entry in ids)
         self._note(ledger, flags.count(b"1"))
         return flags
 
@@ -304,7 +304,7 @@ class MemoryStream:
     async def dead_letter(self, delivery: Delivery, reason: str, ledger: Ledger) -> bool:
         """Copy an entry to the dead letters, then ack it; see ReadStream."""
         self._hold()
-        if self._place().pending.pop(_id(delivery.id), None) is None:
+        if self._place().pending.pop(entry_key(delivery.id), None) is None:
             return False
         self._store.dead.append((delivery, reason))
         noted = self._group.ledger
@@ -314,7 +314,7 @@ class MemoryStream:
     async def unread_tail(self, ledger: Ledger) -> Tail | None:
         """The last number given when nothing follows; see ReadStream."""
         self._check()
-        last = _id(ledger.last_id)
+        last = entry_key(ledger.last_id)
         followed = any(at > last for at in self._store.entries or {})
         return None if followed else Tail(self._store.seq, int(self._now() * 1000))
 
@@ -373,9 +373,8 @@ class MemoryStream:
             return DUPLICATE
         if store.entries is None:
             store.entries = {}
-        milliseconds = int(self._now() * 1000)
         last, counter = store.newest
-        store.newest = (milliseconds, 0) if milliseconds > last else (last, counter + 1)
+        store.newest = max((int(self._now() * 1000), 0), (last, counter + 1))
         store.seq += 1
         store.entries[store.newest] = (store.seq, event.data)
         store.marks.add(event.uid)
@@ -385,18 +384,13 @@ class MemoryStream:
         place, now = self._place(), self._now()
         found = self._after(place.last, count)
         for delivery in found:
-            place.last = _id(delivery.id)
+            place.last = entry_key(delivery.id)
             place.pending[place.last] = _Pending(now, 1)
         return found
 
     def _after(self, last: _Id, count: int) -> list[Delivery]:
         entries = self._store.entries or {}
         return [Delivery(_text(at), *entries[at]) for at in entries if at > last][:count]
-
-
-def _id(text: bytes) -> _Id:
-    milliseconds, _, counter = text.partition(b"-")
-    return int(milliseconds), int(counter or 0)
 
 
 def _text(entry: _Id) -> bytes:

@@ -1,5 +1,6 @@
 """Every metric of PayFlux, declared once, and where its numbers lie in the shared slab."""
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -7,6 +8,7 @@ from math import nan, prod
 from typing import Literal
 
 from payflux.risk.assessment import BANDS
+from payflux.risk.drivers import DRIVERS
 from payflux.telemetry import handled, highest_number
 from payflux.telemetry.handled import Handled
 from payflux.telemetry.highest_number import HighestNumber
@@ -73,6 +75,7 @@ LOST_REASONS = {
 }
 DENIED_REASONS = {"missing": "no bearer key", "invalid": "a key that is not configured"}
 OUTCOMES = ("success", "failure", "neutral")
+WARNING_BUCKETS = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
 DURATION_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
 Kind = Literal["counter", "gauge", "histogram"]
@@ -113,12 +116,14 @@ class Metric:
     labels: tuple[Label, ...] = ()
     largest: bool = False
     """What the processes of a node have set is not added up: the largest is shown."""
+    buckets: tuple[float, ...] = DURATION_BUCKETS
+    """The upper bounds of a histogram's buckets, `+Inf` aside."""
 
     @property
     def slots(self) -> int:
         """How many numbers it takes in a child's section."""
         if self.kind == "histogram":
-            return len(DURATION_BUCKETS) + 2  # one for +Inf, one for the sum
+            return len(self.buckets) + 2  # one for +Inf, one for the sum
         return prod(label.cardinality for label in self.labels)
 
 
@@ -213,6 +218,13 @@ RISK_EVENTS = Metric(
 RISK_SCORE = Metric(
     "processor_risk_score_last", "gauge", "Latest risk score, 0 to 1; decays to 0 without traffic.", (PROCESSOR,)
 )
+INCIDENTS = Metric("incidents_total", "counter", "Incidents that opened.", (PROCESSOR, _fixed("driver", DRIVERS)))
+WARNING_LATENCY = Metric(
+    "warning_latency_seconds",
+    "histogram",
+    "From the first event that is evidence of an incident to the moment it was opened and kept.",
+    buckets=WARNING_BUCKETS,
+)
 
 EXPORTED = Metric("events_exported_total", "counter", "Lines a destination took.", (DESTINATION,))
 EXPORT_ERRORS = Metric(
@@ -264,6 +276,7 @@ METRICS = (
     *(HTTP_CONNECTIONS, HTTP_REFUSED),
     *(PROCESSED, REDELIVERED, DEAD_LETTERED, GROUP_RECREATED, CONSUMER_ACTIVE, CONSUMER_HALTED),
     *(STREAM_LOST, BY_OUTCOME, UNCLASSIFIED, FAILURES, UNCATEGORISED, RETRIES, RISK_EVENTS, RISK_SCORE),
+    *(INCIDENTS, WARNING_LATENCY),
     *(EXPORTED, EXPORT_ERRORS, EXPORT_LAST_SUCCESS, EXPORT_LAST_ERROR, EXPORTER_FAILING, EXPORT_QUEUE),
     *(EXPORT_REOPENED, ALERTS_TOTAL, ALERT_WAITING),
     *(CHILD_DEATHS, LOG_LINES_DROPPED),
@@ -379,6 +392,12 @@ class Metrics:
     def add(self, metric: Metric, *labels: str | int, n: float = 1) -> None:
         """Count n more."""
         self.values[self.slot(metric, *labels)] += n
+
+    def observe(self, metric: Metric, value: float) -> None:
+        """Count a value in a histogram."""
+        at = OFFSETS[metric]
+        self.values[at + bisect_left(metric.buckets, value)] += 1
+        self.values[at + len(metric.buckets) + 1] += value
 
     def set(self, metric: Metric, *labels: str | int, to: float) -> None:
         """Set a gauge."""

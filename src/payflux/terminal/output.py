@@ -1,5 +1,6 @@
 """What commands write: results to stdout, all of them and at once, and words to whoever reads stderr."""
 
+import re
 import sys
 from typing import Literal
 
@@ -8,6 +9,9 @@ from rich.console import Console
 from rich.text import Text
 
 from payflux.log import Say, log
+
+_STEERING = re.compile("[\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
+"""C1 controls, changes of direction and what is not seen."""
 
 
 def emit(data: bytes) -> None:
@@ -19,8 +23,14 @@ def emit(data: bytes) -> None:
 
 
 def emit_json(value: object) -> None:
-    """Write one JSON value to stdout, to be read by people too."""
-    emit(msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
+    """Write one JSON value to stdout, to be read by people too: nothing in it steers a terminal."""
+    text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    emit(_STEERING.sub(_escaped, text).encode() + b"\n")
+
+
+def _escaped(match: re.Match[str]) -> str:
+    """A character as JSON escapes it; of C0 the encoder leaves none, and none of these is outside the BMP."""
+    return f"\\u{ord(match[0]):04x}"
 
 
 def narrator(terminal: Console | None = None) -> Say:

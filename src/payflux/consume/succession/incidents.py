@@ -25,6 +25,14 @@ MOST_STEPS = 512
 RETRY_SECONDS = 5.0
 """Between two attempts when Redis refuses them."""
 
+Announce = Callable[[Told], None]
+
+
+def nobody(told: Told) -> None:
+    """Announce nothing."""
+    del told
+
+
 LOST = "what was known of it is lost"
 
 
@@ -34,13 +42,21 @@ class Incidents:
     Args:
         stream: the consumer's side of the stream.
         scorer: finds them.
+        announce: is given what was kept, each change once in this process.
         now: a monotonic clock.
     """
 
-    def __init__(self, stream: ReadStream, scorer: Scorer, now: Callable[[], float] = time.monotonic) -> None:
-        self._stream, self._scorer, self._now = stream, scorer, now
+    def __init__(
+        self,
+        stream: ReadStream,
+        scorer: Scorer,
+        announce: Announce = nobody,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._stream, self._scorer, self._announce, self._now = stream, scorer, announce, now
         self._untold: deque[Told] = deque(maxlen=MOST_STEPS)
         self._told: deque[Told] = deque(maxlen=MOST_STEPS)
+        self._doubted: list[Told] = []  # told before, and to be told again
         self._orphans: list[bytes] = []
         self._known: Any = None
         self._retry_at = float("-inf")
@@ -49,12 +65,13 @@ class Incidents:
         """Forget everything: another consumer may have gone on meanwhile."""
         self._untold.clear()
         self._told.clear()
+        self._doubted.clear()
         self._orphans.clear()
         self._known = None
 
     def doubt(self) -> None:
         """Redis may have forgotten what it was told last: tell it once more, which changes nothing if it has not."""
-        self._untold.extendleft(reversed(self._told))
+        self._doubted += self._told
         self._told.clear()
 
     async def recover(self) -> IncidentsKept:
@@ -117,11 +134,11 @@ class Incidents:
         Raises:
             StreamUnavailable: perhaps it was not kept, and will be tried again. LeaseLost: it was not.
         """
-        if not self._untold or self._now() < self._retry_at:
+        if not (self._untold or self._doubted) or self._now() < self._retry_at:
             return
-        steps = tuple(self._untold)
+        again, steps = self._doubted, tuple(self._untold)
         try:
-            await self._stream.keep_incidents(steps)
+            await self._stream.keep_incidents((*again, *steps))
         except StreamUnavailable as error:
             if error.code in {"redis_down", "redis_timeout"}:
                 raise
@@ -129,4 +146,7 @@ class Incidents:
             self._retry_at = self._now() + RETRY_SECONDS
             return
         self._untold.clear()
-        self._told.extend(steps)
+        self._doubted = []
+        self._told.extend((*again, *steps))
+        for step in steps:
+            self._announce(step)

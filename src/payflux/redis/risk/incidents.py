@@ -1,6 +1,7 @@
 """Incidents on Redis, as everybody reads them who does not score."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
+from contextlib import suppress
 from typing import Any, Self
 
 import msgspec
@@ -11,6 +12,19 @@ from payflux.redis.keys import Keys
 from payflux.redis.replies import named
 
 PAGE = 500
+
+
+Record = dict[str, Any]
+
+
+def newest_first(found: Iterable[bytes]) -> list[Record]:
+    """Records as they are kept, those opened last first; what somebody else wrote there is left out."""
+    records: list[Record] = []
+    for data in found:
+        with suppress(msgspec.DecodeError, msgspec.ValidationError):
+            records.append(msgspec.json.decode(data, type=dict[str, Any]))
+    ours = [one for one in records if one.keys() >= {"id", "opened", "since", "drivers"}]
+    return sorted(ours, key=lambda one: (one["opened"], one["id"]), reverse=True)
 
 
 class Incidents:
@@ -32,8 +46,7 @@ class Incidents:
     async def open(self) -> list[dict[str, Any]]:
         """The open incidents with their latest numbers, newest first."""
         found = await self._dialler.link.ask("HVALS", self._keys.incidents_open)
-        records = [msgspec.json.decode(one, type=dict[str, Any]) for one in found]
-        return sorted(records, key=lambda one: (one["opened"], one["id"]), reverse=True)
+        return newest_first(found)
 
     async def latest(self) -> AsyncIterator[dict[str, Any]]:
         """Every incident that is still known as it stands, the one that changed last first; open ones before all."""

@@ -1,0 +1,16 @@
+"""The rows of the Grafana dashboard, in their order."""
+
+from scripts.dashboards.incidents import INCIDENTS
+from scripts.dashboards.panels import ALERTS, CONSUMER, EXPORT, FAILURES, OVERVIEW, REDIS, RISK, TRAFFIC
+
+ROWS = {
+    "Now": OVERVIEW,
+    "Incidents": INCIDENTS,
+    "Traffic and acceptance": TRAFFIC,
+    "Risk": RISK,
+    "Failures and retries": FAILURES,
+    "Consumer": CONSUMER,
+    "Export": EXPORT,
+    "Alerts": ALERTS,
+    "Redis": REDIS,
+}
