@@ -32,6 +32,7 @@ from payflux.operations.incident_gauges import GAUGES
 from payflux.redis.monitor import Durability
 from payflux.risk.incidents.wording import runbook
 from payflux.telemetry import metrics
+from payflux.telemetry.reasons import ALERT_RESULTS, WEBHOOK_RESULTS
 from payflux.webhooks.registry import ADAPTERS, load_source, secrets_of
 from scripts.docs.detection import detected_incidents, detection_bounds, detection_costs, detectors
 from scripts.docs.markdown import Row, code, table
@@ -317,12 +318,12 @@ TABLES: dict[str, Callable[[], str]] = {
     "group-exporters": group_exporters,
     "webhooks": webhooks,
     "webhook-results": lambda: table(
-        ("result", "meaning"), ((code(name), meaning) for name, meaning in metrics.WEBHOOK_RESULTS.items())
+        ("result", "meaning"), ((code(name), meaning) for name, meaning in WEBHOOK_RESULTS.items())
     ),
     "receivers": receivers,
     "alert-message": alert_message,
     "alert-results": lambda: table(
-        ("result", "meaning"), ((code(name), meaning) for name, meaning in metrics.ALERT_RESULTS.items())
+        ("result", "meaning"), ((code(name), meaning) for name, meaning in ALERT_RESULTS.items())
     ),
     "metrics": lambda: table(("metric", "type", "labels", "meaning"), metric_rows()),
     "reject-reasons": reasons(metrics.REJECT_REASONS),

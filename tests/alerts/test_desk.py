@@ -35,6 +35,7 @@ async def test_who_takes_over_goes_on(server: Server) -> None:
             assert not second.logged("alerts_begin")
             task.cancel()
             await asyncio.wait([task])
+            first.store.close()
             write(server, "resolved", ENDED)
             assert server.client.pexpire(KEYS.lease("alerts"), 1)
             await comes(lambda: not server.client.exists(KEYS.alerts_told), "the end")

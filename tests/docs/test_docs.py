@@ -21,7 +21,6 @@ from payflux.operations.routes import Answer, alive
 from payflux.risk.assessment import BANDS
 from payflux.risk.drivers import DRIVERS
 from payflux.telemetry.metrics import (
-    ALERT_RESULTS,
     DENIED_REASONS,
     DLQ_REASONS,
     EXPORT_REASONS,
@@ -30,8 +29,8 @@ from payflux.telemetry.metrics import (
     METRICS,
     OF_EXPORTERS,
     REJECT_REASONS,
-    WEBHOOK_RESULTS,
 )
+from payflux.telemetry.reasons import ALERT_RESULTS, WEBHOOK_RESULTS
 from payflux.terminal.ending import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
 from scripts.docs import tables
 

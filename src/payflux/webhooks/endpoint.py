@@ -19,7 +19,8 @@ from payflux.ingest.counters import IngestCounters
 from payflux.ingest.token_bucket import TokenBucket
 from payflux.log import log
 from payflux.stream.protocol import APPENDED, AppendStream
-from payflux.telemetry.metrics import WEBHOOK_EVENTS, WEBHOOK_LAST, WEBHOOK_RESULTS, WEBHOOK_UNMAPPED, Metrics
+from payflux.telemetry.metrics import WEBHOOK_EVENTS, WEBHOOK_LAST, WEBHOOK_UNMAPPED, Metrics
+from payflux.telemetry.reasons import WEBHOOK_RESULTS
 from payflux.webhooks import Source, Unreadable, Unready, Unverified, Webhook, WebhookAdapter
 from payflux.webhooks.normal import Normal, Normaliser
 

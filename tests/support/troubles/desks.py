@@ -48,6 +48,8 @@ class Here:
         now: its clock, Unix time; it stands still.
         said: what it logged, with what belongs to it.
         counted: results of each receiver.
+        waiting: since when each waits, seconds; nobody on standby.
+        store: what it is connected by; whoever kills it closes it.
     """
 
     def __init__(self, server: Server, receivers: Mapping[str, tuple[Kind, Receiver]], owner: str = "one") -> None:
@@ -56,7 +58,8 @@ class Here:
         self.counted: dict[tuple[str, str], int] = {}
         self.waiting: dict[str, float] = {}
         self._receivers = receivers
-        self.desk = Desk(store_of(server, owner), self._tellers, self._watch, self._clock, self._say)
+        self.store = store_of(server, owner)
+        self.desk = Desk(self.store, self._tellers, self._watch, self._clock, self._say)
 
     def _clock(self) -> float:
         return self.now
