@@ -32,7 +32,7 @@ from payflux.operations.incident_gauges import GAUGES
 from payflux.redis.monitor import Durability
 from payflux.risk.incidents.wording import runbook
 from payflux.telemetry import metrics
-from payflux.telemetry.results import ALERT_RESULTS, WEBHOOK_RESULTS
+from payflux.telemetry.results import ALERT_RESULTS, REJECT_REASONS, WEBHOOK_RESULTS
 from payflux.webhooks.registry import ADAPTERS, load_source, secrets_of
 from scripts.docs.detection import detected_incidents, detection_bounds, detection_costs, detectors
 from scripts.docs.markdown import Row, code, table
@@ -326,7 +326,7 @@ TABLES: dict[str, Callable[[], str]] = {
         ("result", "meaning"), ((code(name), meaning) for name, meaning in ALERT_RESULTS.items())
     ),
     "metrics": lambda: table(("metric", "type", "labels", "meaning"), metric_rows()),
-    "reject-reasons": reasons(metrics.REJECT_REASONS),
+    "reject-reasons": reasons(REJECT_REASONS),
     "http-reasons": reasons(metrics.HTTP_REASONS),
     "denied-reasons": reasons(metrics.DENIED_REASONS),
     "export-reasons": reasons(metrics.EXPORT_REASONS),

@@ -28,9 +28,8 @@ from payflux.telemetry.metrics import (
     LOST_REASONS,
     METRICS,
     OF_EXPORTERS,
-    REJECT_REASONS,
 )
-from payflux.telemetry.results import ALERT_RESULTS, WEBHOOK_RESULTS
+from payflux.telemetry.results import ALERT_RESULTS, REJECT_REASONS, WEBHOOK_RESULTS
 from payflux.terminal.ending import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
 from scripts.docs import tables
 

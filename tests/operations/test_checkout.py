@@ -19,7 +19,8 @@ from payflux.ingest.token_bucket import BUCKETS, TokenBucket
 from payflux.operations import checkout
 from payflux.operations.checkout import Checkout, Offer, StripeSessions, email_of, masked
 from payflux.settings import load
-from payflux.telemetry.metrics import AUTH_DENIED, INGEST_REJECTED, REJECT_REASONS, Metrics, create_slab
+from payflux.telemetry.metrics import AUTH_DENIED, INGEST_REJECTED, Metrics, create_slab
+from payflux.telemetry.results import REJECT_REASONS
 from real_parts import MakeNode
 from servers import until
 from stripe_server import KEY as STRIPE_KEY

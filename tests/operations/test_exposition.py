@@ -24,6 +24,7 @@ from payflux.stream.deliveries import Backlog
 from payflux.stream.protocol import GROUP
 from payflux.telemetry import metrics as m
 from payflux.telemetry.metrics import METRICS, OF_EXPORTERS, OFFSETS, Metrics, create_slab, give_destinations
+from payflux.telemetry.results import REJECT_REASONS
 from payflux.telemetry.slab import Slab
 from servers import Server
 from stream_keys import DEAD_LETTERS, KEYS, STREAM
@@ -148,7 +149,7 @@ def test_a_fresh_node_exposes_zeros_for_counters_and_no_gauges(slab: Slab) -> No
     """Counters with fixed labels start at 0; gauges nobody has set, and series of names nobody has seen, are absent."""
     found = samples(Exposition(slab).text(None, None))
     assert found["ingest_accepted_total"] == {(): 0}
-    assert set(found["ingest_rejected_total"]) == {(("reason", reason),) for reason in m.REJECT_REASONS}
+    assert set(found["ingest_rejected_total"]) == {(("reason", reason),) for reason in REJECT_REASONS}
     for metric in METRICS:
         if metric.kind == "gauge" or any(label.table and not label.given for label in metric.labels):
             assert metric.name not in found

@@ -31,8 +31,9 @@ from payflux.redis.keys import Keys
 from payflux.redis.monitor import RedisMonitor
 from payflux.settings import load
 from payflux.stream.protocol import GROUP
-from payflux.telemetry.metrics import REJECT_REASONS, Metrics, create_slab
+from payflux.telemetry.metrics import Metrics, create_slab
 from payflux.telemetry.notes import CONSUMER, SUPERVISOR
+from payflux.telemetry.results import REJECT_REASONS
 from payflux.webhooks.registry import ADAPTERS, PREFIX
 from real_parts import MakeNode
 from receiving import environ

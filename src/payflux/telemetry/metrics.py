@@ -13,27 +13,12 @@ from payflux.telemetry import handled, highest_number
 from payflux.telemetry.handled import Handled
 from payflux.telemetry.highest_number import HighestNumber
 from payflux.telemetry.notes import DESTINATIONS, ChildNotes
-from payflux.telemetry.results import ALERT_RESULTS, WEBHOOK_RESULTS
+from payflux.telemetry.results import ALERT_RESULTS, REJECT_REASONS, WEBHOOK_RESULTS
 from payflux.telemetry.slab import Names, Slab
 
 PROCESSORS = 100
 CATEGORIES = 50
 EVENT_TYPES = 50
-REJECT_REASONS = {
-    "unauthorized": "no key or a wrong one",
-    "body_too_large": "a body over 1 MiB",
-    "request_timeout": "a body that did not arrive in time",
-    "unsupported_media_type": "a Content-Type that is not JSON or NDJSON",
-    "unsupported_encoding": "a Content-Encoding",
-    "rate_limited": "over the key's rate",
-    "invalid_json": "not one JSON object",
-    "duplicate_member": "a member that stands twice",
-    "invalid_event": "a field that breaks its rule",
-    "pan_detected": "a card number or track data",
-    "invalid_batch": "not readable as a batch",
-    "batch_too_large": "more than 1,000 events in a batch",
-    "unavailable": "Redis did not confirm",
-}
 HTTP_REASONS = {
     "not_found": "no such path, or a mistyped one",
     "method_not_allowed": "a path that takes other methods",

@@ -1,4 +1,20 @@
-"""What becomes of webhooks, and of what receivers of incidents are told: values of a label, and what each means."""
+"""What becomes of events, of webhooks and of what receivers are told: values of a label, and what each means."""
+
+REJECT_REASONS = {
+    "unauthorized": "no key or a wrong one",
+    "body_too_large": "a body over 1 MiB",
+    "request_timeout": "a body that did not arrive in time",
+    "unsupported_media_type": "a Content-Type that is not JSON or NDJSON",
+    "unsupported_encoding": "a Content-Encoding",
+    "rate_limited": "over the key's rate",
+    "invalid_json": "not one JSON object",
+    "duplicate_member": "a member that stands twice",
+    "invalid_event": "a field that breaks its rule",
+    "pan_detected": "a card number or track data",
+    "invalid_batch": "not readable as a batch",
+    "batch_too_large": "more than 1,000 events in a batch",
+    "unavailable": "Redis did not confirm",
+}
 
 WEBHOOK_RESULTS = {
     "accepted": "in the stream now",
