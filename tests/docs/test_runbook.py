@@ -59,6 +59,13 @@ def test_no_alert_is_invented() -> None:
 
 def test_the_table_of_alerts_is_that_of_the_rules() -> None:
     """Name, waiting and severity of each, in the order of the file."""
-    rows = re.findall(r"^\| `(\w+)` \| .+ \| (at once|\w+) \| (\w+) \|$", PAGES["alerting.md"], re.MULTILINE)
+    row = r"^\| `(\w+)` \| .+ \| (at once|\w+) \| (\w+(?: or \w+)?) \|$"
     rules = alerts().items()
-    assert rows == [(name, rule.get("for", "at once"), rule["labels"]["severity"]) for name, rule in rules]
+    assert re.findall(row, PAGES["alerting.md"], re.MULTILINE) == [
+        (name, rule.get("for", "at once"), severities(rule["labels"]["severity"])) for name, rule in rules
+    ]
+
+
+def severities(label: str) -> str:
+    """In words: an alert may have that of its incident."""
+    return " or ".join(dict.fromkeys(re.findall("critical|warning", label)))
