@@ -11,7 +11,7 @@ from needs import NEEDS, untested
 
 pytest_plugins = ("real_parts",)
 # How long an example takes says more of the machine than of the code: a first run builds tables, and CI is shared.
-# The same examples each time: what is found is found by who changed something. `--hypothesis-profile=other` draws others.
+# The same examples each time: what is found is found by who changed something; the profile `other` draws others.
 settings.register_profile(
     "payflux", deadline=None, max_examples=50, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
