@@ -200,7 +200,14 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         "PAYFLUX_METRICS_TOKEN",
         "PAYFLUX_HASH_KEY",
         "PAYFLUX_WEBHOOK_ADYEN_BASIC",
-        *(f"PAYFLUX_WEBHOOK_{name}_SECRETS" for name in ("ADYEN", "CHECKOUT", "STRIPE")),
+        *(f"PAYFLUX_WEBHOOK_{name}_SECRETS" for name in ("ADYEN", "BRAINTREE", "CHECKOUT", "PAYPAL", "STRIPE")),
+        *(
+            f"PAYFLUX_ALERT_{name}"
+            for name in ("PAGERDUTY_ROUTING_KEY", "SLACK_TOKEN", "SLACK_WEBHOOK_URL", "WEBHOOK_SECRETS")
+        ),
+        "PAYFLUX_EXPORT_WEBHOOK_HEADERS",
+        "PAYFLUX_EXPORT_WEBHOOK_SECRETS",
+        "PAYFLUX_READ_KEYS",
         "STRIPE_API_KEY",
         "REDIS_URL",
     }

@@ -126,6 +126,7 @@ async def test_a_new_holder_gets_the_former_ones_ledger(every_server: Server) ->
         )
         assert noted(every_server) == {
             "owner": "token-two",
+            "life": "0",
             "acked": "0",
             "settled": "0",
             "last_id": found[4].id.decode(),

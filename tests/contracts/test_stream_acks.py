@@ -27,6 +27,7 @@ async def test_an_ack_notes_the_ledger_and_renews_the_lease(every_server: Server
         assert pending_ids(every_server) == [found[2].id]
         assert noted(every_server) == {
             "owner": "token-one",
+            "life": "0",
             "acked": "2",
             "settled": "1",
             "last_id": found[1].id.decode(),

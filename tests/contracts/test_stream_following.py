@@ -44,6 +44,7 @@ async def test_a_range_is_done_in_one_step(every_server: Server) -> None:
         assert group(every_server).get("lag", 2) == 2
         assert noted(every_server) | {"settled": ""} == {
             "owner": "token-one",
+            "life": "0",
             "acked": "3",
             "settled": "",
             "last_id": found[-1].id.decode(),

@@ -13,6 +13,7 @@ from payflux.event import rules as event_errors
 from payflux.event.decode import ADDITIVE_FIELDS, EVENT_FIELDS, decode_event
 from payflux.event.rules import is_event_type, is_processor
 from payflux.event.timestamps import normal_timestamp
+from payflux.exporters.grouped import GROUPED
 from payflux.exporters.registry import EXPORTERS, MODES
 from payflux.operations import openapi
 from payflux.operations import schemas as openapi_schemas
@@ -134,7 +135,7 @@ def test_the_status_of_every_exporter_is_described() -> None:
             "destinations": dict.fromkeys(MODES.get(mode, [mode]), status),
         }
         validator("ExportHealth").validate(answer)
-    assert set(SCHEMAS["ExportHealth"]["properties"]["destinations"]["properties"]) == set(EXPORTERS)
-    for mode, name in (("kafka", "stdout"), ("stdout", "kafka")):
+    assert set(SCHEMAS["ExportHealth"]["properties"]["destinations"]["properties"]) == {*EXPORTERS, *GROUPED}
+    for mode, name in (("splunk", "stdout"), ("stdout", "splunk")):
         unheard = {"enabled": True, "export_mode": mode, "destinations": {name: status}}
         assert not validator("ExportHealth").is_valid(unheard)

@@ -8,7 +8,7 @@ import msgspec
 from payflux.errors import REMEDIES
 from payflux.http.messages import Response
 from payflux.operations.describing import Json, ok, operation, problems
-from payflux.operations.reads import LIMIT, MOST, UNKNOWN_INCIDENT, UNKNOWN_PROCESSOR, InvalidQuery, unread
+from payflux.operations.reads import CURSOR, LIMIT, MOST, UNKNOWN_INCIDENT, UNKNOWN_PROCESSOR, InvalidQuery, unread
 from payflux.operations.relay import UNANSWERED
 from payflux.operations.routes import NO_KEY
 from payflux.operations.schemas import SLUG, record, ref
@@ -169,7 +169,7 @@ def _filters() -> list[Json]:
         _parameter(
             "limit", f"At most so many; {LIMIT} unless told.", {"type": "integer", "minimum": 1, "maximum": MOST}
         ),
-        _parameter("cursor", "The `next` of an earlier answer.", {"type": "string"}),
+        _parameter("cursor", "The `next` of an earlier answer.", {"type": "string", "pattern": f"^{CURSOR.pattern}$"}),
     ]
 
 
