@@ -37,7 +37,7 @@ CAP = 30.0
 RECOVERED = 6.0
 """Nats of evidence for "as expected" that end an alarm."""
 
-LEAST_RATIO, MOST_RATIO = 1.5, 60.0
+LEAST_RATIO = 1.5
 ALARMED = 8.0
 REST_SEC = (60, 600)
 REST_GAPS = 20.0
@@ -48,7 +48,7 @@ nobody attempts any more harms nobody.
 AWAKE = 6.0
 """Nats below which nobody looks at a chart: less than `ALARMED`, and than any price and what is reported come to."""
 
-CALM = (0, 0, 0.0)
+CALM = (0.0, 0.0)
 
 HIGHEST = 0.99
 
@@ -66,7 +66,7 @@ class Bank:
     Attributes:
         levels: nats, 0 to `CAP`, one for each odds ratio.
         marks: where each chart that is not at 0 left it.
-        alarm: attempts, failures and expected failures since some chart was alarmed.
+        alarm: failures seen and expected since some chart was alarmed.
         recovery: nats of evidence that it is over.
         live: some level is not 0.
         awake: some level is so high that every second is taken in at once; see `wait`.
@@ -211,14 +211,12 @@ class Bank:
     def _recover(self, n: int, k: int, chance: float, top: float) -> float:
         """The highest level of an alarmed bank: 0 once there is enough evidence that all is as expected again.
 
-        That is weighed against the odds seen since the alarm: an outage that is over ends its slowest chart too, and
-        the graver it was, the fewer attempts tell that it is.
+        That is weighed against what was seen since the alarm: an outage that is over ends its slowest chart too.
         """
-        attempts, hits, mean = self.alarm
-        attempts, hits, mean = attempts + n, hits + k, mean + n * chance
-        self.alarm = (attempts, hits, mean)
-        odds = (hits + 0.5) / (attempts - hits + 0.5) * (attempts - mean) / mean
-        ratio = min(max(odds, LEAST_RATIO), MOST_RATIO)
+        hits, mean = self.alarm
+        hits, mean = hits + k, mean + n * chance
+        self.alarm = (hits, mean)
+        ratio = max(hits / mean, LEAST_RATIO)
         gain, rise = log(ratio), ratio - 1.0
         recovery = self.recovery + (n * log1p(rise * chance) - k * gain) * self.calm
         self.recovery = max(recovery, 0.0)
