@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 $(shell $(BIN)/payflux --version >/dev/null 2>&1 || rm -f $(VENV)/.run $(VENV)/.dev)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check docs faults smoke bench bench-full bench-detection bench-detection-full compare structure dashboard pictures site wheel lock clean
+.PHONY: help run test thorough check docs faults smoke bench bench-full bench-detection bench-detection-full compare structure dashboard pictures site wheel lock clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -16,8 +16,10 @@ run: $(VENV)/.run  ## run PayFlux with an embedded Valkey and simulated traffic
 	@$(BIN)/payflux dev --simulate
 
 test: check  ## check and test everything
-	$(BIN)/pytest -n 4 --dist worksteal -m "not measures" $(TESTS)
-	$(BIN)/pytest -n 2 --dist worksteal -m measures $(TESTS)
+	$(BIN)/pytest -n 4 --dist worksteal -m "not thorough" $(TESTS)
+
+thorough: $(VENV)/.dev  ## the tests that compare rates or take long: a few minutes, two at a time
+	$(BIN)/pytest -n 2 --dist worksteal -m thorough $(TESTS)
 
 check: $(VENV)/.dev  ## formatting, lint, types, layers
 	$(BIN)/ruff format --check src tests scripts benchmarks examples

@@ -13,7 +13,7 @@ pytest_plugins = ("real_parts",)
 # How long an example takes says more of the machine than of the code: a first run builds tables, and CI is shared.
 # The same examples each time: what is found is found by who changed something; the profile `other` draws others.
 settings.register_profile(
-    "payflux", deadline=None, max_examples=50, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+    "payflux", deadline=None, max_examples=30, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.register_profile("other", settings.get_profile("payflux"), derandomize=False)
 settings.register_profile("faults", settings.get_profile("other"), max_examples=60, database=None)

@@ -129,6 +129,7 @@ def test_a_node_is_started_from_the_source_that_is_named(directory: Path, redis:
 @linux
 @pytest.mark.usefixtures("history")
 @pytest.mark.process
+@pytest.mark.thorough
 def test_two_versions_are_measured(capsys: pytest.CaptureFixture[str]) -> None:
     """A short pair of real nodes: every cost is there, and so few pairs prove nothing."""
     binary_or_skip("valkey-9")

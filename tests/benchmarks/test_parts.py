@@ -30,7 +30,7 @@ from real_parts import MakeNode
 from servers import until
 
 pytestmark = [
-    pytest.mark.measures,
+    pytest.mark.thorough,
     pytest.mark.skipif(sys.platform != "linux", reason="the benchmark needs /proc, which only Linux has"),
 ]
 

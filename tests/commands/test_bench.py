@@ -14,7 +14,7 @@ from payflux.commands.bench import PROCESSOR, bench
 from real_parts import MakeNode
 from servers import until
 
-pytestmark = [pytest.mark.process, pytest.mark.measures]
+pytestmark = [pytest.mark.process, pytest.mark.thorough]
 
 
 def run(node: Node, *options: str, key: str = KEY) -> subprocess.CompletedProcess[str]:

@@ -176,5 +176,5 @@ def test_the_stream_behaves_as_its_model(modelled: Server) -> None:
     """Nothing appended is lost, nothing acked returns, no number is doubled or skipped."""
     StreamModel.server = modelled
     phases = (Phase.reuse, Phase.generate)  # shrinking would take minutes with a real server
-    few = settings(max_examples=12, stateful_step_count=25, deadline=None, phases=phases)
+    few = settings(max_examples=5, stateful_step_count=25, deadline=None, phases=phases)
     run_state_machine_as_test(StreamModel, settings=few)

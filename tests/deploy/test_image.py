@@ -130,6 +130,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 @pytest.mark.process
+@pytest.mark.thorough
 def test_what_the_image_holds_runs_a_node(
     directory: Path, make_node: MakeNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:

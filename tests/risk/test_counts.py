@@ -34,6 +34,7 @@ def test_neither_order_nor_splitting_within_a_second_matters(memory: Memory, see
     assert snapshot(one) == snapshot(other)
 
 
+@pytest.mark.thorough
 def test_invented_values_fill_no_memory(memory: Memory) -> None:
     """A producer that sends a new value in every dimension with every event gets `other`, and less than a megabyte."""
     tracemalloc.start()

@@ -103,6 +103,7 @@ def test_limits_are_the_least_or_the_most() -> None:
 
 
 @pytest.mark.usefixtures("history")
+@pytest.mark.thorough
 def test_another_commit_stands_beside_the_work_tree(capsys: pytest.CaptureFixture[str]) -> None:
     """A column each, and the limits."""
     assert main(["HEAD"]) in {0, 1}

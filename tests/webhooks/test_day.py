@@ -11,7 +11,7 @@ from operator_commands import environ, payflux
 from payflux.webhooks.sampling import samples_of
 from receiving import NOW, Receiver, signed
 
-pytestmark = [pytest.mark.process, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.process, pytest.mark.thorough, pytest.mark.timeout(300)]
 
 QUIET, BUSY = 0.4, 2.0
 DAY = {
