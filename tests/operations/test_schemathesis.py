@@ -17,7 +17,7 @@ SECONDS = 100
 CASES = 400
 COMMAND = (
     *(str(Path(sys.executable).with_name("st")), "run", "openapi.json", "--checks", "all", "--no-color"),
-    *("--phases", "examples,coverage,fuzzing", "--max-examples", "25", "--seed", "1"),
+    *("--phases", "examples,coverage,fuzzing", "--max-examples", "8", "--seed", "1"),
     *("--generation-database", "none", "--request-timeout", "20"),
 )
 

@@ -3,6 +3,7 @@
 import tracemalloc
 from random import Random
 
+import pytest
 from hypothesis import given
 
 from payflux.risk.counts import Counts

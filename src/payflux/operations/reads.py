@@ -28,6 +28,7 @@ LIMIT, MOST = 50, 200
 """Incidents in an answer, and the most one may ask for."""
 
 CURSOR = re.compile(r"[0-9TZ:.-]{20}~[!-~]{1,200}")
+END_OF_TIME = 253_402_214_400  # the last day that RFC 3339 can write
 UNKNOWN_PROCESSOR = problem(404, "not_found", "nothing is known of such a processor")
 UNKNOWN_INCIDENT = problem(404, "not_found", "there is no such incident, or no more")
 
@@ -116,9 +117,9 @@ def _since(text: str) -> str:
         when: datetime | None = datetime.fromisoformat(text)
     except ValueError:
         when = None
-    if when is None or when.tzinfo is None or not 1970 <= when.year < 9999:
+    if when is None or when.tzinfo is None:
         raise InvalidQuery("since", "a time with its offset, such as 2026-01-09T12:00:00Z")
-    return stamp(int(when.timestamp()))
+    return stamp(min(max(int(when.timestamp()), 0), END_OF_TIME))
 
 
 def _limit(text: str) -> int:
