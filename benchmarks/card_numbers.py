@@ -15,8 +15,8 @@ from datetime import UTC, datetime, timedelta
 from rich.console import Console
 from rich.table import Table
 
+from payflux.client.card_numbers import contains_pan, is_harmless_hash
 from payflux.errors import InvalidEvent
-from payflux.event.card_numbers import contains_pan, is_harmless_hash
 from payflux.event.decode import decode_event
 from payflux.event.example import EXAMPLE
 from payflux.event.rules import REQUIRED, TEXT_LIMIT

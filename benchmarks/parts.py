@@ -24,9 +24,9 @@ from rich.table import Table
 from benchmarks.load.generator import Shape, event_of, key_of
 from benchmarks.machine import cpu_seconds, describe
 from benchmarks.servers.redis import Redis
+from payflux.client.card_numbers import may_contain_pan
 from payflux.consume.line import Enricher, Scorable
 from payflux.event import decode as events
-from payflux.event.card_numbers import may_contain_pan
 from payflux.event.timestamps import normal_timestamp
 from payflux.http.connection import Connection
 from payflux.http.limits import Limits

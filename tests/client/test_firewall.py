@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from client_node import KEY, exact, nobody, thread_node
 from payflux.client import Client
+from payflux.client.card_numbers import contains_pan
 from payflux.client.firewall import holds_card_number
-from payflux.event.card_numbers import contains_pan
 from payflux.testing import make_event
 from servers import until
 

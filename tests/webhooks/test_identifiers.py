@@ -6,7 +6,7 @@ import uuid
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payflux.event.card_numbers import contains_pan
+from payflux.client.card_numbers import contains_pan
 from payflux.event.decode import decode_event
 from payflux.event.rules import TEXT_LIMIT
 from payflux.webhooks.identifiers import _NAMESPACE, Hasher, event_id, hmac_of

@@ -19,8 +19,8 @@ import unicodedata
 from collections.abc import Iterator
 from functools import cache
 
-from .card_ranges import SHORTEST, is_card_number, is_issued, passes_luhn
-from .digit_groups import SEPARATORS, numbers, stands_alone, tightened
+from payflux.client.card_ranges import SHORTEST, is_card_number, is_issued, passes_luhn
+from payflux.client.digit_groups import SEPARATORS, numbers, stands_alone, tightened
 
 _UUID = re.compile(rb"[0-9A-Fa-f]{8}(?<![0-9A-Fa-f].{8})(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}(?![0-9A-Fa-f])")
 _IBAN_DIGITS = {code: str(int(chr(code), 36)) for code in range(0x41, 0x5B)}

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from .card_ranges import LONGEST, SHORTEST
+from payflux.client.card_ranges import LONGEST, SHORTEST
 
 SEPARATORS = b" -./_,:+|=&()[]{}<>"
 _JOINING = SEPARATORS[: SEPARATORS.index(b"(")]

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from payflux.event.card_numbers import contains_pan, is_harmless_hash, may_contain_pan
+from payflux.client.card_numbers import contains_pan, is_harmless_hash, may_contain_pan
 from payflux.event.rules import ADDITIVE_FIELDS as ADDITIVE_FIELDS
 from payflux.event.rules import (
     AMOUNT_LIMIT,

@@ -11,8 +11,8 @@ from functools import lru_cache
 from itertools import islice
 from typing import Any
 
+from payflux.client.card_numbers import contains_pan, is_harmless_hash
 from payflux.errors import FieldError, InvalidEvent
-from payflux.event.card_numbers import contains_pan, is_harmless_hash
 from payflux.event.timestamps import normal_timestamp
 
 TEXT_LIMIT = 100

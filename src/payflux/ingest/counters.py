@@ -5,7 +5,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 
-from payflux.event.card_numbers import contains_pan
+from payflux.client.card_numbers import contains_pan
 from payflux.http.limits import BAD_REQUEST, BODY_TOO_LARGE, HEAD_TOO_LARGE, TIMED_OUT, TOO_MANY_CONNECTIONS
 from payflux.http.messages import Request, Response
 from payflux.log import Say, log

@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from payflux.client.card_numbers import contains_pan
 from payflux.errors import FieldError, InvalidEvent, PayfluxError
-from payflux.event.card_numbers import contains_pan
 from payflux.event.rules import parse
 from payflux.http.limits import INTERNAL_ERROR
 from payflux.http.messages import Request, Respond, Response, problem

@@ -2,8 +2,8 @@
 
 import pytest
 
-from payflux.event.card_numbers import contains_pan
-from payflux.event.card_ranges import is_card_number
+from payflux.client.card_numbers import contains_pan
+from payflux.client.card_ranges import is_card_number
 
 ISSUED = [
     *[("4", length) for length in (13, 16, 19)],

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from payflux.event.card_numbers import contains_pan
-from payflux.event.digit_groups import numbers, tightened
+from payflux.client.card_numbers import contains_pan
+from payflux.client.digit_groups import numbers, tightened
 
 VISA = "4111111111111111"
 
