@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar, cast
 
@@ -243,6 +244,23 @@ def words(text: str) -> tuple[str, ...]:
     if not found:
         raise ValueError("at least one value, separated by commas")
     return found
+
+
+def imported(target: str, what: str) -> Any:
+    """What a `module:Name` in a setting speaks of; the module may be anybody's.
+
+    Args:
+        target: the module and the name in it.
+        what: what it ought to be, with its article.
+
+    Raises:
+        ValueError: it cannot be imported; the text completes "expected …".
+    """
+    module, _, name = target.partition(":")
+    try:
+        return getattr(import_module(module), name)
+    except Exception as error:  # noqa: BLE001 - a module of somebody else's raises what it likes
+        raise ValueError(f"{what} that can be imported ({type(error).__name__}: {error})") from None
 
 
 def set_environment(changes: Mapping[str, str]) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
-from importlib import import_module
 from typing import Any
 
 from payflux.alerts import Kind
@@ -10,7 +9,7 @@ from payflux.alerts.selection import settings_of
 from payflux.outgoing.post import web_address
 from payflux.risk.incidents.incident import Incident
 from payflux.risk.incidents.wording import runbook
-from payflux.settings import Setting, Values, optional
+from payflux.settings import Setting, Values, imported, optional
 
 RECEIVERS = {
     "alertmanager": "payflux.alerts.receivers.alertmanager:KIND",
@@ -40,13 +39,10 @@ def kind_of(word: str) -> Kind:
     Raises:
         ValueError: there is none of that name, or it cannot be imported; the text completes "expected …".
     """
-    module, colon, attribute = RECEIVERS.get(word, word).partition(":")
-    if not colon:
+    target = RECEIVERS.get(word, word)
+    if ":" not in target:
         raise ValueError(f"some of {', '.join(RECEIVERS)}, or module:Class, separated by commas")
-    try:
-        found = getattr(import_module(module), attribute)
-    except Exception as error:  # noqa: BLE001 - a module of somebody else's raises what it likes
-        raise ValueError(f"a class that can be imported ({type(error).__name__}: {error})") from None
+    found = imported(target, "a class")
     if isinstance(found, Kind):
         return found
     if not callable(found):

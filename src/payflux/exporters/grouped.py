@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from importlib import import_module
 from typing import Any, NamedTuple
 
 from payflux.exporters import Batch, GroupDestination
 from payflux.risk.assessment import BANDS
-from payflux.settings import Setting, Values, choice, integer, optional, words
+from payflux.settings import Setting, Values, choice, imported, integer, optional, words
 
 GROUPED = {
     "webhook": "payflux.exporters.webhook:DESTINATION",
@@ -42,13 +41,10 @@ def group_destination(name: str) -> GroupDestination:
     Raises:
         ValueError: there is none; the text completes "expected …".
     """
-    module, colon, attribute = GROUPED.get(name, name).partition(":")
-    if not colon:
+    target = GROUPED.get(name, name)
+    if ":" not in target:
         raise ValueError(f"some of {', '.join(GROUPED)}, or module:Name of an exporter of your own")
-    try:
-        found = getattr(import_module(module), attribute)
-    except Exception as error:  # noqa: BLE001 - a module of somebody else's raises what it likes
-        raise ValueError(f"an exporter that can be imported ({type(error).__name__}: {error})") from None
+    found = imported(target, "an exporter")
     if not isinstance(found, GroupDestination):
         raise ValueError(f"a GroupDestination; {name} is none")  # noqa: TRY004 - a setting is wrong, not a call
     return found

@@ -1,11 +1,10 @@
 """Which exporters there are, and which of them a node uses."""
 
 from collections.abc import Iterator
-from importlib import import_module
 from typing import Any
 
 from payflux.exporters import Destination
-from payflux.settings import Setting, Values, choice
+from payflux.settings import Setting, Values, choice, imported
 
 EXPORTERS = {
     "stdout": "payflux.exporters.stdout:DESTINATION",
@@ -26,13 +25,10 @@ def destination(name: str) -> Destination:
     Raises:
         ValueError: there is none of that name, or it cannot be imported; the text completes "expected …".
     """
-    module, colon, attribute = EXPORTERS.get(name, name).partition(":")
-    if not colon:
+    target = EXPORTERS.get(name, name)
+    if ":" not in target:
         raise ValueError(f"one of {', '.join(MODES)}, or module:Class")
-    try:
-        found = getattr(import_module(module), attribute)
-    except Exception as error:  # noqa: BLE001 - a module of somebody else's raises what it likes
-        raise ValueError(f"a class that can be imported ({type(error).__name__}: {error})") from None
+    found = imported(target, "a class")
     if isinstance(found, Destination):
         return found
     if not callable(found):

@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from payflux.errors import SettingsError
 from payflux.event.rules import is_processor
-from payflux.settings import Setting, Values, integer, optional, words
+from payflux.settings import Setting, Values, imported, integer, optional, words
 from payflux.webhooks import Source
 from payflux.webhooks.identifiers import HASH_KEY
 
@@ -44,19 +43,11 @@ def load_source(target: str) -> Source:
         ValueError: it cannot be had, or is none; the text completes "expected …".
     """
     if target.endswith(TOML):
-        return _imported(DECLARED)(target)  # type: ignore[no-any-return]
-    found = _imported(target)
+        return imported(DECLARED, "a source")(target)  # type: ignore[no-any-return]
+    found = imported(target, "a source")
     if not isinstance(found, Source):
         raise ValueError(f"the Source of an adapter; {target} is none")  # noqa: TRY004 - a setting is wrong, not a call
     return found
-
-
-def _imported(target: str) -> Any:
-    module, _, attribute = target.partition(":")
-    try:
-        return getattr(import_module(module), attribute)
-    except Exception as error:  # noqa: BLE001 - a module of somebody else's raises what it likes
-        raise ValueError(f"a source that can be imported ({type(error).__name__}: {error})") from None
 
 
 def _own(text: str) -> tuple[tuple[str, str], ...]:
