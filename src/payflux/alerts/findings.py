@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Collection, Iterator
+from contextlib import closing
 
 from payflux.alerts.delivery import OVERDUE_SEC
 from payflux.alerts.registry import used
@@ -29,13 +30,11 @@ async def judge_alerts(values: Values, prometheus: str | None) -> list[Finding]:
     names = list(used(values))
     if not names:
         return []
-    store = AlertStore(address_of(values), Keys())
-    try:
-        memory = await store.memory()
-    except StreamUnavailable:
-        return []  # what is wrong with Redis is said already
-    finally:
-        store.close()
+    with closing(AlertStore(address_of(values), Keys())) as store:
+        try:
+            memory = await store.memory()
+        except StreamUnavailable:
+            return []  # what is wrong with Redis is said already
     found = [*judge_memory(names, memory, time.time()), *_judge_rule(names, prometheus)]
     if not values[RISK_SCORE_ENABLED]:
         fix = f"set {RISK_SCORE_ENABLED.name}=true, or leave PAYFLUX_ALERTS empty"

@@ -2,10 +2,12 @@
 
 import re
 import sys
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from payflux.log import Say, log
@@ -31,6 +33,27 @@ def emit_json(value: object) -> None:
 def _escaped(match: re.Match[str]) -> str:
     """A character as JSON escapes it; of C0 the encoder leaves none, and none of these is outside the BMP."""
     return f"\\u{ord(match[0]):04x}"
+
+
+def emit_rows(headings: Sequence[str], rows: Sequence[Sequence[str]], none: str) -> None:
+    """Write a list: a table on a terminal, to anything else a line a row, with tabs between.
+
+    Args:
+        headings: of the columns.
+        rows: texts that a terminal may see.
+        none: what a terminal is told when there are no rows.
+    """
+    if not sys.stdout.isatty():
+        emit("".join("\t".join(row) + "\n" for row in rows).encode())
+        return
+    console = Console(highlight=False)
+    if not rows:
+        console.print(none)
+        return
+    table = Table(*headings)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console.print(table)
 
 
 def narrator(terminal: Console | None = None) -> Say:

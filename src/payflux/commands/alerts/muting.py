@@ -1,16 +1,13 @@
 """`payflux alerts mute`, `unmute` and `mutes`."""
 
 import secrets
-import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Annotated
 
 import msgspec
 from cyclopts import Parameter
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from payflux.alerts.mutes import Mute, segment, span
 from payflux.alerts.store import AlertStore
@@ -22,7 +19,7 @@ from payflux.risk.drivers import DRIVERS
 from payflux.risk.incidents.record import stamp
 from payflux.terminal.arguments import redis_settings
 from payflux.terminal.ending import complain, operate, refuse
-from payflux.terminal.output import emit, emit_json, printable
+from payflux.terminal.output import emit, emit_json, emit_rows, printable
 
 MOST_CHARACTERS = 300
 COLUMNS = ("id", "processor", "driver", "segment", "until", "by", "why")
@@ -70,9 +67,8 @@ def mute(
     )
 
     async def main() -> int:
-        store = AlertStore(address, Keys())
-        await store.mute(made)
-        store.close()
+        with closing(AlertStore(address, Keys())) as store:
+            await store.mute(made)
         emit(f"{made.id}: muted until {stamp(made.until)}; payflux alerts unmute {made.id} ends it\n".encode())
         return 0
 
@@ -114,9 +110,8 @@ def unmute(
         return refuse(error)
 
     async def main() -> int:
-        store = AlertStore(address, Keys())
-        gone = await store.unmute(id_)
-        store.close()
+        with closing(AlertStore(address, Keys())) as store:
+            gone = await store.unmute(id_)
         if not gone:
             return complain(f"{printable(id_)}: there is no such mute; see `payflux alerts mutes`")
         emit(f"{printable(id_)}: ended\n".encode())
@@ -143,14 +138,13 @@ def mutes(
         return refuse(error)
 
     async def main() -> int:
-        store = AlertStore(address, Keys())
-        found = sorted((await store.mutes()).values(), key=lambda one: (one.until, one.id))
-        store.close()
+        with closing(AlertStore(address, Keys())) as store:
+            found = sorted((await store.mutes()).values(), key=lambda one: (one.until, one.id))
         found = [one for one in found if one.until > time.time()]
         if json:
             emit_json({"mutes": [msgspec.to_builtins(one) | {"until": stamp(one.until)} for one in found]})
         else:
-            _print_mutes(found)
+            emit_rows(COLUMNS, [_columns(one) for one in found], "no mutes")
         return 0
 
     return operate(main)
@@ -160,17 +154,3 @@ def _columns(mute_: Mute) -> list[str]:
     place = f"{mute_.dimension}={mute_.value}" if mute_.dimension else "-"
     found = (mute_.id, mute_.processor, mute_.driver or "-", place, stamp(mute_.until), mute_.by or "-", mute_.why)
     return [printable(one) for one in found]
-
-
-def _print_mutes(found: list[Mute]) -> None:
-    if not sys.stdout.isatty():
-        emit("".join("\t".join(_columns(one)) + "\n" for one in found).encode())
-        return
-    console = Console(highlight=False)
-    if not found:
-        console.print("no mutes")
-        return
-    table = Table(*COLUMNS)
-    for one in found:
-        table.add_row(*map(Text, _columns(one)))
-    console.print(table)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from typing import Annotated, Any
 
 import msgspec
@@ -117,10 +118,9 @@ def show(
         return refuse(error)
 
     async def main() -> int:
-        store = AlertStore(address_of(values), Keys())
-        incident = (await store.find([id_])).get(id_)
-        muted = list((await store.mutes()).values())
-        store.close()
+        with closing(AlertStore(address_of(values), Keys())) as store:
+            incident = (await store.find([id_])).get(id_)
+            muted = list((await store.mutes()).values())
         if incident is None:
             return complain(f"{printable(id_)}: there is no such incident, or no more; see `payflux incidents list`")
         lines = [line for name, kind in chosen.items() for line in _shown(name, kind, values, incident, muted)]

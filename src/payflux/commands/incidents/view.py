@@ -1,15 +1,12 @@
 """`payflux incidents list` and `payflux incidents show`."""
 
-import sys
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from typing import Annotated, Any
 
 import msgspec
 from cyclopts import Parameter
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from payflux.alerts.mutes import Mute
 from payflux.alerts.records import incident_of
@@ -23,7 +20,7 @@ from payflux.risk.incidents.record import stamp
 from payflux.stream.deliveries import at_ms
 from payflux.terminal.arguments import redis_settings
 from payflux.terminal.ending import complain, operate, refuse
-from payflux.terminal.output import emit, emit_json, printable
+from payflux.terminal.output import emit, emit_json, emit_rows, printable
 
 Json = Annotated[bool, Parameter(name="--json", help="One JSON object.", negative="")]
 Processors = Annotated[
@@ -73,7 +70,7 @@ def list_(
         if json:
             emit_json({"incidents": found, "precision": precision(found)})
         else:
-            _print_list(found)
+            emit_rows(COLUMNS, [_columns(record) for record in found], "no incidents")
         return 0
 
     return operate(main)
@@ -130,10 +127,8 @@ def muted_by(record: Record, mutes: Iterable[Mute]) -> list[Record]:
 
 
 async def _mutes() -> list[Mute]:
-    store = AlertStore(address_of(redis_settings()), Keys())
-    found = list((await store.mutes()).values())
-    store.close()
-    return found
+    with closing(AlertStore(address_of(redis_settings()), Keys())) as store:
+        return list((await store.mutes()).values())
 
 
 def _incidents() -> Incidents:
@@ -153,20 +148,6 @@ def _columns(record: Record) -> list[str]:
         *(record["driver"], segment, f"{record['payments_affected']}", said["verdict"] if said else "-"),
     )
     return [printable(one) for one in found]
-
-
-def _print_list(records: list[Record]) -> None:
-    if not sys.stdout.isatty():
-        emit("".join("\t".join(_columns(record)) + "\n" for record in records).encode())
-        return
-    console = Console(highlight=False)
-    if not records:
-        console.print("no incidents")
-        return
-    table = Table(*COLUMNS)
-    for record in records:
-        table.add_row(*map(Text, _columns(record)))
-    console.print(table)
 
 
 def _words(record: Record) -> Iterator[str]:
