@@ -6,11 +6,12 @@ from msgspec.structs import replace
 
 from desks import Here, comes, telling, write
 from incidents import NOON, incident
-from on_call import ROUTING_KEY, Pager, serving
+from on_call import ROUTING_KEY, Pager
 from payflux.alerts import Kind, Receiver
 from payflux.alerts.receivers.pagerduty import KIND, PagerDuty
 from servers import Server
 from stream_keys import KEYS
+from their_server import serving
 
 ONE = incident()
 ENDED = replace(ONE, resolved=NOON + 60, updated=NOON + 60)

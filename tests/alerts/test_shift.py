@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from desks import Here, comes, store_of, telling, write
 from incidents import NOON, incident
-from on_call import CHANNEL, ROUTING_KEY, TOKEN, Chat, Pager, serving
+from on_call import CHANNEL, ROUTING_KEY, TOKEN, Chat, Pager
 from payflux.alerts import Kind, Receiver
 from payflux.alerts.delivery import Told
 from payflux.alerts.mutes import Mute
@@ -16,6 +16,7 @@ from payflux.alerts.receivers.slack import Slack
 from payflux.alerts.store import field_of
 from servers import Server
 from stream_keys import KEYS
+from their_server import serving
 
 ONE = incident()
 WORSE = replace(ONE, severity="critical", updated=NOON + 30)

@@ -202,17 +202,23 @@ async def test_rolled_back_and_killed_at_once(every_server: Server, export_first
         assert one.lost() == {}
 
 
+async def succeeded(one: NodeInTest, server: Server) -> tuple[list[str], State]:
+    """Let a process export ten events and be killed, and another begin; the events, and the state between the two."""
+    ids = await one.send(10)
+    await exported(one, ids)
+    await wait_for(lambda: one.processed == 10)
+    await one.kill()
+    state = State(server)
+    one.start()
+    await wait_for(lambda: server.client.hget(KEYS.ledger(GROUP), "acked") == b"0")
+    return ids, state
+
+
 @pytest.mark.parametrize("export_first", [False, True])
 async def test_the_ledger_of_a_former_process_comes_back(every_server: Server, export_first: bool) -> None:
     """It stands where ours does and counts other acks, so that the next process must not take these for lost lines."""
     async with nodes(every_server, export_first=export_first) as (one,):
-        ids = await one.send(10)
-        await exported(one, ids)
-        await wait_for(lambda: one.processed == 10)
-        await one.kill()
-        state = State(every_server)
-        one.start()
-        await wait_for(lambda: every_server.client.hget(KEYS.ledger(GROUP), "acked") == b"0")
+        ids, state = await succeeded(one, every_server)
         state.restore()
         ids += await one.send(8)
         await exported(one, ids)
@@ -230,13 +236,7 @@ async def test_the_ledger_of_a_former_process_comes_back_and_ours_dies(
 ) -> None:
     """What that process had acked was settled when its successor began, so the third must not count it as lost."""
     async with nodes(every_server, export_first=export_first) as (one,):
-        ids = await one.send(10)
-        await exported(one, ids)
-        await wait_for(lambda: one.processed == 10)
-        await one.kill()
-        state = State(every_server)
-        one.start()
-        await wait_for(lambda: every_server.client.hget(KEYS.ledger(GROUP), "acked") == b"0")
+        ids, state = await succeeded(one, every_server)
         await one.reader.hold()
         await one.send(3)
         await one.kill()

@@ -14,18 +14,6 @@ from payflux.testing import MemoryStream
 from scoring_node import Node, seconds, stored
 
 
-@pytest.fixture
-def clock() -> Clock:
-    """Of the stream."""
-    return Clock()
-
-
-@pytest.fixture
-def stream(clock: Clock) -> MemoryStream:
-    """Whose ids follow the clock."""
-    return MemoryStream(now=clock)
-
-
 async def test_a_second_is_ticked_when_a_later_entry_is_read(stream: MemoryStream, clock: Clock) -> None:
     """Its own events do not know of it yet; the change is kept by the commit of the batch that closed the second."""
     node = await Node(stream, clock).join()

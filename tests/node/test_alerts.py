@@ -15,13 +15,13 @@ from standardwebhooks import Webhook
 from desks import write
 from incidents import incident
 from needs import program
-from on_call import CHANNEL, ROUTING_KEY, TOKEN, Chat, Pager, serving
+from on_call import CHANNEL, ROUTING_KEY, TOKEN, Chat, Pager
 from payflux.checks.asking import ask
 from payflux.risk.incidents.incident import Incident
 from real_parts import MakeNode
 from servers import Server, until
 from stream_keys import KEYS
-from their_server import receiving
+from their_server import receiving, serving
 
 pytestmark = pytest.mark.process
 

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 
 from nodes import event
+from payflux.cli import app
 from payflux.event.decode import decode_event
 from payflux.risk.assessment import RiskAssessment
 from servers import Server, until
@@ -51,6 +53,21 @@ def on_a_terminal(environment: dict[str, str], *arguments: str) -> tuple[int, st
         pass
     os.close(master)
     return child.wait(60), shown.decode()
+
+
+def running(
+    group: str, monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes], server: Server
+) -> Run:
+    """Runs the commands of a group (`payflux GROUP ...`) in this process."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.delenv("REDIS_ADDR", raising=False)
+        monkeypatch.setenv("REDIS_URL", server.url)
+        code = app([group, *arguments], result_action="return_value")
+        shown = capsysbinary.readouterr()
+        return code, shown.out.decode(), shown.err.decode()
+
+    return run
 
 
 class Running:

@@ -2,12 +2,18 @@
 
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple
 
 import msgspec
+
+Answer = tuple[int, dict[str, str], bytes]
+"""Status, headers and body."""
+
+Handle = Callable[[str, Mapping[str, str], bytes], Answer]
+"""Is given path, headers (names in lower case) and body of a request."""
 
 
 class Received(NamedTuple):
@@ -36,24 +42,23 @@ class Receiving:
     def __init__(self, url: str) -> None:
         self.url = url
         self.got: list[Received] = []
-        self.answers: deque[tuple[int, dict[str, str], bytes]] = deque()
+        self.answers: deque[Answer] = deque()
         self.usual = b""
 
-    def next(self) -> tuple[int, dict[str, str], bytes]:
+    def next(self) -> Answer:
         """The answer to a request."""
         return self.answers.popleft() if self.answers else (200, {}, self.usual)
 
 
 @contextmanager
-def receiving() -> Iterator[Receiving]:
-    """Run such a server on a port of its own."""
+def serving(handle: Handle) -> Iterator[str]:
+    """A server on a port of its own that answers with what `handle` returns; its address."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            """Keep it, and answer."""
+            """Ask, and answer."""
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            here.got.append(Received(self.path, {name.lower(): text for name, text in self.headers.items()}, body))
-            status, headers, answer = here.next()
+            status, headers, answer = handle(self.path, {n.lower(): v for n, v in self.headers.items()}, body)
             self.send_response(status)
             for name, value in {"Content-Length": str(len(answer)), **headers}.items():
                 self.send_header(name, value)
@@ -64,12 +69,24 @@ def receiving() -> Iterator[Receiving]:
             """Say nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    here = Receiving(f"http://127.0.0.1:{server.server_address[1]}")
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:
-        yield here
+        yield f"http://127.0.0.1:{server.server_address[1]}"
     finally:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+@contextmanager
+def receiving() -> Iterator[Receiving]:
+    """Run a server that keeps what it is sent."""
+
+    def keep(path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        here.got.append(Received(path, dict(headers), body))
+        return here.next()
+
+    with serving(keep) as url:
+        here = Receiving(url)
+        yield here

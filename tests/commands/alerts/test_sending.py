@@ -2,9 +2,10 @@ import pytest
 
 from desks import write
 from incidents import NOON, incident
-from on_call import CHANNEL, ROUTING_KEY, TOKEN, Chat, Pager, serving
+from on_call import CHANNEL, ROUTING_KEY, TOKEN, Chat, Pager
 from operator_commands import environ, payflux
 from servers import Server
+from their_server import serving
 
 NOWHERE = "redis://127.0.0.1:1"
 

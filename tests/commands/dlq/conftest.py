@@ -2,20 +2,11 @@
 
 import pytest
 
-from operator_commands import Run
-from payflux.cli import app
+from operator_commands import Run, running
 from servers import Server
 
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes], server: Server) -> Run:
     """Runs `payflux dlq …` in this process: exit code, stdout and stderr."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.delenv("REDIS_ADDR", raising=False)
-        monkeypatch.setenv("REDIS_URL", server.url)
-        code = app(["dlq", *arguments], result_action="return_value")
-        shown = capsysbinary.readouterr()
-        return code, shown.out.decode(), shown.err.decode()
-
-    return run
+    return running("dlq", monkeypatch, capsysbinary, server)

@@ -29,18 +29,6 @@ def kinds(stream: MemoryStream) -> list[str]:
     return [kind for kind, _ in news(stream)]
 
 
-@pytest.fixture
-def clock() -> Clock:
-    """Of the stream."""
-    return Clock()
-
-
-@pytest.fixture
-def stream(clock: Clock) -> MemoryStream:
-    """Whose ids follow the clock."""
-    return MemoryStream(now=clock)
-
-
 async def begun(stream: MemoryStream, clock: Clock) -> Node:
     """A node that has taken over."""
     return await Node(stream, clock, SNAPSHOTS, LIMITS).join()

@@ -5,47 +5,14 @@ using incoming webhooks", `chat.postMessage`, `chat.update`, "Block Kit" referen
 """
 
 import json
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-Answer = tuple[int, dict[str, str], bytes]
-Handle = Callable[[str, Mapping[str, str], bytes], Answer]
+from their_server import Answer
 
 ROUTING_KEY = "R015ROUTINGKEY0123456789ABCDEF00"
 TOKEN, CHANNEL = "xoxb-000000000000-token", "C0123456789"
-
-
-@contextmanager
-def serving(handle: Handle) -> Iterator[str]:
-    """A server that answers with what `handle` returns; its address."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            """Ask, and answer."""
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            status, headers, answer = handle(self.path, {n.lower(): v for n, v in self.headers.items()}, body)
-            self.send_response(status)
-            for name, value in {"Content-Length": str(len(answer)), **headers}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(answer)
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 class Invalid(Exception):
