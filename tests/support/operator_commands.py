@@ -39,10 +39,10 @@ def payflux(environment: dict[str, str], *arguments: str) -> subprocess.Complete
 
 
 def on_a_terminal(environment: dict[str, str], *arguments: str) -> tuple[int, str]:
-    """Run a command on a terminal of 160 columns; its exit code and everything shown."""
+    """Run a command on a terminal of 80 columns; its exit code and everything shown."""
     master, slave = os.openpty()
     command = [sys.executable, "-m", "payflux", *arguments]
-    terminal = {"TERM": "xterm-256color", "COLUMNS": "160"}
+    terminal = {"TERM": "xterm-256color", "COLUMNS": "80"}
     child = subprocess.Popen(command, env=environment | terminal, stdin=subprocess.DEVNULL, stdout=slave, stderr=slave)
     os.close(slave)
     shown = b""
