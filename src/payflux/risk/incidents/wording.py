@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from payflux.risk.drivers import Driver
+from payflux.risk.incidents.book import FAILING
 from payflux.risk.incidents.incident import Incident
-from payflux.risk.incidents.tracker import FAILING
 
 NAMES = {
     "geo": "payments from {}",
