@@ -109,6 +109,6 @@ def clears(incident: Incident, hold_sec: int) -> str:
     return f"{what}, for {hold_sec} seconds"
 
 
-def runbook(incident: Incident) -> str:
-    """The section of RUNBOOK.md that says what to do."""
+def section(incident: Incident) -> str:
+    """The section of the runbook that says what to do."""
     return "nothing_arrives" if not incident.processor else incident.driver.name
