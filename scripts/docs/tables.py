@@ -30,7 +30,7 @@ from payflux.operations import openapi
 from payflux.operations.exposition import HEALTH, INFO, REDIS_GAUGES
 from payflux.operations.incident_gauges import GAUGES
 from payflux.redis.monitor import Durability
-from payflux.risk.incidents.wording import runbook
+from payflux.risk.incidents.wording import section
 from payflux.telemetry import metrics
 from payflux.telemetry.reasons import ALERT_RESULTS, WEBHOOK_RESULTS
 from payflux.webhooks.registry import ADAPTERS, load_source, secrets_of
@@ -314,7 +314,7 @@ def receivers() -> str:
 def alert_message() -> str:
     """What a receiver is told of an incident, in plain words."""
     example = trial(1_767_960_000)
-    told = Notice(kind="opened", incident=example, runbook=f"https://wiki.example.com/RUNBOOK.md#{runbook(example)}")
+    told = Notice(kind="opened", incident=example, runbook=f"https://wiki.example.com/RUNBOOK.md#{section(example)}")
     return f"```text\n{text(told)}\n```\n"
 
 
