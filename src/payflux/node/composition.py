@@ -136,7 +136,7 @@ def routes_of(
     readiness = Readiness(appender.probe, admin.progress, Metrics(metrics.slab, SUPERVISOR).notes, consumer)
     found = routes(
         readiness,
-        Scrape(metrics.slab, admin, readiness, exporters),
+        Scrape(metrics.slab, admin, readiness, exporters, runbook=values[alerts.RUNBOOK_URL]),
         ExportHealth(values.text(EXPORT_MODE) or "", mode, consumer, exporters),
         token_guard(values[METRICS_TOKEN], metrics),
     )
@@ -277,6 +277,7 @@ def consumer_of(plan: Plan, values: Values, metrics: Metrics) -> tuple[Consumer,
         metrics,
         scorer=scorer,
         announce=Announcer(metrics, lines).announce,
+        runbook=values[alerts.RUNBOOK_URL],
         maxlen=values[STREAM_MAXLEN],
         token=plan.token,
         claim_idle=values[CLAIM_IDLE_SEC],
