@@ -32,7 +32,7 @@ def test_lines_for_a_closed_stdout_are_counted_and_go_nowhere_else(make_node: Ma
 def test_a_command_ends_well_whatever_is_closed(closed: str, tmp_path: Path) -> None:
     """No traceback, and nothing is written into a file that got the number of stdout."""
     done = subprocess.run(
-        ["sh", "-c", f"exec {sys.executable} -m payflux config {closed}"],
+        ["sh", "-c", f"exec {sys.executable} -m payflux config --json {closed}"],
         env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"},
         capture_output=True,
         text=True,

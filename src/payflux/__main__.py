@@ -1,5 +1,6 @@
 """`payflux` and `python -m payflux`."""
 
+import errno
 import os
 import signal
 import sys
@@ -18,6 +19,7 @@ from payflux.terminal.output import reader_gone
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
+UNWRITTEN = {errno.EBADF, errno.ENOSPC, errno.EDQUOT, errno.EIO}
 MODES = "rrw"  # of stdin, stdout, stderr where the caller closed them
 
 
@@ -34,10 +36,8 @@ def main() -> None:
             code = run(sys.argv[1:])
         except KeyboardInterrupt:
             code = EXIT_INTERRUPTED
-        except BrokenPipeError:
-            if not reader_gone():
-                raise
-            code = 0
+        except OSError as error:
+            code = _unwritten(error)
     sys.exit(_flushed(code))
 
 
@@ -55,6 +55,17 @@ def open_standard_streams() -> None:
     sys.stdin = sys.stdin or os.fdopen(0, closefd=False)
     sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
     sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
+
+
+def _unwritten(error: OSError) -> int:
+    """The exit code when stdout takes nothing more; any other failure is none of ours to explain."""
+    if error.filename or not (error.errno in UNWRITTEN or reader_gone()):
+        raise error
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    if isinstance(error, BrokenPipeError):  # who reads has read enough
+        return 0
+    last_words(f"payflux: cannot write: {error.strerror}\n")
+    return EXIT_FAILED
 
 
 def _flushed(code: int) -> int:

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 from typing import Annotated
 
+import msgspec
 from cyclopts import Parameter
 from rich.console import Console
 from rich.padding import Padding
@@ -12,7 +13,6 @@ from rich.text import Text
 from payflux.errors import SettingsError
 from payflux.node.settings import SETTINGS, load_settings
 from payflux.terminal.ending import refuse
-from payflux.terminal.output import emit, emit_json
 
 Row = tuple[str, str | None, str, str]
 """Variable, value, source and meaning."""
@@ -41,11 +41,11 @@ def config(*, json: Annotated[bool, Parameter(help="One JSON object instead of a
     rows = [(s.name, values.text(s), values.source(s), s.help) for s in SETTINGS]
     if json:
         shown = {name: {"value": value, "source": source, "help": text} for name, value, source, text in rows}
-        emit_json(shown)
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(shown), indent=2).decode() + "\n")
     elif sys.stdout.isatty():
         _show(rows)
     else:
-        emit("".join(f"{name}\t{value or ''}\t{source}\n" for name, value, source, _ in rows).encode())
+        sys.stdout.write("".join(f"{name}\t{value or ''}\t{source}\n" for name, value, source, _ in rows))
     return 0
 
 
