@@ -1,21 +1,19 @@
 """`payflux incidents list` and `payflux incidents show`."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from typing import Annotated, Any
 
-import msgspec
 from cyclopts import Parameter
 
-from payflux.alerts.mutes import Mute
-from payflux.alerts.records import incident_of
 from payflux.alerts.store import AlertStore
 from payflux.errors import SettingsError
 from payflux.redis.address import address_of
 from payflux.redis.entries import parse_position
 from payflux.redis.keys import Keys
 from payflux.redis.risk.incidents import Incidents
+from payflux.risk.incidents.mutes import Mute, muted_by
 from payflux.risk.incidents.record import stamp
 from payflux.stream.deliveries import at_ms
 from payflux.terminal.arguments import redis_settings
@@ -66,7 +64,9 @@ def list_(
             verdicts = await incidents.verdicts()
         muted = await _mutes()
         found = [one for one in found if _is_wanted(one, processor, since) and (one["state"] == "open" or not open_)]
-        found = [one | {"annotation": verdicts.get(one["id"]), "mutes": muted_by(one, muted)} for one in found]
+        found = [
+            one | {"annotation": verdicts.get(one["id"]), "mutes": muted_by(one, muted, time.time())} for one in found
+        ]
         if json:
             emit_json({"incidents": found, "precision": precision(found)})
         else:
@@ -101,7 +101,7 @@ def show(
             verdicts = await incidents.verdicts()
         if record is None:
             return complain(f"{printable(id_)}: there is no such incident, or no more; see `payflux incidents list`")
-        record |= {"annotation": verdicts.get(id_), "mutes": muted_by(record, await _mutes())}
+        record |= {"annotation": verdicts.get(id_), "mutes": muted_by(record, await _mutes(), time.time())}
         if json:
             emit_json(record)
         else:
@@ -115,15 +115,6 @@ def precision(records: list[Record]) -> float | None:
     """The share of the annotated incidents that were true, 0.0 to 1.0; None when none is annotated."""
     said = [one["annotation"]["verdict"] for one in records if one["annotation"]]
     return round(sum(verdict != "false" for verdict in said) / len(said), 3) if said else None
-
-
-def muted_by(record: Record, mutes: Iterable[Mute]) -> list[Record]:
-    """The mutes because of which nobody is told of an open incident just now."""
-    incident = incident_of(msgspec.json.encode(record))
-    if incident is None or incident.resolved:
-        return []
-    held = [mute for mute in mutes if mute.holds(incident, time.time())]
-    return [msgspec.to_builtins(mute) | {"until": stamp(mute.until)} for mute in held]
 
 
 async def _mutes() -> list[Mute]:
