@@ -66,7 +66,7 @@ def muted_by(record: Record, mutes: Iterable[Mute], now: float) -> list[dict[str
     Returns:
         Their members, `until` in RFC 3339; none when the incident is over.
     """
-    held = [mute for mute in mutes if mute.holds_record(record, now)] if record["state"] == "open" else []
+    held = [mute for mute in mutes if mute.holds_record(record, now)] if record.get("state") == "open" else []
     return [msgspec.to_builtins(mute) | {"until": stamp(mute.until)} for mute in held]
 
 
