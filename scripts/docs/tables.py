@@ -30,11 +30,17 @@ from payflux.operations import openapi
 from payflux.operations.exposition import HEALTH, INFO, REDIS_GAUGES
 from payflux.operations.incident_gauges import GAUGES
 from payflux.redis.monitor import Durability
-from payflux.risk.incidents.wording import runbook
+from payflux.risk.incidents.wording import section
 from payflux.telemetry import metrics
 from payflux.telemetry.reasons import ALERT_RESULTS, WEBHOOK_RESULTS
 from payflux.webhooks.registry import ADAPTERS, load_source, secrets_of
-from scripts.docs.detection import detected_incidents, detection_bounds, detection_costs, detectors
+from scripts.docs.detection import (
+    detected_incidents,
+    detection_bounds,
+    detection_costs,
+    detection_targets,
+    detectors,
+)
 from scripts.docs.markdown import Row, code, table
 
 ROOT = Path(__file__).parent.parent.parent
@@ -308,7 +314,7 @@ def receivers() -> str:
 def alert_message() -> str:
     """What a receiver is told of an incident, in plain words."""
     example = trial(1_767_960_000)
-    told = Notice(kind="opened", incident=example, runbook=f"https://wiki.example.com/RUNBOOK.md#{runbook(example)}")
+    told = Notice(kind="opened", incident=example, runbook=f"https://wiki.example.com/RUNBOOK.md#{section(example)}")
     return f"```text\n{text(told)}\n```\n"
 
 
@@ -342,6 +348,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "detectors": detectors,
     "detected-incidents": detected_incidents,
     "detection-bounds": detection_bounds,
+    "detection-targets": detection_targets,
     "detection-costs": detection_costs,
     "commands": commands,
     "exit-codes": exit_codes,

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from needs import program
+from payflux.risk.incidents.record import RUNBOOK
 from queries import ROOT, RULES, alerts, objections
 
 PROMETHEUS = ROOT / "deploy" / "prometheus"
@@ -100,7 +101,9 @@ def test_each_alert_asks_for_what_exists_and_says_what_to_do(alert: str) -> None
     assert list(objections(rule["expr"])) == []
     graded = alert == "PayFluxIncident"  # as severe as what it tells of
     assert graded == (rule["labels"]["severity"] not in {"warning", "critical"})
-    assert rule["annotations"]["runbook_url"] == f"RUNBOOK.md#{alert.lower()}"
+    address, _, section = rule["annotations"]["runbook_url"].rpartition("#")
+    assert section == ("{{ $labels.driver }}" if graded else alert.lower())
+    assert RUNBOOK in address if graded else address == RUNBOOK
     assert set(rule["annotations"]) == {"summary", "description", "runbook_url"}
 
 

@@ -70,7 +70,14 @@ def _assessment() -> Json:
 
 
 def _incident() -> Json:
-    said = record("What somebody said of it.", verdict={"enum": ["true", "false", "throttled"]}, note=TEXT, at=STAMP)
+    said = record(
+        "What somebody said of it.",
+        ("throttled_at",),
+        verdict={"enum": ["true", "false", "throttled"]},
+        note=TEXT,
+        at=STAMP,
+        throttled_at=STAMP | {"description": "Since when the processor limited the rate, where it did."},
+    )
     return record(
         "One trouble, as it stands.",
         id=TEXT,

@@ -63,7 +63,7 @@ def test_messages_are_shown_and_not_sent(server: Server) -> None:
         "PAYFLUX_ALERT_SLACK_WEBHOOK_URL": "http://127.0.0.1:1/services/T/B/not-to-be-seen",
         "PAYFLUX_ALERT_PAGERDUTY_ROUTING_KEY": ROUTING_KEY,
         "PAYFLUX_ALERT_PAGERDUTY_LEAST": "critical",
-        "PAYFLUX_ALERT_RUNBOOK": "https://wiki/RUNBOOK.md",
+        "PAYFLUX_RUNBOOK_URL": "https://wiki/RUNBOOK.md",
     }
     muted = ("mute", "stripe", "--for", "1h", "--why", "known")
     assert payflux(environ(server.url), "alerts", *muted).returncode == 0

@@ -1,5 +1,6 @@
 """Traffic whose payments have a value, followed by a watch and a tracker, and remembered for a recount."""
 
+import uuid
 from collections import Counter
 from collections.abc import Callable
 from random import Random
@@ -24,13 +25,15 @@ class Followed:
     Attributes:
         tracker: follows the incidents.
         attempts: every attempt by second, with its currency and amount in minor units.
+        ids: what was seen in the event of each id.
         changes: what became of incidents.
     """
 
     def __init__(self, watch: Watch, seed: int) -> None:
         self.watch, self.tracker = watch, Tracker("stripe")
-        self._random = Random(seed)
+        self._random, self._names = Random(seed), Random(seed)
         self.attempts: dict[int, list[tuple[Observation, str, int]]] = {}
+        self.ids: dict[str, tuple[int, Observation]] = {}
         self.changes: list[Change] = []
 
     def run(self, traffic: Traffic, count: int, fault: Fault | None = None, rate: float | None = None) -> None:
@@ -47,6 +50,10 @@ class Followed:
         counts = counted([one for one, _, _ in rows], 300) if rows else Counts()
         for one, currency, minor in rows:
             counts.add_value(one, currency, minor)
+            if one.failed or one.retried:
+                event_id = str(uuid.UUID(int=self._names.getrandbits(128)))
+                self.ids[event_id] = second, one
+                counts.add_sample(one, event_id)
         self.changes += self.tracker.tick(second, counts, self.watch.tick(second, counts))
 
     def _retried(self, one: Observation) -> Observation:

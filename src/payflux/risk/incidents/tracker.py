@@ -10,24 +10,11 @@ from msgspec.structs import replace
 from payflux.risk.assessment import BANDS, RiskAssessment
 from payflux.risk.counts import Counts
 from payflux.risk.drivers import Driver, Key
-from payflux.risk.incidents.book import Account, Book, View, view_of
+from payflux.risk.incidents.book import FAILING, Account, Book, View, view_of
 from payflux.risk.incidents.incident import EVERYWHERE, Change, Incident, Place, id_of
 from payflux.risk.incidents.places import is_active, is_certain, is_other, place_of, places_of, share_within
+from payflux.risk.incidents.samples import Samples
 from payflux.risk.observation import Observation
-
-FAILING = frozenset(
-    {
-        *(
-            "high_failure_rate",
-            "failure_clustering",
-            "timeout_clustering",
-            "auth_failure_cluster",
-            "segment_degradation",
-        ),
-        "card_testing_suspected",
-    }
-)
-"""The drivers that speak of failed payments."""
 
 FAMILIES = ("failures", "declines")
 """Failures that count against the processor, and those that do not: their troubles are told apart by their places."""
@@ -79,6 +66,7 @@ class Tracker:
     def __init__(self, processor: str) -> None:
         self._processor = processor
         self._book = Book()
+        self._samples = Samples()
         self._cases: list[_Case] = []
         self._gist: list[tuple[Key, str]] = []
 
@@ -101,6 +89,7 @@ class Tracker:
         changes = [change for one in said if one.second < second for change in self._hear(one)]
         if counts is not None and counts.events:
             self._book.take(second, counts)
+            self._samples.take(second, counts)
         return changes + [change for one in said if one.second >= second for change in self._hear(one)]
 
     def _hear(self, said: RiskAssessment) -> list[Change]:
@@ -139,7 +128,8 @@ class Tracker:
             free = [at for at, case in enumerate(self._cases) if _takes(case, family, second, lead, places, latest)]
             if free:
                 case = self._cases[free[0]]
-                moved = replace(case.incident, dimension=place[0], value=place[1])
+                samples = case.incident.samples if place == EVERYWHERE else ()
+                moved = replace(case.incident, dimension=place[0], value=place[1], samples=samples)
                 self._cases[free[0]] = replace(case, incident=moved, family=family)
             else:
                 self._begin(second, family, lead, place)
@@ -224,6 +214,7 @@ class Tracker:
             drivers=own,
             payments=round(failed * part) + missing,
             value_at_risk={currency: minor for currency, minor in risk.items() if minor},
+            samples=self._samples.more(before.samples, measure, case.incident.since),
         )
         return replace(case, incident=now)
 
@@ -238,6 +229,7 @@ class Tracker:
         """All that is known, as plain data."""
         return {
             "book": self._book.snapshot(),
+            "samples": self._samples.snapshot(),
             "cases": msgspec.to_builtins(self._cases),
             "gist": [[*key, band] for key, band in self._gist],
         }
@@ -245,6 +237,7 @@ class Tracker:
     def restore(self, data: dict[str, Any]) -> None:
         """Go on from a snapshot, before or after any encoding."""
         self._book.restore(data["book"])
+        self._samples.restore(data.get("samples", ()))  # a version before this one kept none
         self._cases = msgspec.convert(data["cases"], list[_Case])
         self._gist = [((name, dimension, value, raises), band) for name, dimension, value, raises, band in data["gist"]]
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from payflux.risk.drivers import Driver
+from payflux.risk.incidents.book import FAILING
 from payflux.risk.incidents.incident import Incident
-from payflux.risk.incidents.tracker import FAILING
 
 NAMES = {
     "geo": "payments from {}",
@@ -109,6 +109,6 @@ def clears(incident: Incident, hold_sec: int) -> str:
     return f"{what}, for {hold_sec} seconds"
 
 
-def runbook(incident: Incident) -> str:
-    """The section of RUNBOOK.md that says what to do."""
+def section(incident: Incident) -> str:
+    """The section of the runbook that says what to do."""
     return "nothing_arrives" if not incident.processor else incident.driver.name
