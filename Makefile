@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 $(shell $(BIN)/payflux --version >/dev/null 2>&1 || rm -f $(VENV)/.run $(VENV)/.dev)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test thorough check docs faults smoke bench bench-full bench-detection bench-detection-full compare structure dashboard pictures site wheel lock clean
+.PHONY: help run test thorough check docs faults smoke bench bench-full bench-detection bench-detection-full compare structure dashboard screens pictures site wheel lock clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -57,7 +57,10 @@ structure: $(VENV)/.dev  ## sizes of folders, files and functions, cycles, missi
 dashboard: $(VENV)/.dev  ## write the Grafana dashboard anew
 	$(BIN)/python -m scripts.dashboards.grafana deploy/grafana/dashboards/payflux.json
 
-pictures: $(VENV)/.dev  ## draw the pictures of the dashboard anew; needs prometheus, takes nine minutes
+screens: $(VENV)/.dev  ## draw the pictures of terminals anew
+	$(BIN)/python -m scripts.docs.screens docs/img/terminal
+
+pictures: $(VENV)/.dev screens  ## draw the pictures of terminals and of the dashboard anew; needs prometheus, takes nine minutes
 	$(BIN)/python -m scripts.dashboards.pictures docs/img
 
 site: $(VENV)/.dev  ## build the documentation site into build/site

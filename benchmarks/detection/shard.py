@@ -2,13 +2,15 @@
 
 import time
 from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 import numpy as np
 
-from benchmarks.detection.columns import Ints
+from benchmarks.detection.columns import SPAN, Ints
+from benchmarks.detection.disturbances import disturbed
 from benchmarks.detection.peers import PEERS
 from benchmarks.detection.seconds import Tally, counted, parts
 from payflux.commands.backtest.judging import AFTERMATH_SEC, Truth
@@ -42,6 +44,8 @@ class Shard(NamedTuple):
         days: how much of it.
         seed: of the traffic.
         ours: whether the product's detector is to be measured; else only those that are to be tuned.
+        disturbance: what happens to its events on their way, one of `DISTURBANCES`; then only the product's detector is
+            measured.
     """
 
     processor: str
@@ -49,11 +53,13 @@ class Shard(NamedTuple):
     days: float
     seed: int
     ours: bool = True
+    disturbance: str = ""
 
     @property
     def name(self) -> str:
         """Of its file."""
-        return f"{self.processor}-{self.plan}-{self.days:g}-{self.seed}{'' if self.ours else '-tuning'}"
+        more = f"-{self.disturbance.replace(' ', '_')}" if self.disturbance else "" if self.ours else "-tuning"
+        return f"{self.processor}-{self.plan}-{self.days:g}-{self.seed}{more}"
 
 
 class Measured(msgspec.Struct):
@@ -62,10 +68,14 @@ class Measured(msgspec.Struct):
     Attributes:
         processor: whose traffic.
         tuning: it is for tuning only.
+        plan: of the shard, as are seed and disturbance.
+        seed: see there.
+        disturbance: see there.
         days: of traffic.
         clean_days: those in which no incident was on, nor over for less than half an hour.
         truths: what really happened.
         warnings: the product's.
+        crossings: the same as they were at the moment they began.
         peers: spells of each peer, by its title and level.
         events: attempts.
         busy_seconds: seconds with attempts.
@@ -74,10 +84,14 @@ class Measured(msgspec.Struct):
 
     processor: str
     tuning: bool
+    plan: str
+    seed: int
+    disturbance: str
     days: float
     clean_days: float
     truths: list[Truth]
     warnings: list[Episode]
+    crossings: list[Episode]
     peers: dict[str, list[list[Spell]]]
     events: int
     busy_seconds: int
@@ -90,24 +104,26 @@ def measured(shard: Shard) -> Measured:
     seconds = int(shard.days * DAY)
     tally, watch, episodes = Tally(seconds), Watch(shard.processor, Limits(), START), Episodes()
     known: dict[int, Observation] = {}
+    crossings: list[Episode] = []
     busy, spent = 0, 0.0
-    for rows in parts(lane, seconds):
-        tally.add(rows)
+    for rows in disturbed(parts(lane, seconds), shard.disturbance, 1000 * SPAN, shard.seed):
+        tally.add(rows.rows(rows.at < 1000 * seconds))
         for second, counts in counted(rows, known) if shard.ours else ():
             before = time.thread_time()
             said = watch.tick(START + second, counts)
             spent, busy = spent + time.thread_time() - before, busy + 1
             for one in said:
                 episodes.take(one)
+                crossings += map(copy, episodes.found[len(crossings) :])
     peers = {}
-    for peer in PEERS:
+    for peer in () if shard.disturbance else PEERS:
         fires = peer.fires(tally.series)
         peers[peer.title] = [spells(fires(level)) for level in peer.levels]
     truths = [msgspec.convert(label_of(one, START, seconds)._asdict(), Truth) for one in incidents]
     events = int(tally.series.events.sum())
     clean = _clean_days(truths, shard.days)
-    about = shard.processor, not shard.ours, shard.days, clean
-    return Measured(*about, truths, episodes.found, peers, events, busy, spent)
+    about = shard.processor, not shard.ours, shard.plan, shard.seed, shard.disturbance, shard.days, clean
+    return Measured(*about, truths, episodes.found, crossings, peers, events, busy, spent)
 
 
 def _planned(shard: Shard) -> tuple[list[Incident], Lane]:

@@ -74,6 +74,49 @@ class BoundRow(msgspec.Struct, tag="bound"):
     shortest: float
 
 
+class DisturbedRow(msgspec.Struct, tag="disturbed"):
+    """The product beside itself on the same traffic, whose events were disturbed on their way.
+
+    Attributes:
+        disturbance: how.
+        incidents: found in both.
+        lost: found without the disturbance alone.
+        later: how much later they were found, in the mean; seconds.
+        most: how much later at most.
+        false: false alarms more than without.
+    """
+
+    disturbance: str
+    incidents: int
+    lost: int
+    later: float
+    most: float
+    false: int
+
+
+class TargetRow(msgspec.Struct, tag="target"):
+    """What is demanded of the product's detector, and what came of it.
+
+    Attributes:
+        target: of what, and where.
+        least: the least that is demanded; None when there is none.
+        most: the most that is allowed; None when there is none.
+        measured: the same in this result; None when there was nothing to measure.
+    """
+
+    target: str
+    least: float | None
+    most: float | None
+    measured: float | None
+
+    @property
+    def held(self) -> bool:
+        """Whether it was held."""
+        return self.measured is not None and (
+            (self.least is None or self.measured >= self.least) and (self.most is None or self.measured <= self.most)
+        )
+
+
 class About(msgspec.Struct, tag="about"):
     """Of what the rows are: when, where, processor-months tuned on and measured, clean ones, memory of a watch."""
 
@@ -85,7 +128,7 @@ class About(msgspec.Struct, tag="about"):
     memory_kb: float
 
 
-Row = About | DetectorRow | IncidentRow | CostRow | BoundRow
+Row = About | DetectorRow | IncidentRow | CostRow | BoundRow | DisturbedRow | TargetRow
 
 
 class _Judged(NamedTuple):
@@ -98,7 +141,7 @@ class _Judged(NamedTuple):
 def rows(shards: Sequence[Measured]) -> list[Row]:
     """All rows but what is measured otherwise."""
     tuning = [one for one in shards if one.tuning]
-    measured = [one for one in shards if not one.tuning]
+    measured = [one for one in shards if not (one.tuning or one.disturbance)]
     ours = _judged((one, one.warnings) for one in measured)
     found: list[Row] = [_detector(OURS, None, ours, measured, tuned=True)]
     for peer in PEERS:
@@ -110,6 +153,7 @@ def rows(shards: Sequence[Measured]) -> list[Row]:
         found.append(row)
     found += _incidents(ours)
     found += _costs(measured)
+    found += _disturbed([one for one in shards if not one.tuning])
     return found
 
 
@@ -195,6 +239,25 @@ def _costs(shards: Sequence[Measured]) -> list[Row]:
         spent = 1e6 * sum(one.cpu_seconds for one in own)
         costs.append(CostRow(name, round(spent / events, 2), round(spent / busy, 1)))
     return costs
+
+
+def _disturbed(shards: Sequence[Measured]) -> list[Row]:
+    plain = {(one.processor, one.plan, one.seed, one.days): one for one in shards if not one.disturbance}
+    return [
+        _beside(plain[one.processor, one.plan, one.seed, one.days], one)
+        for one in sorted(shards, key=lambda one: one.disturbance)
+        if one.disturbance
+    ]
+
+
+def _beside(plain: Measured, disturbed: Measured) -> Row:
+    before, after = (_of(one, one.warnings) for one in (plain, disturbed))
+    delays = {one.truth.start: one.delay for one in after.found if one.warning is not None}
+    found = [one for one in before.found if one.warning is not None]
+    later = [delays[one.truth.start] - one.delay for one in found if one.truth.start in delays]
+    false = len(after.false) - len(before.false)
+    figures = (round(sum(later) / len(later), 1), max(later)) if later else (0.0, 0.0)
+    return DisturbedRow(disturbed.disturbance, len(later), len(found) - len(later), *figures, false)
 
 
 def read(data: bytes) -> list[Row]:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from benchmarks.detection.tables import About, BoundRow, CostRow, DetectorRow, IncidentRow, read
+from benchmarks.detection.tables import About, BoundRow, CostRow, DetectorRow, IncidentRow, TargetRow, read
 from benchmarks.detection.tables import Row as Measurement
 from scripts.docs.markdown import Row, code, table
 
@@ -18,6 +18,21 @@ def _found(figures: tuple[int, int, float | None, float | None]) -> Row:
     """How many of how many, half of them within, nine of ten within."""
     found, of, middle, late = figures
     return f"{found} of {of}", *(f"{one:.0f} s" if one is not None else "-" for one in (middle, late))
+
+
+def detection_targets() -> str:
+    """What is demanded of the product's detector, and whether it is held."""
+    rows = [
+        (
+            row.target,
+            f"at least {row.least:g}" if row.least is not None else f"at most {row.most:g}",
+            "-" if row.measured is None else f"{row.measured:.4g}",
+            "yes" if row.held else "**no**",
+        )
+        for row in _measured()
+        if isinstance(row, TargetRow)
+    ]
+    return table(("what", "target", "measured", "held"), rows)
 
 
 def detectors() -> str:

@@ -34,7 +34,13 @@ from payflux.risk.incidents.wording import section
 from payflux.telemetry import metrics
 from payflux.telemetry.reasons import ALERT_RESULTS, WEBHOOK_RESULTS
 from payflux.webhooks.registry import ADAPTERS, load_source, secrets_of
-from scripts.docs.detection import detected_incidents, detection_bounds, detection_costs, detectors
+from scripts.docs.detection import (
+    detected_incidents,
+    detection_bounds,
+    detection_costs,
+    detection_targets,
+    detectors,
+)
 from scripts.docs.markdown import Row, code, table
 
 ROOT = Path(__file__).parent.parent.parent
@@ -342,6 +348,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "detectors": detectors,
     "detected-incidents": detected_incidents,
     "detection-bounds": detection_bounds,
+    "detection-targets": detection_targets,
     "detection-costs": detection_costs,
     "commands": commands,
     "exit-codes": exit_codes,

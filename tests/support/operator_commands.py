@@ -38,7 +38,7 @@ def payflux(environment: dict[str, str], *arguments: str) -> subprocess.Complete
     return subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
 
 
-def on_a_terminal(environment: dict[str, str], *arguments: str, columns: int = 160) -> tuple[int, str]:
+def on_a_terminal(environment: dict[str, str], *arguments: str, columns: int = 80) -> tuple[int, str]:
     """Run a command on a terminal of so many columns; its exit code and everything shown."""
     master, slave = os.openpty()
     command = [sys.executable, "-m", "payflux", *arguments]

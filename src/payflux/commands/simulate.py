@@ -20,6 +20,7 @@ from rich.progress import Progress
 from rich.table import Column, Table
 from rich.text import Text
 
+from payflux.errors import SettingsError
 from payflux.load.corpus.population import CORPUS, DEMO, PROCESSORS, Processor
 from payflux.load.corpus.scenarios import SCENARIOS
 from payflux.load.corpus.schedule import PLANS, planned
@@ -29,8 +30,8 @@ from payflux.load.sender import Sender
 from payflux.load.simulation import CONNECTIONS, Simulation, Tally
 from payflux.load.traffic import Traffic
 from payflux.log import Say, log
-from payflux.terminal.arguments import Key, batch_problems, key_problems, keys_of_environment
-from payflux.terminal.ending import operate
+from payflux.terminal.arguments import Key, KeyFile, batch_problems, key_problems, keys_to_send_with
+from payflux.terminal.ending import operate, refuse
 from payflux.terminal.output import narrator
 
 PATIENCE_SECONDS = 1.0
@@ -86,6 +87,7 @@ def simulate(
     *,
     url: Annotated[str, Parameter(help="The node.")] = "http://127.0.0.1:8080",
     key: Key = None,
+    key_file: KeyFile = None,
     rate: Annotated[
         float | None,
         Parameter(help="Events per second in normal traffic; by default 20, or what `--processor` says."),
@@ -144,7 +146,10 @@ def simulate(
     if incident == ["list"]:
         _print_incidents()
         return 0
-    keys = [key] if key is not None else keys_of_environment()
+    try:
+        keys = keys_to_send_with(key, key_file)
+    except SettingsError as error:
+        return refuse(error)
     problems = list(_problems(rate, duration, incident or [], warm_up, processor or []))
     problems += _recording_problems(output, start, duration) if output is not None or start else []
     problems += _sending_problems(keys, batch) if output is None else []

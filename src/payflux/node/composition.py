@@ -31,7 +31,7 @@ from payflux.node.announcing import Announcer
 from payflux.node.exporting import numbers_of
 from payflux.node.incident_lines import INCIDENT_FILE, INCIDENTS, TakingTurns, incident_lines
 from payflux.node.plan import Plan
-from payflux.operations import checkout, openapi
+from payflux.operations import checkout, front_page, openapi
 from payflux.operations.export_health import ExportHealth
 from payflux.operations.exposition import Scrape
 from payflux.operations.health import Readiness
@@ -144,6 +144,7 @@ def routes_of(
     if plan.ingests:
         found |= _producers_routes(plan, values, metrics, appender)
         found |= _webhook_routes(plan, values, metrics, webhooks)
+    found |= front_page.route(found)
     return found | openapi.route(found)
 
 

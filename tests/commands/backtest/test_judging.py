@@ -34,6 +34,12 @@ def test_an_incident_is_found_by_the_first_warning_of_it() -> None:
     assert found([truth(100, 700)], warning(112, 400), warning(600, 760)) == [(12, 2, 60)]
 
 
+def test_two_that_overlap_are_over_when_both_are() -> None:
+    """Until then the processor is in trouble, and its warning has no reason to end; one elsewhere keeps none on."""
+    pair = [truth(100, 700), truth(500, 1300), truth(600, 1900, "adyen"), truth(1400, 1500)]
+    assert found(pair, warning(112, 1360))[0] == (12, 1, 60)
+
+
 @pytest.mark.parametrize(
     ("opened", "processor", "expected"),
     [(819, "stripe", 719), (821, "stripe", None), (112, "adyen", None), (99, "stripe", None)],

@@ -61,7 +61,8 @@ class Found(NamedTuple):
         delay: seconds from its start until then.
         named: the warning names its driver.
         episodes: warnings that began while it was on.
-        cleared: seconds from its end until the last of them ended; 0 when that was before.
+        cleared: seconds from its end until the last of them ended, 0 when that was before; from the end of the last of
+            those that overlap, where others do: until then the processor is in trouble.
     """
 
     truth: Truth
@@ -127,12 +128,21 @@ def judged(truths: Iterable[Truth], warnings: Sequence[Episode], until: float) -
     """
     bad = [one for one in truths if not one.benign and one.began < until]
     false = [one for one in warnings if not any(_excuses(truth, one) for truth in bad)]
-    return Judgement([_found(one, warnings) for one in bad if not _was_on(one, warnings)], false)
+    return Judgement([_found(one, warnings, _over(one, bad)) for one in bad if not _was_on(one, warnings)], false)
 
 
 def _excuses(truth: Truth, warning: Episode) -> bool:
     within = truth.began <= warning.opened_at <= truth.ended + AFTERMATH_SEC
     return truth.processor == warning.processor and within
+
+
+def _over(truth: Truth, bad: Iterable[Truth]) -> float:
+    """When it is over, and what others there are that begin before."""
+    over = truth.ended
+    for other in sorted((one for one in bad if one.processor == truth.processor), key=lambda one: one.began):
+        if truth.began <= other.began <= over:
+            over = max(over, other.ended)
+    return over
 
 
 def _was_on(truth: Truth, warnings: Sequence[Episode]) -> bool:
@@ -144,13 +154,13 @@ def _was_on(truth: Truth, warnings: Sequence[Episode]) -> bool:
     )
 
 
-def _found(truth: Truth, warnings: Sequence[Episode]) -> Found:
+def _found(truth: Truth, warnings: Sequence[Episode], over: float) -> Found:
     own = [one for one in warnings if one.processor == truth.processor]
     during = [one for one in own if truth.began <= one.opened_at <= truth.ended + LATE_SEC]
     if not during:
         return Found(truth)
     first, last = during[0], during[-1]
-    cleared = None if last.resolved_at is None else max(last.resolved_at - truth.ended, 0.0)
+    cleared = None if last.resolved_at is None else max(last.resolved_at - over, 0.0)
     return Found(truth, first, first.opened_at - truth.began, names(first, truth), len(during), cleared)
 
 
