@@ -12,7 +12,7 @@ from incident_traffic import Followed
 from incidents import NOON, driver
 from payflux.risk.assessment import RiskAssessment
 from payflux.risk.drivers import Driver
-from payflux.risk.incidents.incident import EVERYWHERE, Change, Incident
+from payflux.risk.incidents.incident import EVERYWHERE, Change
 from payflux.risk.incidents.tracker import Tracker
 from payflux.risk.judge import Limits
 from payflux.risk.snapshot import restore, snapshot
