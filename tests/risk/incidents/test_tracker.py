@@ -1,6 +1,5 @@
 """One trouble is one incident, with the numbers of its traffic, and is over when it is over."""
 
-from collections.abc import Callable
 from random import Random
 from typing import Any
 
@@ -13,10 +12,9 @@ from incident_traffic import Followed
 from incidents import NOON, driver
 from payflux.risk.assessment import RiskAssessment
 from payflux.risk.drivers import Driver
-from payflux.risk.incidents.incident import EVERYWHERE, Change, Incident
+from payflux.risk.incidents.incident import EVERYWHERE, Change
 from payflux.risk.incidents.tracker import Tracker
 from payflux.risk.judge import Limits
-from payflux.risk.observation import Observation
 from payflux.risk.snapshot import restore, snapshot
 from payflux.risk.watch import Watch
 from risk_traffic import Fault, Memory, Traffic, few, outage, resumed, seeds, segment_outage
@@ -106,53 +104,6 @@ def test_healthy_traffic_opens_none(watch: Watch) -> None:
     followed = Followed(watch, 7)
     followed.run(Traffic(5, seed=15), 1800)
     assert followed.changes == []
-
-
-def concerned(incident: Incident) -> Callable[[Observation], bool]:
-    """What the payments of an incident of failures that count have in common, said a second time."""
-    at = {"geo": 0, "method": 1, "issuer": 2, "channel": 3}
-    if incident.dimension:
-        return lambda one: one.counts and one.values[at[incident.dimension]] == incident.value
-    whole = [driver for driver in incident.drivers if not driver.dimension]
-    if whole:
-        return lambda one: one.counts
-    return lambda one: one.counts and one.category == incident.driver.value
-
-
-@few
-@given(seed=seeds)
-def test_the_numbers_of_an_incident_are_a_recount_of_its_traffic(memory: Memory, seed: int) -> None:
-    """Payments and value are those of the failed first attempts from `counted_from` on, less the expected part."""
-    followed, traffic = Followed(resumed(memory), seed), Traffic(5, seed=seed)
-    followed.run(traffic, 5 + seed % 200)
-    followed.run(traffic, 150, outage() if seed % 2 else segment_outage(GEO, "GB", "processor_error"))
-    looked = 0
-    for change in followed.changes:
-        incident = change.incident
-        if (
-            change.kind == "resolved"
-            or incident.since - incident.counted_from > 60
-            or incident.updated != change.second
-            or (incident.dimension and incident.place not in {(one.dimension, one.value) for one in incident.drivers})
-        ):
-            continue  # over, or in the numbers of a place that shows nothing any more
-        failed, worth = followed.recount(incident.counted_from, change.second, concerned(incident))
-        lead = (
-            next(one for one in incident.drivers if (one.dimension, one.value) == incident.place)
-            if incident.dimension
-            else (
-                max(
-                    (one for one in incident.drivers if not one.dimension),
-                    default=incident.driver,
-                    key=lambda one: one.excess,
-                )
-            )
-        )
-        part = lead.excess / lead.observed
-        assert incident.payments == round(failed * part)
-        assert incident.value_at_risk == {cur: round(n * part) for cur, n in sorted(worth.items()) if round(n * part)}
-        looked += 1
-    assert looked
 
 
 @few

@@ -13,7 +13,16 @@ from payflux.risk.drivers import Driver, Key
 from payflux.risk.evidence.side_streams import SOFTLY
 from payflux.risk.incidents.book import FAILING, Account, Book, View, view_of
 from payflux.risk.incidents.incident import EVERYWHERE, Change, Incident, Place, id_of
-from payflux.risk.incidents.places import OWN, is_active, is_certain, is_other, place_of, places_of, share_within
+from payflux.risk.incidents.places import (
+    OWN,
+    is_active,
+    is_certain,
+    is_other,
+    measured,
+    place_of,
+    places_of,
+    share_within,
+)
 from payflux.risk.incidents.samples import Samples
 from payflux.risk.observation import Observation
 
@@ -213,7 +222,7 @@ class Tracker:
         """The case with the numbers of a second; while it fades, those of its end stand."""
         if case.incident.drivers and not any(_is_of(driver, case.family) for driver in own):
             return case
-        before, measure = case.incident, _measure(case.incident.place, own)
+        before, measure = case.incident, measured(case.incident.place, own)
         worst = max(own, key=lambda driver: driver.severity)
         severity = max(before.severity, *(driver.band for driver in own), key=BANDS.index)
         if view_of(measure) != case.view:
@@ -305,13 +314,6 @@ def _is_of(driver: Driver, family: str) -> bool:
 
 def _fit(driver: Driver, place: Place, latest: Counter[Observation]) -> tuple[bool, float, bool]:
     return place_of(driver) == place, share_within(driver, [place], latest), place != EVERYWHERE
-
-
-def _measure(place: Place, own: Sequence[Driver]) -> Driver:
-    """The driver whose numbers are the incident's: that of its place, or the broadest one."""
-    failing = [driver for driver in own if driver.name in FAILING] or list(own)
-    there = [driver for driver in failing if place_of(driver) == place]
-    return max(there or failing, key=lambda driver: (driver.name == "high_failure_rate", driver.excess, key_of(driver)))
 
 
 def _changes(before: Incident | None, now: Incident, second: int) -> list[Change]:
