@@ -1,6 +1,9 @@
 """What is found, told and remembered between taking the lease and losing it."""
 
+import tracemalloc
+
 import msgspec
+import pytest
 from msgspec.structs import replace
 
 from desks import Here, comes, store_of, telling, write
@@ -81,6 +84,27 @@ async def test_200_at_once_reach_everybody_as_their_limits_allow(server: Server)
     assert {pager.severities[key][0] for key in keys[:10]} == {"critical"}
     assert chat.texts[20].startswith("180 more incidents: stripe")
     assert pager.problems == chat.problems == []
+
+
+@pytest.mark.thorough
+async def test_two_hundred_at_once_take_little_memory(server: Server) -> None:
+    """Each of them is told, one by one or in the summary; what it takes to do so is bounded."""
+    chat = Chat()
+    some = [incident(number) for number in range(200)]
+    for one in some:
+        write(server, "opened", one)
+    tracemalloc.start()
+    try:
+        with serving(chat.handle) as channel:
+            here = Here(server, {"slack": slack(channel)})
+            async with telling(here):
+                await comes(lambda: len(chat.messages) == 21, "the summary")
+                await comes(lambda: server.client.hlen(KEYS.alerts_told) == 200, "that it is noted")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert chat.texts[20].startswith("180 more incidents")
+    assert peak < 12_000 * len(some), f"{peak / len(some):.0f} bytes an incident"
 
 
 async def test_mutes_hold_over_a_restart_and_let_through_when_they_end(server: Server) -> None:

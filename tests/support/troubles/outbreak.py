@@ -44,6 +44,11 @@ class Outbreak:
             bodies = [self._event(failed=number < failures) for number in range(EVENTS_A_SECOND)]
             until(lambda bodies=bodies: self._put(bodies), "the server to take events")  # type: ignore[misc]
 
+    def scored(self) -> bool:
+        """Whether all of it was read, and what it came to is kept."""
+        groups: Any = self._server.client.xinfo_groups(KEYS.stream)
+        return bool(groups) and (groups[0]["lag"], groups[0]["pending"]) == (0, 0)
+
     def _put(self, bodies: list[bytes]) -> bool:
         """Append the events of a second once, all or none of them; whether they are there."""
         try:
