@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from payflux.errors import SettingsError
@@ -34,12 +34,13 @@ class Node:
     Args:
         directory: for its files.
         redis_url: of its Valkey.
+        further: variables beside those of every such node.
 
     Raises:
         NodeFailed: it did not start.
     """
 
-    def __init__(self, directory: Path, redis_url: str) -> None:
+    def __init__(self, directory: Path, redis_url: str, further: Mapping[str, str] | None = None) -> None:
         self.lines, self._log = directory / "lines.jsonl", directory / "log.jsonl"
         environ = {
             "PATH": os.defpath,
@@ -49,6 +50,7 @@ class Node:
             "PAYFLUX_RATELIMIT_RPS": "1000000",
             "PAYFLUX_RATELIMIT_BURST": "1000000",
             "PAYFLUX_CHECKOUT_ENABLED": "false",
+            **(further or {}),
         }
         with self.lines.open("ab") as lines, self._log.open("ab") as log:
             self._process = subprocess.Popen(
