@@ -46,7 +46,7 @@ def record(directory: Path, source: ExitStack) -> tuple[Prometheus, float]:
     server = EmbeddedServer(directory / "valkey")
     source.callback(server.stop)
     secrets = {secrets_of(name).name: SECRET for name in SENDERS}
-    node = Node(directory, server.url, secrets | {HASH_KEY.name: SECRET})
+    node = Node(directory, server.url, more=secrets | {HASH_KEY.name: SECRET})
     source.callback(node.stop)
     configuration = directory / "prometheus.yml"
     target = {"job_name": "payflux", "static_configs": [{"targets": [node.url.removeprefix("http://")]}]}

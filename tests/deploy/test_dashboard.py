@@ -30,8 +30,9 @@ from servers import until
 
 GRAFANA = ROOT / "deploy" / "grafana"
 FILE = GRAFANA / "dashboards" / "payflux.json"
-UNSHOWN = {"export_reopened_total", "build_info", "ingest_key_events_total", "ingest_key_duplicates_total"}
-"""Metrics without a panel: nothing an operator follows over time, or what `payflux check` judges."""
+UNSHOWN = {"export_reopened_total", "build_info", "runbook_info"}
+UNSHOWN |= {"ingest_key_events_total", "ingest_key_duplicates_total"}  # `payflux check` judges them
+"""Metrics without a panel: nothing an operator follows over time."""
 PANELS = [panel for row in ROWS.values() for panel in row]
 
 

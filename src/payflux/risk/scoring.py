@@ -10,7 +10,8 @@ from payflux.risk.assessment import RiskAssessment
 from payflux.risk.counts import Counts
 from payflux.risk.history import History
 from payflux.risk.incidents.incident import Change, Incident
-from payflux.risk.incidents.standstill import Arrivals, Standstill
+from payflux.risk.incidents.silences import Arrivals
+from payflux.risk.incidents.standstill import Standstill
 from payflux.risk.incidents.tracker import Tracker
 from payflux.risk.judge import Limits
 from payflux.risk.observation import Observation, latency_class
@@ -245,11 +246,14 @@ class Scorer:
         self._changes.clear()
         self._abandoned.clear()
         changes.sort(key=lambda one: (one.second, one.incident.id))
-        return self.standstill.fold(second, changes, self._arrivals() if changes or self.standstill.busy else {})
+        return self.standstill.fold(second, changes, self._arrivals())
 
     def _arrivals(self) -> dict[str, Arrivals]:
         watches = {name: one.watch for name, one in self._followed.items() if one.watch}
-        return {name: Arrivals(one.touched, one.volume.low) for name, one in watches.items()}
+        return {
+            name: Arrivals(one.touched, one.volume.low, one.volume.level, one.baseline.begun)
+            for name, one in watches.items()
+        }
 
     def traced(self) -> set[str]:
         """The ids of the open incidents, and of those that something is about to be told of."""
@@ -257,7 +261,7 @@ class Scorer:
 
     def incidents(self) -> list[Incident]:
         """The open incidents of all processors, the oldest first; those that make up a standstill left out."""
-        found = [self.standstill.current] if self.standstill.current else []
+        found = self.standstill.open
         found += [
             one
             for followed in self._followed.values()

@@ -1,8 +1,6 @@
-"""Traffic whose payments have a value, followed by a watch and a tracker, and remembered for a recount."""
+"""Traffic whose payments have a value, followed by a watch and a tracker."""
 
 import uuid
-from collections import Counter
-from collections.abc import Callable
 from random import Random
 
 from payflux.risk.counts import Counts
@@ -60,15 +58,6 @@ class Followed:
         if not one.failed or self._random.random() < 0.9:
             return one
         return observation("failure", one.category, one.values, True, one.small, one.counts, one.soft)
-
-    def recount(self, first: int, last: int, concerns: Callable[[Observation], bool]) -> tuple[int, Counter[str]]:
-        """The payments that failed at their first attempt, and their value, of those that a condition holds for."""
-        rows = [row for second in range(first, last + 1) for row in self.attempts.get(second, ())]
-        failed = [row for row in rows if row[0].failed and not row[0].retried and concerns(row[0])]
-        worth: Counter[str] = Counter()
-        for _, currency, minor in failed:
-            worth[currency] += minor
-        return len(failed), worth
 
     def told(self, kind: str) -> list[Change]:
         """The changes of one kind."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from payflux.risk.drivers import Driver
+from payflux.risk.incidents import places
 from payflux.risk.incidents.book import FAILING
 from payflux.risk.incidents.incident import Incident
 
@@ -64,11 +65,9 @@ def _called(incident: Incident) -> str:
 
 
 def measured(incident: Incident) -> Driver:
-    """The driver whose numbers tell most: that of the worst segment; where it is everywhere, that of all failures."""
+    """The driver whose numbers tell most: where payments fail that by which they are counted, else the first one."""
     first = incident.driver
-    there = [one for one in incident.drivers if (one.dimension, one.value) == incident.place and incident.dimension]
-    broad = [one for one in incident.drivers if one.name == "high_failure_rate" and one.raises == first.raises]
-    return (there or (broad if first.name in FAILING else []) or [first])[0]
+    return places.measured(incident.place, incident.drivers) if first.name in FAILING else first
 
 
 def ratios(driver: Driver) -> tuple[float, float]:
