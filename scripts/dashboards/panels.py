@@ -348,3 +348,31 @@ REDIS = (
         kind="table",
     ),
 )
+WEBHOOKS = (
+    Panel(
+        "Webhooks, by result",
+        "What became of what processors sent; what is refused or unavailable they send again.",
+        (Query(_rate("payflux_webhook_events_total", "processor, result", ONE) + " > 0", "{{processor}}: {{result}}"),),
+        unit="eps",
+    ),
+    Panel(
+        "Since the last webhook",
+        "Seconds since a verified webhook of a processor last came. One that only rises has stopped.",
+        (
+            Query(
+                f"time() - (max by (processor) (payflux_webhook_last_received_timestamp_seconds{{{ONE}}}) > 0)",
+                "{{processor}}",
+            ),
+        ),
+        unit="s",
+        width=6,
+    ),
+    Panel(
+        "Reasons nobody knows",
+        "Failures whose code no table knows; they count against the processor. `payflux webhooks codes "
+        "--unmapped` lists them.",
+        (Query(_rate("payflux_webhook_unmapped_total", "processor, code", ONE) + " > 0", "{{processor}}: {{code}}"),),
+        unit="eps",
+        width=6,
+    ),
+)

@@ -7,6 +7,7 @@ Needs `prometheus`.
 
 import json
 import os
+import random
 import re
 import signal
 import subprocess
@@ -21,6 +22,9 @@ from pathlib import Path
 from payflux.event.example import make_event
 from payflux.redis.embedded import EmbeddedServer
 from payflux.terminal.drawing import svg
+from payflux.webhooks.identifiers import HASH_KEY
+from payflux.webhooks.registry import ADAPTERS, load_source, path_of, secrets_of
+from payflux.webhooks.sampling import samples_of
 from scripts.dashboards.panels import Panel
 from scripts.dashboards.plots import Plot, Points, graph, stat, table, whole
 from scripts.dashboards.prometheus import Prometheus
@@ -31,6 +35,7 @@ SECONDS = 480.0
 STEP = 4.0
 VARIABLES = {"$__rate_interval": "20s", "$__range": f"{SECONDS:.0f}s", "$job": ".*", "$processor": ".*"}
 SIMULATION = ("--rate", "30", "--seed", "7", "--incident", "retry_storm", "--incident", "geo_spread")
+SENDERS, SECRET = ("stripe", "adyen"), "ab" * 16
 KEY = KEYS.partition(",")[0]
 PAUSE_AT, PAUSE_SECONDS = 290.0, 8.0
 FAULTS_EVERY = 45.0
@@ -40,7 +45,8 @@ def record(directory: Path, source: ExitStack) -> tuple[Prometheus, float]:
     """Stage the incidents; the Prometheus that saw them, to be ended with `source`, and when they were over."""
     server = EmbeddedServer(directory / "valkey")
     source.callback(server.stop)
-    node = Node(directory, server.url)
+    secrets = {secrets_of(name).name: SECRET for name in SENDERS}
+    node = Node(directory, server.url, more=secrets | {HASH_KEY.name: SECRET})
     source.callback(node.stop)
     configuration = directory / "prometheus.yml"
     target = {"job_name": "payflux", "static_configs": [{"targets": [node.url.removeprefix("http://")]}]}
@@ -55,11 +61,13 @@ def record(directory: Path, source: ExitStack) -> tuple[Prometheus, float]:
 
 
 def disturb(url: str, log: Path, simulation: "subprocess.Popen[bytes]") -> None:
-    """Until the traffic ends: a wrong key, a wrong and an unreadable event now and then, and once a still consumer."""
+    """Until the traffic ends: webhooks, now and then what has to be refused, and once a still consumer."""
     start = time.monotonic()
-    faults_at, pause_at = FAULTS_EVERY, PAUSE_AT
+    faults_at, pause_at, chance = FAULTS_EVERY, PAUSE_AT, random.Random(7)
     while simulation.poll() is None:
         elapsed = time.monotonic() - start
+        for name in SENDERS:
+            send(url, name, SECRET if chance.random() < 0.95 else "ff" * 16, chance)
         if elapsed > faults_at:
             faults_at += FAULTS_EVERY
             post(url, "no-key-of-this-node", b"{}")
@@ -75,6 +83,16 @@ def post(url: str, key: str, body: bytes) -> None:
     """Send something that may be refused."""
     headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
     request = urllib.request.Request(f"{url}/v1/events/payment_exhaust", body, headers)  # noqa: S310
+    with suppress(urllib.error.HTTPError):
+        urllib.request.urlopen(request, timeout=5).close()  # noqa: S310 - a node of our own
+
+
+def send(url: str, processor: str, secret: str, chance: random.Random) -> None:
+    """Send a webhook as the processor does; one signed with another secret is refused."""
+    samples, source, now = samples_of(processor), load_source(ADAPTERS[processor]), time.time()
+    webhook = source.sign(samples.body(samples.drawn("quiet", chance), chance, now), secret, now)
+    headers = {name.decode(): value.decode() for name, value in webhook.headers.items()}
+    request = urllib.request.Request(f"{url}{path_of(processor)}", webhook.body, headers)  # noqa: S310
     with suppress(urllib.error.HTTPError):
         urllib.request.urlopen(request, timeout=5).close()  # noqa: S310 - a node of our own
 
