@@ -35,7 +35,7 @@ from payflux.stream.protocol import GROUP
 
 COLUMNS, LINES = 80, 24
 SCREENS = {
-    "tail": ("tail", "--last", "40", "--no-follow"),
+    "tail": ("tail", "--last", "21", "--no-follow"),
     "dlq-list": ("dlq", "list"),
     "config": ("config",),
     "check": ("check",),

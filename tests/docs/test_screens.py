@@ -37,9 +37,9 @@ def test_the_pictures_are_what_the_commands_show(shown: Screens) -> None:
 
 def test_tail_shows_the_risk_first(shown: Screens) -> None:
     """Score and band at the beginning of each row, and each row whole on one line."""
-    *rows, prompt = plain(shown["tail"])
-    assert prompt == "$"
-    assert all(re.match(r"(risk|0\.\d\d (low|elevated|high|critical)) ", row) for row in rows)
+    _, head, *rows, prompt = plain(shown["tail"])
+    assert (head.split()[0], prompt) == ("risk", "$")
+    assert all(re.match(r"0\.\d\d (low|elevated|high|critical) ", row) for row in rows)
     assert any(row.startswith("0.88 critical") and row.endswith("processor_timeout") for row in rows)
 
 

@@ -17,7 +17,6 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.live import Live
 from rich.progress import Progress
-from rich.table import Column, Table
 from rich.text import Text
 
 from payflux.errors import SettingsError
@@ -32,7 +31,7 @@ from payflux.load.traffic import Traffic
 from payflux.log import Say, log
 from payflux.terminal.arguments import Key, KeyFile, batch_problems, key_problems, keys_to_send_with
 from payflux.terminal.ending import operate, refuse
-from payflux.terminal.output import narrator
+from payflux.terminal.output import emit_rows, narrator
 
 PATIENCE_SECONDS = 1.0
 FASTEST = 50_000
@@ -295,9 +294,9 @@ def _recording_problems(output: str | None, start: str | None, duration: float |
 
 
 def _print_incidents() -> None:
-    table = Table(Column("scenario", no_wrap=True), "processor", "starts after", "lasts", "what happens")
+    rows = []
     for name, scenario in SCENARIOS.items():
         start, duration = f"{scenario.start:.0f} s", f"{scenario.duration:.0f} s"
         summary = f"{scenario.summary} (nothing is wrong)" if scenario.benign else scenario.summary
-        table.add_row(name, scenario.processor, start, duration, summary)
-    Console().print(table)
+        rows.append((name, scenario.processor, start, duration, summary))
+    emit_rows(("scenario", "processor", "starts after", "lasts", "what happens"), rows, "")

@@ -68,6 +68,18 @@ class IngestCounters:
         for processor, n in Counter(processors).items():
             values[self._processor + self._metrics.processors.index(processor)] += n
 
+    def stored_of(self, processor: int, results: bytes) -> None:
+        """Count events of one processor by what became of them.
+
+        Args:
+            processor: its number among the processors of the metrics.
+            results: `APPENDED` or `DUPLICATE` for each, as far as it is known.
+        """
+        values, appended = self._values, results.count(APPENDED)
+        values[self._accepted] += appended
+        values[self._duplicate] += len(results) - appended
+        values[self._processor + processor] += appended
+
     def taken(self, key: int, events: int) -> None:
         """Count events that a key has paid for."""
         self._values[self._slots(key)[0]] += events

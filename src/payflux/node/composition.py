@@ -86,13 +86,16 @@ def appender_of(plan: Plan, values: Values, metrics: Metrics, producers: Callabl
     )
 
 
-def webhook_appenders_of(plan: Plan, values: Values, metrics: Metrics) -> dict[str, RedisAppender]:
+def webhook_appenders_of(
+    plan: Plan, values: Values, metrics: Metrics, producers: Callable[[], int]
+) -> dict[str, RedisAppender]:
     """The write path of each processor's webhooks: marks of its own, remembered for longer than it repeats itself.
 
     Args:
         plan: of the child.
         values: the settings of the node.
         metrics: of the child.
+        producers: tells how many connections may bring events.
     """
     if not plan.ingests:
         return {}
@@ -106,6 +109,7 @@ def webhook_appenders_of(plan: Plan, values: Values, metrics: Metrics) -> dict[s
             window_sec=(source.days + 1) * DAY,
             told=highest.told,
             heard=highest.heard,
+            producers=producers,
             client=f"payflux-webhooks-{name}",
             source=name,
         )

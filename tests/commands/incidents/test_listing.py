@@ -10,8 +10,8 @@ import msgspec
 
 from incident_records import SINCE, change, tell
 from operator_commands import Run, environ, on_a_terminal
-from payflux.alerts.mutes import Mute
 from payflux.commands.incidents.listing import lead_time, precision
+from payflux.risk.incidents.mutes import Mute
 from servers import Server
 from stream_keys import KEYS
 

@@ -5,8 +5,8 @@ import time
 import msgspec
 
 from incident_records import change
-from payflux.alerts.mutes import Mute
 from payflux.commands.incidents.muting import muted_by
+from payflux.risk.incidents.mutes import Mute
 from payflux.risk.incidents.record import record_of
 
 MUTE = Mute(id="a1", processor="*", until=int(time.time()) + 600, why="planned migration")

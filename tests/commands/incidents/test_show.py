@@ -9,9 +9,9 @@ import msgspec
 
 from incident_records import SINCE, change, tell
 from operator_commands import Run
-from payflux.alerts.mutes import Mute
 from payflux.risk.assessment import RiskAssessment
 from payflux.risk.drivers import Driver
+from payflux.risk.incidents.mutes import Mute
 from servers import Server
 from stream_keys import KEYS
 

@@ -6,8 +6,12 @@ from typing import Any
 import msgspec
 import pytest
 from hypothesis import given
+from msgspec.structs import replace
 
 from incident_traffic import Followed
+from incidents import NOON, driver
+from payflux.risk.assessment import RiskAssessment
+from payflux.risk.drivers import Driver
 from payflux.risk.incidents.incident import EVERYWHERE, Change
 from payflux.risk.incidents.tracker import Tracker
 from payflux.risk.judge import Limits
@@ -150,3 +154,38 @@ def test_the_id_is_that_of_processor_second_and_driver(memory: Memory, seed: int
         runs.append(followed.told("opened")[0].incident.id)
     assert runs[0] == runs[1] != runs[2]
     assert runs[0].startswith("stripe-1767")
+
+
+def hear(tracker: Tracker, second: int, *drivers: Driver) -> list[str]:
+    """What becomes of incidents when the watch says so."""
+    said = RiskAssessment(second, "stripe", 0.7, "high", drivers, learned=True)
+    return [change.kind for change in tracker.tick(second, None, [said]) if change.kind != "updated"]
+
+
+def test_soft_declines_and_their_category_are_one_trouble() -> None:
+    """They count against the processor when they rise everywhere, though their category does not."""
+    soft = driver("high_failure_rate", "origin", "soft_declines")
+    same = [
+        driver("failure_clustering", "category", "do_not_honor", raises=False),
+        driver("high_failure_rate", "origin", "declines", raises=False),
+    ]
+    assert hear(Tracker("stripe"), NOON, soft, *same) == ["opened"]
+
+
+def test_what_a_rare_segment_shows_of_a_trouble_that_is_over_is_no_other_one() -> None:
+    """Where few payments go, what happened is shown for long; what began afterwards is new."""
+    tracker = Tracker("stripe")
+    assert hear(tracker, NOON, driver("high_failure_rate", "", "")) == ["opened"]
+    assert hear(tracker, NOON + 600) == ["resolved"]
+    rare = driver("segment_degradation", "geo", "MX", since=NOON - 10)
+    assert hear(tracker, NOON + 601, rare) == []
+    other = Tracker("stripe")
+    other.restore(decoded(tracker.snapshot()))
+    assert hear(other, NOON + 602, replace(rare, since=NOON + 300, band="critical")) == ["opened"]
+
+
+def test_more_from_where_much_comes_from_is_no_anomaly() -> None:
+    """A merchant sells out at home; from where hardly anything came it is one."""
+    home = driver("geo_entropy_increase", "geo", "US", raises=False, expected=235.0, severity=0.59, band="elevated")
+    assert hear(Tracker("stripe"), NOON, home) == []
+    assert hear(Tracker("stripe"), NOON, replace(home, value="VN", expected=1.0)) == ["opened"]
