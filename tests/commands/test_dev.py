@@ -397,6 +397,7 @@ sys.exit(run(["dev"]))
 
 
 @pytest.mark.thorough
+@pytest.mark.timeout(300)
 def test_whoever_has_just_started_it_sees_an_incident_open_and_end(start: Start) -> None:
     """Within three minutes of simulated traffic, with its numbers and where it says what to do."""
     dev = start("dev", "--simulate").ready()
