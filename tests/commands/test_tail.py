@@ -1,7 +1,9 @@
 """`payflux tail`: the lines a node would write, live, whatever becomes of Redis."""
 
+import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,8 +15,20 @@ from typing import Any
 
 import pytest
 
+from incident_records import SINCE, change, tell
 from nodes import event
-from operator_commands import Running, add, canonical, environ, payflux, say, traffic, wait_for
+from operator_commands import (
+    START_MS,
+    Running,
+    add,
+    canonical,
+    environ,
+    on_a_terminal,
+    payflux,
+    say,
+    traffic,
+    wait_for,
+)
 from payflux.cli import app
 from real_parts import MakeNode
 from servers import Server, until
@@ -285,3 +299,16 @@ def test_wrong_usage_is_named(
         monkeypatch.setenv(name, value)
     assert app(["tail", *arguments], result_action="return_value") == 2
     assert problem in capsys.readouterr().err
+
+
+@pytest.mark.process
+def test_a_row_marks_where_an_incident_opened(server: Server) -> None:
+    """Between the lines before and after it, in 80 columns; of another processor it is not told."""
+    asyncio.run(tell(server, change("opened")))
+    for seq, second in ((1, SINCE), (2, SINCE + 10)):
+        add(server, seq, canonical(), second * 1000 - START_MS)
+    shown = on_a_terminal(environ(server.url), "tail", "--from-start", "--no-follow", columns=80)[1]
+    _, before, mark, after = re.sub(r"\x1b\[[0-9;]*m", "", shown).splitlines()
+    assert mark.startswith(f"▶ 14:02:05 critical incident stripe-{SINCE + 5}-aabbcc: stripe: 62%")
+    assert len(mark) <= 80
+    assert ("14:02:00" in before, "14:02:10" in after) == (True, True)

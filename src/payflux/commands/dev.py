@@ -21,7 +21,7 @@ from payflux.errors import SettingsError
 from payflux.event.example import make_event
 from payflux.event.intake import EVENT_PATH
 from payflux.load.corpus.population import DEMO
-from payflux.load.corpus.schedule import now_and_then
+from payflux.load.corpus.schedule import demonstration
 from payflux.load.sender import Sender
 from payflux.load.simulation import CONNECTIONS, Simulation
 from payflux.load.traffic import Traffic
@@ -29,6 +29,7 @@ from payflux.log import announce, log
 from payflux.node.settings import load_settings
 from payflux.node.supervisor import supervise
 from payflux.redis.embedded import EmbeddedServer
+from payflux.risk.scoring import RISK_SCORE_WINDOW_SEC
 from payflux.settings import FILE, environment, set_environment
 from payflux.terminal.ending import refuse
 from payflux.terminal.home import WEBHOOK_FILE, dev_home, webhook_secret_of_dev
@@ -41,6 +42,7 @@ KEY_BYTES = 1000
 KEY = re.compile(rb"[!-+\--~]{1,1000}")  # a comma would make two of one
 NEW_KEY = "remove it for a new one, or set PAYFLUX_API_KEY"
 LISTEN = "127.0.0.1:8080"  # a laptop in a café is no server
+WINDOW_SEC = 30  # of a demonstration: who watches it does not wait five minutes for the end of an incident
 SIMULATED_RATE = 20.0  # events a second: far below the default rate limit of a key
 HELD_SECONDS = 60.0  # on a terminal, where the lines of the traffic would push the banner away
 BANNER = """
@@ -67,6 +69,10 @@ Traffic with an incident, and events as a table:
   {program} simulate --url {url} --key {key} --incident outage
   REDIS_URL={redis_url} {program} tail
 
+What is wrong where, once something is:
+
+  REDIS_URL={redis_url} {program} incidents list
+
 {held}Ctrl-C ends it; the data stay.
 
 """
@@ -87,6 +93,9 @@ def dev(
     A key is generated unless PAYFLUX_API_KEY(S) is set, checkout is off, and data are kept over restarts. Event lines
     go to stdout, everything else to stderr. REDIS_ADDR and REDIS_URL are not used; every other variable is. Without
     HTTP_ADDR it listens on 127.0.0.1:8080, so that only this machine reaches it.
+
+    Simulated traffic begins with an outage of one processor, after half a minute and for three quarters of one;
+    PAYFLUX_RISK_SCORE_WINDOW_SEC is 30 then unless it is set, so that its end is seen soon.
 
     For example:
 
@@ -111,7 +120,7 @@ def dev(
             SettingsError([f"--directory {home}: expected a directory this user can write ({error.strerror})"])
         )
     try:
-        key = _prepare(home, server.url)
+        key = _prepare(home, server.url, simulate=simulate)
         return supervise(load_settings(), "all", _on_ready(home, key, shlex.quote(server.url), simulate=simulate))
     except SettingsError as error:
         return refuse(error)
@@ -124,10 +133,12 @@ def _end(number: int, frame: object) -> NoReturn:
     raise SystemExit(0)
 
 
-def _prepare(home: Path, url: str) -> str:
+def _prepare(home: Path, url: str, *, simulate: bool) -> str:
     """Set what the node reads: where its Valkey is and where to listen, a key, no checkout. Returns the key."""
     environ = environment()
     changes = {"REDIS_URL": url, "REDIS_ADDR": ""}
+    if simulate and not environ.get(RISK_SCORE_WINDOW_SEC.name):
+        changes[RISK_SCORE_WINDOW_SEC.name] = f"{WINDOW_SEC}"
     changes["HTTP_ADDR"] = environ.get("HTTP_ADDR", "").strip() or LISTEN
     changes["PAYFLUX_CHECKOUT_ENABLED"] = environ.get("PAYFLUX_CHECKOUT_ENABLED") or "false"
     configured = environ.get("PAYFLUX_API_KEYS") or environ.get("PAYFLUX_API_KEY")
@@ -201,7 +212,7 @@ def _simulate(url: str, key: str, *, held: bool) -> None:
         seed = secrets.randbits(32)
         start = time.time()
         async with Sender(url, [key], connections=CONNECTIONS, patience_seconds=1.0) as sender:
-            traffic = Traffic(seed, start, now_and_then(seed, DEMO))
+            traffic = Traffic(seed, start, demonstration(seed, DEMO))
             simulation = Simulation(sender, traffic, start, rate=SIMULATED_RATE, batch=1, say=log)
             await simulation.run(asyncio.Event())
 

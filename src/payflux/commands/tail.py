@@ -4,7 +4,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 from rich.console import Console
@@ -18,9 +18,10 @@ from payflux.redis.entries import FIRST, id_after
 from payflux.redis.history import PAGE, StreamHistory
 from payflux.redis.keys import Keys
 from payflux.settings import Values
-from payflux.stream.deliveries import Delivery, entry_key
+from payflux.stream.deliveries import Delivery, at_ms, entry_key
 from payflux.terminal.arguments import redis_settings
 from payflux.terminal.ending import EXIT_USAGE, complain, operate, refuse
+from payflux.terminal.incident_marks import IncidentMarks
 from payflux.terminal.output import emit, narrator, printable, reader_gone
 from payflux.terminal.scored_lines import LineFilter, LineMaker, ScoredLine
 
@@ -66,8 +67,8 @@ def tail(
 
     It reads the stream itself, without the consumer group, so it disturbs nobody and shows events a stalled export has
     not seen. Risk is what the node said, so bands agree with those of the export; an event that the node has not read
-    within a second shows what was said last. Times are UTC, by Redis's clock. It waits out a restart of Redis, and
-    Ctrl-C ends it.
+    within a second shows what was said last. Times are UTC, by Redis's clock. Rows on a terminal are marked where an
+    incident opened. It waits out a restart of Redis, and Ctrl-C ends it.
 
     For example:
 
@@ -97,7 +98,8 @@ def tail(
     if band and not maker.scores:
         return complain("--band: expected PAYFLUX_RISK_SCORE_ENABLED=true, there are no bands without it", EXIT_USAGE)
     show = _show_json if json or not sys.stdout.isatty() else _Rows()
-    follower = Follower(values, maker, wanted, show, narrator())
+    mark = None if json or not isinstance(show, _Rows) else show.mark
+    follower = Follower(values, maker, wanted, show, narrator(), mark)
     last = LAST if no_follow and not last else last
     return operate(lambda: follower.run(None if from_start else last, ends=no_follow), interrupted=0)
 
@@ -122,6 +124,13 @@ class _Rows:
             self._console.print(_row(line, wide=wide), no_wrap=True, overflow="ellipsis")
             self._count += 1
 
+    def mark(self, incident: dict[str, Any]) -> None:
+        """A row that says that an incident opened."""
+        told = f"▶ {incident['opened'][11:19]} {incident['severity']} incident {incident['id']}: {incident['summary']}"
+        style = STYLES.get(incident["severity"], "")
+        self._console.print(Text(printable(told), style), no_wrap=True, overflow="ellipsis")
+        self._count += 1
+
 
 def _row(line: ScoredLine, *, wide: bool) -> Text:
     shown = line.shown
@@ -145,10 +154,19 @@ def _cut(text: str, width: int) -> str:
 class Follower:
     """Follows the stream from one place on, whatever becomes of Redis meanwhile."""
 
-    def __init__(self, values: Values, maker: LineMaker, wanted: LineFilter, show: Show, say: Say) -> None:
+    def __init__(  # noqa: PLR0917 - all it works with
+        self,
+        values: Values,
+        maker: LineMaker,
+        wanted: LineFilter,
+        show: Show,
+        say: Say,
+        mark: Callable[[dict[str, Any]], None] | None = None,
+    ) -> None:
         self._history = StreamHistory(address_of(values), Keys(), "payflux-tail")
         self._maker, self._wanted, self._show, self._say = maker, wanted, show, say
         self._at = FIRST
+        self._marks = IncidentMarks(self._history, mark, wanted.processors) if mark else None
 
     async def run(self, last: int | None, *, ends: bool = False) -> int:
         """Show what is wanted until cancelled.
@@ -169,6 +187,8 @@ class Follower:
                     deliveries = await history.read_after(self._at, BLOCK_SECONDS)
                     if deliveries:
                         await self._maker.catch_up(history, deliveries[-1].id)
+                    if self._marks:
+                        await self._marks.learn(self._at)
                 except StreamUnavailable as error:
                     await self._wait_out(error)
                 else:
@@ -207,7 +227,17 @@ class Follower:
                 continue
             if self._wanted.takes(line.shown):
                 lines.append(line)
-        if lines:
+        self._show_all(lines)
+
+    def _show_all(self, lines: list[ScoredLine]) -> None:
+        """Show the lines; where incidents are marked one by one, so that each mark has its place."""
+        if self._marks and lines:
+            for line in lines:
+                self._marks.before(at_ms(line.shown.stream_message_id.encode()) // 1000)
+                self._show([line])
+        elif self._marks:
+            self._marks.rest()
+        elif lines:
             self._show(lines)
 
     async def _wait_out(self, error: StreamUnavailable) -> None:

@@ -3,10 +3,12 @@
 import time
 from collections.abc import Callable
 from datetime import datetime
+from typing import Literal
 
 import msgspec
 
 from payflux.exporters.fanout import ExporterQueue
+from payflux.log import log
 from payflux.risk.drivers import DRIVERS
 from payflux.stream.deliveries import IncidentNews, Told
 from payflux.telemetry.metrics import INCIDENTS, WARNING_LATENCY, Metrics
@@ -14,6 +16,7 @@ from payflux.telemetry.metrics import INCIDENTS, WARNING_LATENCY, Metrics
 
 class _Facts(msgspec.Struct):
     driver: str = ""
+    summary: str = ""
     since: datetime | None = None
 
 
@@ -37,8 +40,16 @@ class Announcer:
         for one in told.changes:
             if one.kind == "opened":
                 self._count(one)
+            if one.kind != "updated":
+                self._tell(one)
             if one.kind != "updated" and self._lines is not None:
                 self._lines.put(one.record + b"\n", 1)
+
+    @staticmethod
+    def _tell(one: IncidentNews) -> None:
+        """A line of the log: whoever looks there for what happened finds it, with the id to ask for."""
+        level: Literal["info", "warning"] = "info" if one.kind == "resolved" else "warning"
+        log(level, f"incident_{one.kind}", incident=one.id, summary=_facts(one.record).summary)
 
     def _count(self, one: IncidentNews) -> None:
         facts = _facts(one.record)

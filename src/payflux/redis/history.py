@@ -1,6 +1,6 @@
 """The stream read by range and by waiting, without the group: what it holds, and what comes next."""
 
-from typing import Self
+from typing import Any, Self
 
 import hiredis
 
@@ -8,8 +8,9 @@ from payflux.redis.address import RedisAddress
 from payflux.redis.dial import Dialler
 from payflux.redis.entries import FIRST, deliveries_of, newest_id
 from payflux.redis.keys import Keys
-from payflux.redis.replies import unavailable
+from payflux.redis.replies import named, unavailable
 from payflux.redis.risk.assessments import assessments, latest
+from payflux.redis.risk.incidents import newest_first
 from payflux.stream.deliveries import Delivery
 from payflux.stream.protocol import GROUP
 
@@ -67,6 +68,15 @@ class StreamHistory:
     async def scored_up_to(self) -> bytes:
         """The newest entry that was scored; what was said of later ones is not in the log yet."""
         return await self._dialler.link.ask("HGET", self._keys.ledger(GROUP), "last_id") or FIRST
+
+    async def opened(self, after: bytes) -> tuple[bytes, list[dict[str, Any]]]:
+        """The incidents that opened after an entry of their changes, or of the stream; and the place behind them."""
+        found, place = [], after
+        while page := await self._dialler.link.ask("XRANGE", self._keys.incidents, b"(" + place, "+", "COUNT", PAGE):
+            place = page[-1][0]
+            found += [named(fields)[b"incident"] for _, fields in page if named(fields).get(b"incident")]
+        ours = newest_first(found)
+        return place, [one for one in reversed(ours) if one.get("change") == "opened"]
 
     async def copy_to(self, name: str, deliveries: list[Delivery]) -> None:
         """Append entries to another stream, marked `replayed`; after an error some of them may be there.

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from payflux.load.corpus.population import CORPUS, DEMO
 from payflux.load.corpus.scenarios import SCENARIOS, Incident, values_of
-from payflux.load.corpus.schedule import DAY, SLOT, corpus, now_and_then, planned, staged, uneventful
+from payflux.load.corpus.schedule import DAY, SLOT, corpus, demonstration, now_and_then, planned, staged, uneventful
 
 MONDAY = 1_767_571_200.0
 
@@ -35,6 +35,14 @@ def test_incidents_are_staged_where_there_is_traffic() -> None:
     assert elsewhere.processor == "p5"
     (there,) = staged(["partial_geo"], {"p5": CORPUS["p5"]._replace(geos=("FR",))})
     assert there.concerned == "FR"
+
+
+def test_a_demonstration_begins_with_a_short_outage() -> None:
+    """At the first processor, over before anything else happens; the rest is as now and then."""
+    first, *others = islice(demonstration(4, DEMO), 5)
+    assert (first.name, first.processor, first.start) == ("outage", "stripe", 30)
+    assert first.end < 90 < others[0].start
+    assert others == list(islice(now_and_then(4, DEMO), 4))
 
 
 @given(seed=st.integers())

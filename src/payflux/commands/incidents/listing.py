@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from cyclopts import Parameter
-from rich import box
 from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
@@ -129,8 +128,8 @@ def _show(records: Sequence[Record]) -> None:
     table = Table(
         *(Column("incident", no_wrap=True), Column("severity", no_wrap=True), Column("since, UTC", no_wrap=True)),
         *(Column("what", overflow="fold"), Column("payments", justify="right")),
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
+        box=None,
+        padding=(0, 2, 0, 0),
     )
     for one in records:
         table.add_row(*_cells(one))

@@ -11,7 +11,7 @@ from payflux.risk.severity import certainty
 from payflux.terminal.output import printable
 
 WIDTH = 80
-NEEDED = "8 are needed for elevated, 11.5 for high, 15 for critical"
+NEEDED = "high needs 11.5, critical 15"
 HELD = "the band falls when the score has been lower for the window of the settings"
 
 Record = dict[str, Any]
@@ -54,7 +54,7 @@ def _facts(record: Record) -> Iterator[str]:
     yield from _wrapped(f"affected  {record['payments_affected']} payments" + (f", worth {worth}" if worth else ""), 10)
     if record["drivers"]:
         evidence = max(one["evidence"] for one in record["drivers"])
-        yield f"how sure  {certainty(evidence):.2f}: {evidence:.1f} nats of evidence ({NEEDED})"[:WIDTH]
+        yield f"how sure  {certainty(evidence):.2f}: {evidence:.1f} nats of evidence ({NEEDED})"
     yield from _wrapped(f"note      {record['note']}", 10) if record["note"] else ()
 
 

@@ -2,6 +2,7 @@
 
 import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import count
 from random import Random
 
@@ -107,6 +108,21 @@ def now_and_then(
         severity = _between(random, 0.7, 1.0)
         yield Incident(name, processor, start, duration, severity, _value(random, usual, processors[processor]))
         free = start + duration
+
+
+FIRST = Incident("outage", "", 30, 45)
+"""What a demonstration begins with: whoever has just started it sees an incident open, and end, in three minutes."""
+
+
+def demonstration(seed: int, processors: Mapping[str, Processor]) -> Iterator[Incident]:
+    """A short outage at the first processor, then what happens now and then.
+
+    Args:
+        seed: the same seed gives the same incidents.
+        processors: those of the traffic.
+    """
+    yield replace(FIRST, processor=next(iter(processors)))
+    yield from now_and_then(seed, processors)
 
 
 def corpus(seed: int, start: float, processors: Mapping[str, Processor], warm_up: float) -> Iterator[Incident]:
