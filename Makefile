@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 $(shell $(BIN)/payflux --version >/dev/null 2>&1 || rm -f $(VENV)/.run $(VENV)/.dev)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test thorough check docs faults smoke bench bench-full bench-detection bench-detection-full compare structure dashboard pictures site wheel lock clean
+.PHONY: help run test thorough check docs faults smoke bench bench-full bench-detection bench-detection-full compare scenes rehearsal structure dashboard screens pictures site wheel lock clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -51,13 +51,22 @@ bench-detection: $(VENV)/.dev  ## what is found and how soon, beside other detec
 bench-detection-full: $(VENV)/.dev  ## the same over six times as much traffic
 	$(BIN)/python -m benchmarks.detection.bench --full
 
+scenes: $(VENV)/.dev  ## every trouble of simulate with real Prometheus and Alertmanager, an hour; some: make scenes SCENES="outage silence"
+	$(BIN)/python -m scripts.scenes.run $(SCENES)
+
+rehearsal: $(VENV)/.dev  ## the same without servers, in some minutes
+	$(BIN)/python -m scripts.scenes.run --rehearse $(SCENES)
+
 structure: $(VENV)/.dev  ## sizes of folders, files and functions, cycles, missing tests; BASE=REV beside them
 	$(BIN)/python -m scripts.structure $(BASE)
 
 dashboard: $(VENV)/.dev  ## write the Grafana dashboard anew
 	$(BIN)/python -m scripts.dashboards.grafana deploy/grafana/dashboards/payflux.json
 
-pictures: $(VENV)/.dev  ## draw the pictures of the dashboard anew; needs prometheus, takes nine minutes
+screens: $(VENV)/.dev  ## draw the pictures of terminals anew
+	$(BIN)/python -m scripts.docs.screens docs/img/terminal
+
+pictures: $(VENV)/.dev screens  ## draw the pictures of terminals and of the dashboard anew; needs prometheus, takes nine minutes
 	$(BIN)/python -m scripts.dashboards.pictures docs/img
 
 site: $(VENV)/.dev  ## build the documentation site into build/site

@@ -9,7 +9,7 @@ import sqlite3
 import time
 from pathlib import Path
 
-from stream_group import Entry, Group
+from stream_group import Entry, Group, for_a_reader
 
 from payflux.event.outcome import outcome_of
 
@@ -58,7 +58,8 @@ def main() -> None:
     try:
         database.executescript(SCHEMA)
         if arguments.show:
-            show(database)
+            with for_a_reader():
+                show(database)
             return
         group = Group(arguments.redis, "analytics")
 

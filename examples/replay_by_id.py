@@ -8,13 +8,12 @@ import argparse
 import sys
 from typing import Any
 
+from stream_group import BATCH, STREAM, connect, for_a_reader
+
 try:
     import redis
 except ImportError:
     sys.exit("this needs redis for Python: .venv/bin/pip install redis, and run it with .venv/bin/python")
-
-STREAM = "events_stream"
-BATCH = 500
 
 
 def read(client: Any, after: str) -> list[tuple[str, dict[str, str]]]:
@@ -60,12 +59,13 @@ def main() -> None:
     parser.add_argument("--after", default="0", help="entry id behind which to begin (default: the oldest entry)")
     parser.add_argument("--group", help="name of a group that remembers how far it got")
     arguments = parser.parse_args()
-    client = redis.Redis.from_url(arguments.redis, decode_responses=True)
+    client = connect(arguments.redis)
     try:
-        if arguments.group:
-            replay_as(client, arguments.group, arguments.after)
-        else:
-            replay(client, arguments.after)
+        with for_a_reader():
+            if arguments.group:
+                replay_as(client, arguments.group, arguments.after)
+            else:
+                replay(client, arguments.after)
     finally:
         client.close()
 

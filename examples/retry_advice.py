@@ -7,7 +7,7 @@ import argparse
 from collections import Counter, defaultdict
 from typing import Any
 
-from stream_group import STREAM, Entry, Group, connect
+from stream_group import STREAM, Entry, Group, connect, for_a_reader
 
 from payflux.event.outcome import outcome_of
 
@@ -68,7 +68,8 @@ def main() -> None:
     if arguments.show:
         client = connect(arguments.redis)
         counts: Any = client.hgetall(COUNTS)
-        show(counts, arguments.worth, arguments.enough)
+        with for_a_reader():
+            show(counts, arguments.worth, arguments.enough)
         client.close()
         return
     group = Group(arguments.redis, "retry-advice")

@@ -1,11 +1,12 @@
 """A consumer of `events_stream` with a group of its own: what every such program has to do, once."""
 
 import json
+import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from threading import Event
 from typing import Any, NamedTuple
 
@@ -28,6 +29,16 @@ class Entry(NamedTuple):
     id: str
     seq: int
     event: dict[str, Any]
+
+
+@contextmanager
+def for_a_reader() -> Iterator[None]:
+    """What is printed goes to somebody who may have read enough, as `head` has: then it ends without a word."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:  # of Redis it would be a ConnectionError
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def connect(url: str) -> Any:

@@ -26,14 +26,14 @@ from payflux.exporters.grouped import GROUPED, group_destination
 from payflux.exporters.registry import EXPORTERS, MODES, destination
 from payflux.load.corpus.scenarios import SCENARIOS
 from payflux.node.settings import SETTINGS
-from payflux.operations import openapi
 from payflux.operations.exposition import HEALTH, INFO, REDIS_GAUGES
 from payflux.operations.incident_gauges import GAUGES
 from payflux.redis.monitor import Durability
-from payflux.risk.incidents.wording import runbook
+from payflux.risk.incidents.wording import section
 from payflux.telemetry import metrics
 from payflux.telemetry.reasons import ALERT_RESULTS, WEBHOOK_RESULTS
 from payflux.webhooks.registry import ADAPTERS, load_source, secrets_of
+from scripts.docs.api import api, document, operations
 from scripts.docs.detection import (
     detected_incidents,
     detection_bounds,
@@ -115,20 +115,10 @@ def reasons(values: Mapping[str, str]) -> Callable[[], str]:
     return lambda: table(("reason", "meaning"), ((code(value), meaning) for value, meaning in values.items()))
 
 
-def _document() -> Any:
-    return openapi.document(openapi._paths())  # noqa: SLF001 - all that is described, whatever a node serves
-
-
-def _operations() -> Iterator[tuple[str, str, Any]]:
-    for path, item in _document()["paths"].items():
-        for method, operation in item.items():
-            yield method.upper(), path, operation
-
-
 def endpoints() -> str:
     """Every path, what it answers and whether it takes a key."""
     rows = []
-    for method, path, operation in _operations():
+    for method, path, operation in operations():
         statuses = " ".join(code(status) for status in operation["responses"])
         rows.append(
             (code(f"{method} {path}"), "yes" if "security" in operation else "no", operation["summary"], statuses)
@@ -138,7 +128,7 @@ def endpoints() -> str:
 
 def _problems() -> Iterator[tuple[int, str, str, bool]]:
     """Status, code, words, and whether the answer says when to come again."""
-    for _, _, operation in _operations():
+    for _, _, operation in operations():
         for status, response in operation["responses"].items():
             if int(status) < 400:
                 continue
@@ -175,7 +165,7 @@ def field_codes() -> str:
 
 def members() -> str:
     """Every member of an event."""
-    described = _document()["components"]["schemas"]["PaymentEvent"]["properties"]
+    described = document()["components"]["schemas"]["PaymentEvent"]["properties"]
     rows = (
         (code(name), _kind(schema), _need(name, schema), schema["description"]) for name, schema in described.items()
     )
@@ -315,7 +305,7 @@ def receivers() -> str:
 def alert_message() -> str:
     """What a receiver is told of an incident, in plain words."""
     example = trial(1_767_960_000)
-    told = Notice(kind="opened", incident=example, runbook=f"https://wiki.example.com/RUNBOOK.md#{runbook(example)}")
+    told = Notice(kind="opened", incident=example, runbook=f"https://wiki.example.com/RUNBOOK.md#{section(example)}")
     return f"```text\n{text(told)}\n```\n"
 
 
@@ -340,6 +330,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "lost-reasons": reasons(metrics.LOST_REASONS),
     "dlq-reasons": reasons(metrics.DLQ_REASONS),
     "endpoints": endpoints,
+    "api": api,
     "problems": problems,
     "field-codes": field_codes,
     "members": members,

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from payflux.errors import SettingsError
@@ -34,12 +34,17 @@ class Node:
     Args:
         directory: for its files.
         redis_url: of its Valkey.
+        arguments: of `payflux serve`.
+        more: further variables.
 
     Raises:
         NodeFailed: it did not start.
     """
 
-    def __init__(self, directory: Path, redis_url: str) -> None:
+    def __init__(
+        self, directory: Path, redis_url: str, arguments: Sequence[str] = (), more: Mapping[str, str] | None = None
+    ) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
         self.lines, self._log = directory / "lines.jsonl", directory / "log.jsonl"
         environ = {
             "PATH": os.defpath,
@@ -49,10 +54,10 @@ class Node:
             "PAYFLUX_RATELIMIT_RPS": "1000000",
             "PAYFLUX_RATELIMIT_BURST": "1000000",
             "PAYFLUX_CHECKOUT_ENABLED": "false",
-        }
+        } | dict(more or {})
         with self.lines.open("ab") as lines, self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "payflux", "serve"],
+                [sys.executable, "-P", "-m", "payflux", "serve", *arguments],
                 env=environ,
                 stdin=subprocess.DEVNULL,
                 stdout=lines,

@@ -13,6 +13,7 @@ if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
 
 from payflux.cli import run
 from payflux.log import in_background, last_words
+from payflux.terminal.output import reader_gone
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -33,6 +34,10 @@ def main() -> None:
             code = run(sys.argv[1:])
         except KeyboardInterrupt:
             code = EXIT_INTERRUPTED
+        except BrokenPipeError:
+            if not reader_gone():
+                raise
+            code = 0
     sys.exit(_flushed(code))
 
 

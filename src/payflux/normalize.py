@@ -49,7 +49,8 @@ def normalize(processor: str, body: bytes, hash_key: str, adapter: str = "") -> 
 
     Args:
         processor: whose it is, `stripe` for one.
-        body: as the processor sent it.
+        body: as the processor sent it; or an object or a list of its API, or a line of its reports as an object of
+            texts, as far as the processor's are known.
         hash_key: key of the hashes of identifiers; events are equal to those of a node with the same key.
         adapter: one of your own: the path of its file, `adapters/acme.toml`, or `module:Source`.
 
@@ -57,9 +58,10 @@ def normalize(processor: str, body: bytes, hash_key: str, adapter: str = "") -> 
         ValueError: nobody knows this processor, or the adapter cannot be had.
         Unreadable: it is no such body; the text says why and holds no value.
     """
-    reader, normaliser = _parts(processor, hash_key, adapter)
+    source, reader, normaliser = _parts(processor, hash_key, adapter)
+    exported = source.exported(body)
     found = []
-    for payment in reader.read(Webhook(body, {})):
+    for payment in reader.read(Webhook(body, {})) if exported is None else exported:
         normal = normaliser.event(msgspec.structs.replace(payment, vouched=True))
         failed = OUTCOMES[payment.event_type] == "failure"
         found.append(_told(normal.event.data, normal.unmapped) if failed else Normalized(normal.event.data))
@@ -83,9 +85,9 @@ def _told(data: bytes, unmapped: str) -> Normalized:
 
 
 @lru_cache(maxsize=16)
-def _parts(processor: str, hash_key: str, adapter: str) -> tuple[WebhookAdapter, Normaliser]:
+def _parts(processor: str, hash_key: str, adapter: str) -> tuple[Source, WebhookAdapter, Normaliser]:
     if not adapter and processor not in ADAPTERS:
         raise ValueError(f"expected one of {', '.join(ADAPTERS)}, or an adapter")
     source: Source = load_source(adapter or ADAPTERS[processor])
     reader = source.make(Opening(load(source.settings, {}), ()))
-    return reader, Normaliser(processor, Hasher(hash_key))
+    return source, reader, Normaliser(processor, Hasher(hash_key))

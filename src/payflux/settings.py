@@ -167,13 +167,13 @@ def _secrets(
             problems[setting.name] = f"{setting.name}{FILE}={path!r}: expected nothing, as {setting.name} is set too"
             continue
         try:
-            found[setting.name] = _secret(path)
+            found[setting.name] = secret_in(path)
         except ValueError as error:
             problems[setting.name] = f"{setting.name}{FILE}={path!r}: expected {error}"
     return found, set(problems), list(problems.values())
 
 
-def _secret(path: str) -> str:
+def secret_in(path: str) -> str:
     """What stands in a file; raises ValueError whose text completes "expected …" and holds nothing of it."""
     try:
         with Path(path).open("rb") as file:

@@ -9,10 +9,10 @@ from msgspec.structs import replace
 from incidents import NOON, incident
 from payflux.alerts import Kind, Notice
 from payflux.alerts.delivery import END_SEC, OVERDUE_SEC, Delivery, Failure, Told
-from payflux.alerts.mutes import Mute
 from payflux.alerts.selection import Selection
 from payflux.outgoing.patience import Patience
 from payflux.risk.incidents.incident import Incident
+from payflux.risk.incidents.mutes import Mute
 
 
 def delivery(

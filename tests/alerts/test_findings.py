@@ -1,6 +1,8 @@
 import json
+from contextlib import closing
 from typing import Any
 
+from desks import store_of
 from incidents import NOON
 from payflux.alerts.delivery import Told
 from payflux.alerts.findings import judge_alerts, judge_memory
@@ -11,6 +13,7 @@ from payflux.risk.scoring import RISK_SCORE_ENABLED
 from payflux.settings import Setting, load
 from servers import Server
 from stream_keys import KEYS
+from their_server import receiving
 
 
 def found(told: dict[str, Told] | None = None, trouble: Trouble | None = None) -> list[tuple[str, str]]:
@@ -43,5 +46,23 @@ async def test_it_is_asked_of_redis(server: Server) -> None:
     reasons = [finding.reason for finding in await judge_alerts(load(declared, given), None)]
     assert [reason.partition(" since")[0] for reason in reasons] == [
         "slack takes nothing",
+        "slack never took a test incident: whether it would take a real one is not known",
         "nothing is scored, so there are no incidents to tell of",
     ]
+    with closing(store_of(server, "")) as store:
+        await store.tried("slack", NOON)
+    reasons = [finding.reason for finding in await judge_alerts(load(declared, given), None)]
+    assert not [reason for reason in reasons if "test incident" in reason]
+
+
+async def test_an_alert_that_comes_twice_is_named(server: Server) -> None:
+    """From the node and from the rule that Prometheus has loaded; without that rule it comes once."""
+    declared: tuple[Setting[Any], ...] = (REDIS_ADDR, REDIS_URL, RISK_SCORE_ENABLED, *settings())
+    url = {"PAYFLUX_ALERT_ALERTMANAGER_URLS": "http://127.0.0.1:1"}
+    values = load(declared, {"REDIS_URL": server.url, "PAYFLUX_ALERTS": "alertmanager", **url})
+    with receiving() as prometheus:
+        for rules, twice in ((["ProcessorRiskHigh", "PayFluxIncident"], True), (["ProcessorRiskHigh"], False)):
+            told = {"data": {"groups": [{"rules": [{"name": name} for name in rules]}]}}
+            prometheus.answers.append((200, {}, json.dumps(told).encode()))
+            found = await judge_alerts(values, prometheus.url)
+            assert any("told of incidents twice" in one.reason for one in found) is twice

@@ -59,8 +59,8 @@ def test_a_class_of_ones_own_is_a_receiver() -> None:
     assert selection_of("mock", values).least == "critical"
 
 
-def test_a_message_links_to_the_runbook_when_its_address_is_known() -> None:
-    """To its section about the incident."""
-    values = load(settings(), {"PAYFLUX_ALERT_RUNBOOK": "https://wiki/RUNBOOK.md"})
+def test_a_message_links_to_the_runbook() -> None:
+    """To its section about the incident, at the address that is configured."""
+    values = load(settings(), {"PAYFLUX_RUNBOOK_URL": "https://wiki/RUNBOOK.md"})
     assert runbook_of(values)(incident()) == "https://wiki/RUNBOOK.md#segment_degradation"
-    assert runbook_of(load(settings(), {}))(incident()) == ""
+    assert runbook_of(load(settings(), {}))(incident()) == "https://payflux.dev/docs/RUNBOOK.html#segment_degradation"

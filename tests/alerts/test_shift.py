@@ -4,16 +4,16 @@ import msgspec
 from msgspec.structs import replace
 
 from desks import Here, comes, store_of, telling, write
-from incidents import NOON, incident
+from incidents import NOON, driver, incident
 from on_call import CHANNEL, ROUTING_KEY, TOKEN, Chat, Pager
 from payflux.alerts import Kind, Receiver
 from payflux.alerts.delivery import Told
-from payflux.alerts.mutes import Mute
 from payflux.alerts.receivers.pagerduty import KIND as PAGERDUTY
 from payflux.alerts.receivers.pagerduty import PagerDuty
 from payflux.alerts.receivers.slack import KIND as SLACK
 from payflux.alerts.receivers.slack import Slack
 from payflux.alerts.store import field_of
+from payflux.risk.incidents.mutes import Mute
 from servers import Server
 from stream_keys import KEYS
 from their_server import serving
@@ -83,26 +83,36 @@ async def test_200_at_once_reach_everybody_as_their_limits_allow(server: Server)
     assert pager.problems == chat.problems == []
 
 
-async def test_a_mute_holds_over_a_restart_and_lets_through_when_it_ends(server: Server) -> None:
-    """It comes then; that it was made and taken back is a line of the log each."""
+async def test_mutes_hold_over_a_restart_and_let_through_when_they_end(server: Server) -> None:
+    """One of each kind; what they hold comes then, and nothing else waits. Each change is a line of the log."""
     pager, asking = Pager(), store_of(server, "")
     mute = Mute(id="a1", processor="stripe", until=NOON + 600, why="planned migration", by="me")
-    write(server, "opened", ONE)
+    held = [
+        incident(1),
+        incident(2, id="adyen-1-a", processor="adyen", drivers=(driver("latency_increase", "", ""),)),
+        incident(3, id="paypal-1-a", processor="paypal", value="BR"),
+    ]
+    others = [replace(held[1], id="adyen-2-a", drivers=(driver(),)), replace(held[2], id="paypal-2-a", value="GB")]
     with serving(pager.handle) as duty:
         await asking.mute(mute)
+        await asking.mute(replace(mute, id="a2", processor="adyen", driver="latency_increase"))
+        await asking.mute(replace(mute, id="a3", processor="*", dimension="geo", value="BR"))
+        for one in (*held, *others):
+            write(server, "opened", one)
         for owner in ("one", "other"):
             here = Here(server, {"pagerduty": pagerduty(duty)}, owner)
             async with telling(here):
                 await comes(lambda here=here: "pagerduty" in here.waiting, "a turn")  # type: ignore[misc]
-                assert here.waiting == {"pagerduty": 0.0}
-                assert pager.seen == []
+                await comes(lambda: len(pager.seen) == 2, "those that nothing holds")
+                assert pager.open == {f"payflux/{one.id}" for one in others}
                 if owner == "other":
                     await asking.mute(replace(mute, id="b2", processor="adyen"))
                     await comes(lambda here=here: here.logged("alerts_muted"), "the second mute")  # type: ignore[misc]
                     await asking.unmute("b2")
                     await comes(lambda here=here: here.logged("alerts_unmuted"), "that it is gone")  # type: ignore[misc]
                     here.now = NOON + 600.0
-                    await comes(lambda: pager.seen, "the message")
+                    await comes(lambda: len(pager.seen) == 5, "the messages")
+    assert pager.open == {f"payflux/{one.id}" for one in (*held, *others)}
     assert here.logged("alerts_muted")[0]["why"] == "planned migration"
     asking.close()
 

@@ -5,9 +5,9 @@ from msgspec.structs import replace
 from desks import store_of, write
 from incidents import NOON, incident
 from payflux.alerts.delivery import Told
-from payflux.alerts.mutes import Mute
 from payflux.alerts.store import AlertStore, Trouble, field_of
 from payflux.errors import StreamUnavailable
+from payflux.risk.incidents.mutes import Mute
 from payflux.stream.protocol import LeaseLost
 from servers import Server
 from stream_keys import KEYS
@@ -97,7 +97,7 @@ async def test_mutes_are_kept_until_they_are_taken_back(server: Server) -> None:
     store.close()
 
 
-@pytest.mark.parametrize("key", [KEYS.incidents, KEYS.incidents_open, KEYS.alerts_told, KEYS.mutes])
+@pytest.mark.parametrize("key", [KEYS.incidents, KEYS.incidents_open, KEYS.alerts_told, KEYS.mutes, KEYS.alerts_tested])
 async def test_a_key_of_another_type_is_said(key: str, server: Server) -> None:
     """And nothing is read past it."""
     server.client.set(key, "mine")
@@ -108,6 +108,7 @@ async def test_a_key_of_another_type_is_said(key: str, server: Server) -> None:
         KEYS.incidents_open: store.open,
         KEYS.alerts_told: store.memory,
         KEYS.mutes: store.mutes,
+        KEYS.alerts_tested: store.tested,
     }
     with pytest.raises(StreamUnavailable):
         await asked[key]()

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from benchmarks.report.figures import plots, write
-from benchmarks.report.page import END, PAGE, PLOTS, parts, rewrite
+from benchmarks.report.page import END, PAGE, PLOTS, UNEXPLAINED, parts, rewrite
 from benchmarks.report.plots import FLOOR, bars, lines
 from benchmarks.report.result import Measured, Result, Run, save
 from benchmarks.report.summary import RESULTS, SAMPLES, Summary, keep, read, summarised
@@ -121,6 +121,18 @@ def test_the_page_gets_figures_between_its_marks_and_keeps_its_words() -> None:
     assert "**Where each µs goes.**" in once
     for part in parts(result(), []):
         assert once.count(f"<!-- {part}: ") == once.count(END.format(part)) == 1
+
+
+def test_every_missed_target_is_explained() -> None:
+    """No bare FAIL on the page; what nobody has explained is seen to be so."""
+    page = PAGE.read_text()
+    assert re.findall(r"FAIL|not explained", page) == []
+    missed = re.findall(r"\| missed \| (.*) \|$", page, re.MULTILINE)
+    assert len(missed) > 5
+    assert all(len(reason) > 40 or "same minute" in reason for reason in missed)
+    unknown = result()
+    unknown.verdicts[0].name, unknown.verdicts[0].ok = "new", False
+    assert UNEXPLAINED in parts(unknown, [])["targets"]
 
 
 def test_a_page_without_marks_is_refused() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nodes import Node, event
+from nodes import KEY, Node, event
 from payflux.checks.alerting import judge_alerting
 from payflux.checks.asking import Answer
 from payflux.checks.running_node import judge_node
@@ -101,6 +101,24 @@ def test_what_a_node_lost_and_refused_is_told(make_node: MakeNode, directory: Pa
     assert found["export"] == "fail"
     assert found["losses"] == found["rate_limited"] == "warn"
     assert found["node"] == found["node_auth"] == "pass"
+
+
+@pytest.mark.process
+def test_a_key_that_sends_the_same_again_is_named(make_node: MakeNode) -> None:
+    """By its place among the keys, once more than a fifth of what it sent was stored already; singly or in batches."""
+    node = make_node({"PAYFLUX_API_KEYS": f"another-key,{KEY}"})
+    events = [event() for _ in range(120)]
+    node.post_batch(events)
+    assert "duplicates" not in _node(node)
+    node.post_batch(events[:40])
+    for one in events[:10]:
+        node.post(one)
+    [found] = [one for one in judge_node(f"http://127.0.0.1:{node.port}") if one.check == "duplicates"]
+    assert (found.verdict, found.reason) == (
+        "warn",
+        "50 of 170 events of key 2 were duplicates since the node started",
+    )
+    assert [name for name in node.metrics() if "ingest_key_events" in name] == ['ingest_key_events_total{key="2"}']
 
 
 def _node(node: Node) -> dict[str, str]:

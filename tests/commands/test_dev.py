@@ -127,13 +127,17 @@ def kept_key(dev: Dev) -> str:
 
 
 def test_first_start(start: Start) -> None:
-    """The banner's command works as it stands, its line appears, and SIGTERM leaves no server behind."""
+    """The banner's commands work as they stand, their lines appear, and SIGTERM leaves no server behind."""
     dev = start().ready()
     assert json.loads(dev.curl()) == {"status": "accepted"}
     until(dev.lines, "the line")
     (line,) = dev.lines()
     assert line["processor"] == "stripe"
     assert line["seq"] == 1
+    webhook = re.search(r"^  \S+ (webhooks send .*)$", dev.stderr, re.MULTILINE)
+    assert webhook
+    assert shell(f"{sys.executable} -m payflux {webhook[1]} 2>&1") == "1 200\n"
+    until(lambda: [line["system_source"] for line in dev.lines()] == ["checkout_api", "webhook"], "its line")
     key_file = dev.home / "api-key"
     assert key_file.read_text() == kept_key(dev)
     assert stat.S_IMODE(key_file.stat().st_mode) == 0o600

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -78,14 +78,20 @@ def test_lines_are_those_of_the_node(server: Server, make_node: MakeNode, follow
         (("--category", "processor_timeout"), lambda line: line["failure_category"] == "processor_timeout"),
         (("--band", "high", "--band", "elevated"), lambda line: line["processor_risk_band"] in {"high", "elevated"}),
         (("--processor", "stripe", "--outcome", "failure"), lambda _: False),
+        (("--geo", "BR", "--geo", "GB"), lambda line: line["geo_bucket"] in {"BR", "GB"}),
+        (("--method", "wallet"), lambda line: line["payment_method_bucket"] == "wallet"),
+        (("--issuer", "FR", "--method", "wallet"), lambda line: line["seq"] == 32),
     ],
 )
 def test_filters(filters: tuple[str, ...], wanted: Any, server: Server, follow: Follow) -> None:
     """Of all lines exactly the wanted ones are shown; filters of one kind add up, of several kinds restrict."""
     traffic(server, 30)
+    add(server, 31, canonical(processor="adyen", geo_bucket="BR", payment_method_bucket="wallet"))
+    add(server, 32, canonical(processor="adyen", payment_method_bucket="wallet", issuer_country="FR"))
+    add(server, 33, canonical(processor="adyen", geo_bucket="GB", issuer_country="FR"))
     everything, filtered = follow("--from-start"), follow("--from-start", *filters)
-    expected = [line for line in wait_for(everything, 30) if wanted(line)]
-    assert len(everything.lines()) == 30
+    expected = [line for line in wait_for(everything, 33) if wanted(line)]
+    assert len(everything.lines()) == 33
     assert without_own(wait_for(filtered, len(expected))) == without_own(expected)
 
 
@@ -114,6 +120,27 @@ def test_last_counts_what_matches_and_is_scored_as_ever(server: Server, follow: 
     assert (expected[0]["processor_risk_score"], expected[0]["processor_risk_band"]) == (0.7, "high")
     assert (everything.interrupt(), last.interrupt()) == (0, 0)
     assert len(last.lines()) == 400
+
+
+@pytest.mark.parametrize(
+    ("options", "shown"),
+    [((), range(4, 14)), (("--last", "2"), (12, 13)), (("--from-start",), range(1, 14)), (("--geo", "BR"), (13,))],
+)
+def test_without_following_it_ends(
+    options: tuple[str, ...],
+    shown: Iterable[int],
+    server: Server,
+    monkeypatch: pytest.MonkeyPatch,
+    capfdbinary: pytest.CaptureFixture[bytes],
+) -> None:
+    """With what there is, the last ten events unless more or others are asked for; also when the newest is deleted."""
+    monkeypatch.delenv("REDIS_ADDR", raising=False)
+    monkeypatch.setenv("REDIS_URL", server.url)
+    for seq in range(1, 15):
+        newest = add(server, seq, canonical(geo_bucket="BR" if seq == 13 else "US"))
+    server.client.xdel("events_stream", newest)
+    assert app(["tail", "--no-follow", *options], result_action="return_value") == 0
+    assert [json.loads(line)["seq"] for line in capfdbinary.readouterr().out.splitlines()] == list(shown)
 
 
 def test_without_options_only_new_events_are_shown(server: Server, follow: Follow) -> None:
@@ -227,7 +254,7 @@ def test_a_dead_redis_is_one_line(server: Server) -> None:
     """At the start a Redis that is down, refuses us, or holds something else ends it with 1."""
     server.client.set("events_stream", "x")
     wrong = payflux(environ(server.url), "tail", "--from-start")
-    assert (wrong.returncode, wrong.stderr.count(b"\n")) == (1, 2)
+    assert (wrong.returncode, wrong.stderr.count(b"\n")) == (1, 1)
     assert b"redis_wrong_type" in wrong.stderr
     server.kill()
     down = payflux(environ(server.url), "tail")

@@ -66,8 +66,9 @@ async def test_a_successor_goes_on_as_if_nothing_had_happened(stream: MemoryStre
     for one in (node, alone):
         await seconds(one, traffic)
     if lost:
-        await put(stream, stored())
-        await put(alone.stream, stored())
+        unread = stored()
+        await put(stream, unread)
+        await put(alone.stream, unread)
         await node.work(commit=False)
         clock.at += 6
         alone_clock.at += 6

@@ -32,6 +32,7 @@ GRAFANA = ROOT / "deploy" / "grafana"
 FILE = GRAFANA / "dashboards" / "payflux.json"
 WEBHOOKS = {"webhook_events_total", "webhook_unmapped_total", "webhook_last_received_timestamp_seconds"}
 UNSHOWN = {"export_reopened_total", "build_info", *WEBHOOKS}
+UNSHOWN |= {"ingest_key_events_total", "ingest_key_duplicates_total"}  # `payflux check` judges them
 """Metrics without a panel: nothing an operator follows over time; of webhooks `payflux webhooks status` tells."""
 PANELS = [panel for row in ROWS.values() for panel in row]
 

@@ -33,6 +33,7 @@ from payflux.telemetry.metrics import (
 from payflux.telemetry.reasons import ALERT_RESULTS, WEBHOOK_RESULTS
 from payflux.terminal.ending import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
 from scripts.docs import tables
+from scripts.docs.api import operations
 
 TEXTS = {page: page.read_text() for page in tables.PAGES}
 EVERYTHING = "\n".join(TEXTS.values())
@@ -81,7 +82,7 @@ DECLARED = {
         ),
     ],
     "errors.md": [*CODES, *UNCONFIRMED, *UNREADY, "not_found", "method_not_allowed", "too_many_connections"],
-    "events.md": [*(f"{method} {path}" for method, path, _ in tables._operations()), *EVENT_FIELDS, *ADDITIVE_FIELDS],
+    "events.md": [*(f"{method} {path}" for method, path, _ in operations()), *EVENT_FIELDS, *ADDITIVE_FIELDS],
     "commands.md": [f"payflux {words}" for words in tables.every_command()],
     "operations.md": [*DLQ_REASONS],
     "risk.md": [*DRIVERS, *BANDS],

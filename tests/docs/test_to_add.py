@@ -135,6 +135,36 @@ DESTINATION = Destination(
 '''
 
 
+GROUPED = '''"""A shelf: each line a file of its own."""
+
+from pathlib import Path
+
+from payflux.exporters import Batch, GroupDestination
+from payflux.settings import Setting
+
+SHELF = Setting("PAYFLUX_EXPORT_SHELF_PATH", Path, "/shelf", "Where the shelf is.")
+
+
+class Shelf:
+    """The exporter."""
+
+    def __init__(self, opening):
+        self._path = opening.values[SHELF]
+
+    def deliver(self, lines):
+        """Put each in its place."""
+        for place, line in enumerate(lines):
+            (self._path / str(place)).write_bytes(line)
+        return {}
+
+    def close(self):
+        """Nothing to do."""
+
+
+DESTINATION = GroupDestination(Shelf, "a shelf", batch=Batch(10, 1024, 0), settings=(SHELF,))
+'''
+
+
 class Tree:
     """A copy of the sources, and programs run on it."""
 
@@ -238,6 +268,27 @@ def test_an_exporter_is_a_file_and_an_entry(tree: Tree) -> None:
     )
     assert tree.run("-c", code, **environ) == "2.0\n"
     assert (tree.root / "drawer").read_text() == "one\ntwo\n"
+
+
+def test_an_exporter_with_a_group_is_a_file_and_an_entry(tree: Tree) -> None:
+    """Its own settings and those of all, its group, its place in the documents, and lines that come out."""
+    tree.write("exporters/shelf.py", GROUPED)
+    tree.register("exporters/grouped.py", "GROUPED = {\n", '    "shelf": "payflux.exporters.shelf:DESTINATION",\n')
+    environ = {"PAYFLUX_EXPORTERS": "shelf", "PAYFLUX_EXPORT_SHELF_PATH": str(tree.root), "PAYFLUX_API_KEY": "key"}
+    shown = json.loads(tree.run("-m", "payflux", "config", "--json", **environ))
+    assert shown["PAYFLUX_EXPORT_SHELF_PATH"]["value"] == str(tree.root)
+    assert shown["PAYFLUX_EXPORT_SHELF_BATCH_EVENTS"]["value"] == "10"
+    with pytest.raises(AssertionError, match="PAYFLUX_EXPORT_SHELF_LEAST_BAND='worst': expected one of low, elevated"):
+        tree.run("-m", "payflux", "config", PAYFLUX_EXPORT_SHELF_LEAST_BAND="worst", **environ)
+    code = (
+        "from payflux.exporters import GroupOpening; from payflux.exporters.grouped import group_destination, running;"
+        "from payflux.node.settings import load_settings; from payflux.operations import openapi; import json;"
+        "values = load_settings(serves=False); [name] = running(values);"
+        "shelf = group_destination(name).make(GroupOpening(values, name, 1.0));"
+        "shelf.deliver([b'one', b'two']); print('shelf' in json.dumps(openapi.document([])))"
+    )
+    assert tree.run("-c", code, **environ) == "True\n"
+    assert [(tree.root / place).read_text() for place in "01"] == ["one", "two"]
 
 
 def test_a_trouble_to_judge_the_detector_by_is_an_entry(tree: Tree) -> None:

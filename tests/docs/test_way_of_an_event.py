@@ -24,7 +24,7 @@ HEAD = (
     b"POST /v1/events/payment_exhaust HTTP/1.1\r\nHost: node\r\nAuthorization: Bearer %b\r\n"
     b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n"
 )
-MOST = {"From socket to 202": 9, "From stream to line": 10}
+MOST = {"From socket to 202": 9, "From stream to line": 12}
 WATCH = """
 import os, sys, threading
 

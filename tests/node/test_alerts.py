@@ -2,10 +2,11 @@
 
 import base64
 import json
-import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -15,10 +16,13 @@ from standardwebhooks import Webhook
 from desks import write
 from incidents import incident
 from needs import program
+from nodes import KEY, Node
 from on_call import CHANNEL, ROUTING_KEY, TOKEN, Chat, Pager
+from outbreak import Outbreak
 from payflux.checks.asking import ask
 from payflux.risk.incidents.incident import Incident
 from real_parts import MakeNode
+from scripts.dashboards.prometheus import Monitor
 from servers import Server, until
 from stream_keys import KEYS
 from their_server import receiving, serving
@@ -27,6 +31,7 @@ pytestmark = pytest.mark.process
 
 SECRET = "whsec_" + base64.b64encode(b"a secret of at least 24 bytes").decode()
 REACH_SECONDS = 5.0
+SCORING = {"PAYFLUX_RISK_SCORE_WINDOW_SEC": "20"}
 
 
 def fresh(severity: str = "high", **members: Any) -> Incident:
@@ -35,84 +40,89 @@ def fresh(severity: str = "high", **members: Any) -> Incident:
     return incident(severity=severity, opened=now, since=now - 30, updated=now, **members)
 
 
+class Duty:
+    """Everybody who is told: a phone, a channel, a webhook.
+
+    Args:
+        stack: ends them.
+    """
+
+    def __init__(self, stack: ExitStack) -> None:
+        self.pager, self.chat = Pager(), Chat()
+        duty, channel = stack.enter_context(serving(self.pager.handle)), stack.enter_context(serving(self.chat.handle))
+        self.hook = stack.enter_context(receiving())
+        self.environ = {
+            "PAYFLUX_ALERTS": "pagerduty,slack,webhook",
+            "PAYFLUX_ALERT_PAGERDUTY_URL": f"{duty}/v2/enqueue",
+            "PAYFLUX_ALERT_PAGERDUTY_ROUTING_KEY": ROUTING_KEY,
+            "PAYFLUX_ALERT_SLACK_TOKEN": TOKEN,
+            "PAYFLUX_ALERT_SLACK_CHANNEL": CHANNEL,
+            "PAYFLUX_ALERT_SLACK_API_URL": f"{channel}/api",
+            "PAYFLUX_ALERT_WEBHOOK_URL": f"{self.hook.url}/incidents",
+            "PAYFLUX_ALERT_WEBHOOK_SECRETS": SECRET,
+            "PAYFLUX_ALERT_WEBHOOK_PRIVATE": "true",
+        }
+
+    def check(self) -> None:
+        """Each saw one beginning, that it became worse, and one end."""
+        assert [what for what, _ in self.pager.seen] == ["triggered", "resolved"]
+        assert len(self.chat.messages) == 1
+        assert self.chat.texts[0].startswith("RESOLVED: [critical] stripe")
+        news = dict.fromkeys((got.headers["webhook-id"], got.json["type"]) for got in self.hook.got)
+        kinds = [kind for _, kind in news]
+        assert (kinds[0], kinds[-1]) == ("incident.opened", "incident.resolved")
+        assert set(kinds[1:-1]) == {"incident.worsened"}
+        for got in self.hook.got:
+            Webhook(SECRET).verify(got.body, got.headers)
+        assert self.pager.problems == self.chat.problems == []
+
+
 def test_an_incident_reaches_everybody_once_though_processes_die(make_node: MakeNode, server: Server) -> None:
-    """Within five seconds; its process is killed, then the node, while it is open; the next tells its end."""
-    pager, chat = Pager(), Chat()
-    with serving(pager.handle) as duty, serving(chat.handle) as channel, receiving() as hook:
-        node = make_node(
-            {
-                "PAYFLUX_ALERTS": "pagerduty,slack,webhook",
-                "PAYFLUX_ALERT_PAGERDUTY_URL": f"{duty}/v2/enqueue",
-                "PAYFLUX_ALERT_PAGERDUTY_ROUTING_KEY": ROUTING_KEY,
-                "PAYFLUX_ALERT_SLACK_TOKEN": TOKEN,
-                "PAYFLUX_ALERT_SLACK_CHANNEL": CHANNEL,
-                "PAYFLUX_ALERT_SLACK_API_URL": f"{channel}/api",
-                "PAYFLUX_ALERT_WEBHOOK_URL": f"{hook.url}/incidents",
-                "PAYFLUX_ALERT_WEBHOOK_SECRETS": SECRET,
-                "PAYFLUX_ALERT_WEBHOOK_PRIVATE": "true",
-            },
-            ("serve", "--role", "export"),
-        )
+    """Payments fail, and all know within five seconds; who tells, who scores, the node and Redis die while they do."""
+    with ExitStack() as stack:
+        duty = Duty(stack)
+        node = make_node(duty.environ | SCORING)
+        server.client.config_set("appendfsync", "always")
         until(lambda: node.logged("alerts_begin"), "that it tells")
-        one, began = fresh(), time.monotonic()
-        write(server, "opened", one)
-        until(lambda: pager.seen and chat.messages and hook.got, "that all are told")
+        payments = Outbreak(server, 1)
+        payments.last(20, failing=0.0)
+        began = time.monotonic()
+        payments.last(4, failing=1.0)
+        until(lambda: all((duty.pager.seen, duty.chat.messages, duty.hook.got)), "that all are told")
         assert time.monotonic() - began < REACH_SECONDS
         until(lambda: server.client.hlen(KEYS.alerts_told) == 3, "that it is noted")
-        samples = node.metrics()
-        assert samples['alerts_total{receiver="slack",result="sent"}'] == 1
-        assert samples['alert_waiting_seconds{receiver="slack"}'] == 0
-
-        node.kill_child("alerts")
-        worse = replace(one, severity="critical", updated=one.updated + 1)
-        write(server, "worsened", worse)
-        until(lambda: len(hook.got) == 2 and chat.replies and len(pager.severities[pager.seen[0][1]]) == 2, "worse")
-        until(lambda: "critical" in str(server.client.hget(KEYS.alerts_told, f"slack {one.id}")), "that it is noted")
-
-        node.kill_all()
-        write(server, "resolved", replace(worse, resolved=one.opened + 2, updated=one.opened + 2))
-        node.start()
-        until(lambda: not server.client.exists(KEYS.alerts_told), "that all know the end")
+        for fault in ("alerts", "consumer", "redis", "node"):
+            payments.last(8, failing=1.0)
+            disturb(fault, node, server)
+        until(lambda: "WORSE" in str(duty.chat.replies), "that it is worse")
+        payments.last(90, failing=0.0)
+        until(lambda: len(duty.pager.seen) == 2 and not server.client.exists(KEYS.alerts_told), "that all know the end")
         assert node.stop() == 0
-    assert [what for what, _ in pager.seen] == ["triggered", "resolved"]
-    assert len(chat.messages) == 1
-    assert chat.texts[0].startswith("RESOLVED: [critical] stripe")
-    assert [got.json["type"] for got in hook.got] == ["incident.opened", "incident.worsened", "incident.resolved"]
-    for got in hook.got:
-        Webhook(SECRET).verify(got.body, got.headers)
-    assert pager.problems == chat.problems == []
+        duty.check()
+
+
+def disturb(fault: str, node: Node, server: Server) -> None:
+    """Kill something, and wait until it is back."""
+    if fault == "redis":
+        server.kill()
+        server.start()
+    elif fault == "node":
+        node.kill_all()
+        node.start()
+    else:
+        node.kill_child(fault)
 
 
 @pytest.fixture
 def alertmanager(directory: Path) -> Iterator[str]:
     """A real one that tells nobody; its address."""
-    binary = program("prometheus-alertmanager")
-    (directory / "am.yml").write_text("route:\n  receiver: nobody\nreceivers:\n  - name: nobody\n")
-    log = directory / "am.log"
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            [
-                *(binary, f"--config.file={directory}/am.yml", f"--storage.path={directory}/am"),
-                *("--web.listen-address=127.0.0.1:0", "--cluster.listen-address="),
-            ],
-            stdout=out,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        until(lambda: process.poll() is not None or address_in(log), "Alertmanager")
-        assert process.poll() is None, log.read_text()
-        yield f"http://{address_in(log)}"
-    finally:
-        process.kill()
-        process.wait(10)
-
-
-def address_in(log: Path) -> str:
-    """Where it says that it listens."""
-    for line in log.read_text().splitlines():
-        if "127.0.0.1:" in line and "istening" in line:
-            return "127.0.0.1:" + line.partition("127.0.0.1:")[2].split('"')[0].split()[0]
-    return ""
+    configuration = directory / "am.yml"
+    configuration.write_text("route:\n  receiver: nobody\nreceivers:\n  - name: nobody\n")
+    command = (program("prometheus-alertmanager"), f"--config.file={configuration}", "--storage.path=data")
+    flags = ("--web.listen-address=127.0.0.1:{port}", "--cluster.listen-address=")
+    monitor = Monitor(directory / "am", (*command, *flags))
+    yield monitor.url
+    monitor.stop()
 
 
 def known(url: str) -> list[dict[str, Any]]:
@@ -138,7 +148,8 @@ def test_a_real_alertmanager_has_the_alert_while_it_is_open(
         "dimension": "geo",
         "value": "GB",
         "severity": "warning",
-        "risk": "high",
+        "incident_severity": "high",
+        "job": "payflux",
     }
     worse = replace(one, severity="critical", updated=one.updated + 1)
     write(server, "worsened", worse)
@@ -146,3 +157,57 @@ def test_a_real_alertmanager_has_the_alert_while_it_is_open(
     write(server, "resolved", replace(worse, resolved=one.opened + 2, updated=one.opened + 2))
     until(lambda: not known(alertmanager), "its end")
     assert node.logged("alert_failed") == []
+
+
+FAULTS = ("alerts", "consumer", "redis", "node", "take-over", "nothing")
+
+
+@pytest.mark.thorough
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("seed", range(1, 7))
+def test_one_trouble_is_one_incident_whatever_dies(
+    seed: int, make_node: MakeNode, server: Server, alertmanager: str, directory: Path
+) -> None:
+    """Two nodes, and eight faults at random moments: one beginning and one end, for everybody and in every place."""
+    random = Random(seed)
+    with ExitStack() as stack:
+        duty = Duty(stack)
+        environ = duty.environ | SCORING | {"PAYFLUX_ALERT_ALERTMANAGER_URLS": alertmanager}
+        environ |= {"PAYFLUX_ALERTS": "pagerduty,slack,webhook,alertmanager"}
+        files = [directory / f"incidents-{number}.jsonl" for number in range(2)]
+        nodes = [make_node(environ | {"PAYFLUX_INCIDENT_FILE": str(file)}) for file in files]
+        server.client.config_set("appendfsync", "always")
+        payments = Outbreak(server, seed)
+        payments.last(20, failing=0.0)
+        for _ in range(8):
+            payments.last(random.randint(1, 6), failing=1.0)
+            random_pause(random)
+            disturb_one(random.choice(FAULTS), random.choice(nodes), server)
+        payments.last(90, failing=0.0)
+        until(lambda: len(duty.pager.seen) == 2 and not server.client.exists(KEYS.alerts_told), "the end", 60)
+        assert known(alertmanager) == []
+        headers = {"Authorization": f"Bearer {KEY}"}
+        for node in nodes:
+            (found,) = json.loads(node.request("GET", "/v1/incidents", headers=headers)[1])["incidents"]
+            assert (found["state"], found["processor"]) == ("resolved", "stripe")
+        assert [node.stop() for node in nodes] == [0, 0]
+        duty.check()
+        lines = [json.loads(line) for file in files if file.exists() for line in file.read_text().splitlines()]
+        changes = [line["change"] for line in lines]
+        assert max(changes.count("opened"), changes.count("resolved")) <= 1
+        assert {line["id"] for line in lines} <= {found["id"]}
+
+
+def random_pause(random: Random) -> None:
+    """Until a moment that nobody has chosen."""
+    ends = time.monotonic() + random.random()
+    until(lambda: time.monotonic() > ends, "a moment")
+
+
+def disturb_one(fault: str, node: Node, server: Server) -> None:
+    """Kill something of one of two nodes, or end it so that the other takes over."""
+    if fault == "take-over":
+        assert node.stop() == 0
+        node.start()
+    elif fault != "nothing":
+        disturb(fault, node, server)

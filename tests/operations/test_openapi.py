@@ -164,7 +164,7 @@ def send(node: Node, path: str, method: str, kind: str = "", value: Any = None) 
 
 def documented(operation: Any, status: int, answer: bytes) -> Any:
     """The answer as read, after it was found to be as described."""
-    [(kind, content)] = operation["responses"][str(status)]["content"].items()
+    kind, content = next(iter(operation["responses"][str(status)]["content"].items()))
     value = json.loads(answer) if kind.endswith("json") else answer.decode()
     validator(content["schema"]).validate(value)
     return value

@@ -137,6 +137,22 @@ async def test_one_incident_and_none(asking: Asking) -> None:
     assert (await asking.get("/v1/incidents/stripe-1-aa")).status == 404
 
 
+async def test_a_mute_stands_in_the_incident(asking: Asking, server: Server) -> None:
+    """In that which it holds, while it holds; what somebody else wrote there is none."""
+    held = {"id": "a1", "processor": "adyen", "why": "planned migration"}
+    server.client.hset(KEYS.mutes, "a1", json.dumps(held | {"until": NOW + 60}))
+    server.client.hset(KEYS.mutes, "b2", json.dumps(held | {"id": "b2", "until": NOW}))
+    server.client.hset(KEYS.mutes, "odd", "{}")
+    found = (await asking.read("/v1/incidents"))["incidents"]
+    assert {one["processor"]: [mute["id"] for mute in one["mutes"]] for one in found} == {
+        "adyen": ["a1"],
+        "checkout": [],
+        "stripe": [],
+    }
+    (mute,) = (await asking.read("/v1/incidents", "processor=adyen"))["incidents"][0]["mutes"]
+    assert (mute["why"], mute["until"]) == ("planned migration", "2026-01-01T14:19:40Z")
+
+
 async def test_what_has_not_changed_is_not_sent_again(asking: Asking, server: Server) -> None:
     """Until something changes; that time passes is no change."""
     first = await asking.get("/v1/incidents")

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from payflux.exporters.fanout import EVERY_LINE
 from payflux.redis.address import parse_url
 from payflux.redis.dial import connect
 from payflux.redis.entries import (
@@ -17,6 +18,7 @@ from payflux.redis.entries import (
     ledger_of,
     newest_id,
     parse_position,
+    settled_text,
 )
 from payflux.stream.deliveries import Delivery, Ledger, entry_key
 from servers import Server
@@ -140,3 +142,9 @@ def test_what_is_odd_in_a_ledger_is_left_out(field: str, value: bytes) -> None:
     attribute, new = ("unacked", ()) if field == "left" else (field, getattr(Ledger(), field))
     assert getattr(spoilt, attribute) == (ledger.settled if value == b"11" else new)
     assert ledger_of([]) == (Ledger(), {})
+
+
+def test_a_ledger_without_a_destination_is_ours() -> None:
+    """All of its lines are done with: that is a number like another, however large."""
+    kept = settled_text(Ledger(owner="one", settled=EVERY_LINE))
+    assert ledger_of([b"settled", kept, b"acked", b"5", b"last_seq", b"5"])[1] == {}

@@ -169,11 +169,11 @@ class Ingestion:
         return self.ask(json.dumps(events).encode(), JSON, BATCH_PATH, query=query)
 
     def counted(self) -> dict[str, float]:
-        """Every counter that is not 0, as `name` or `name value value`, without prefix and `_total`."""
+        """Every counter that is not 0, as `name` or `name value value`, no prefix, no `_total`; keys' own aside."""
         found = {}
         for family in Exposition(self.slab).collect():
             for sample in family.samples:
-                if sample.value and sample.name.endswith("_total"):
+                if sample.value and sample.name.endswith("_total") and "key" not in sample.labels:
                     name = sample.name.removeprefix("payflux_").removesuffix("_total")
                     found[" ".join([name, *sample.labels.values()])] = sample.value
         return found

@@ -32,17 +32,17 @@ def environ(url: str, **further: str) -> dict[str, str]:
     return inherited | {"REDIS_URL": url} | further
 
 
-def payflux(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[bytes]:
+def payflux(environment: dict[str, str], *arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     """Run a command to its end."""
     command = [sys.executable, "-m", "payflux", *arguments]
-    return subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+    return subprocess.run(command, env=environment, input=stdin, capture_output=True, timeout=60)
 
 
-def on_a_terminal(environment: dict[str, str], *arguments: str) -> tuple[int, str]:
-    """Run a command on a terminal of 160 columns; its exit code and everything shown."""
+def on_a_terminal(environment: dict[str, str], *arguments: str, columns: int = 80) -> tuple[int, str]:
+    """Run a command on a terminal of so many columns; its exit code and everything shown."""
     master, slave = os.openpty()
     command = [sys.executable, "-m", "payflux", *arguments]
-    terminal = {"TERM": "xterm-256color", "COLUMNS": "160"}
+    terminal = {"TERM": "xterm-256color", "COLUMNS": str(columns)}
     child = subprocess.Popen(command, env=environment | terminal, stdin=subprocess.DEVNULL, stdout=slave, stderr=slave)
     os.close(slave)
     shown = b""

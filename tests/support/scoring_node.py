@@ -1,6 +1,7 @@
 """A node as far as it scores, on a stream in memory: what scores in one process after the other."""
 
 import json
+import uuid
 from collections.abc import Sequence
 
 import msgspec
@@ -17,9 +18,11 @@ from payflux.telemetry.metrics import Metrics, create_slab
 from payflux.testing import MemoryStream, make_event
 
 
-def stored(*, failed: bool = True, processor: str = "stripe") -> StoredEvent:
-    """An attempt that fails by the processor's fault, or succeeds."""
+def stored(*, failed: bool = True, processor: str = "stripe", number: int | None = None) -> StoredEvent:
+    """An attempt that fails by the processor's fault, or succeeds; its id is made of a number, where one is given."""
     kind = {"event_type": "payment_failed" if failed else "payment_succeeded", "retry_result": ""}
+    if number is not None:
+        kind["event_id"] = str(uuid.UUID(int=number, version=4))
     return decode_event(json.dumps(make_event(processor=processor, **kind)).encode())
 
 
@@ -68,8 +71,10 @@ class Node:
 
 
 async def seconds(node: Node, traffic: Sequence[int], *, commit: bool = True) -> None:
-    """One second after the other with so many failures, each read as it ends."""
+    """One second after the other with so many failures, each read as it ends; the same events at the same time."""
     for failures in traffic:
-        await put(node.stream, *(stored() for _ in range(failures)), stored(failed=False))
+        first = int(node.clock.at) * 1000
+        failed = (stored(number=first + number) for number in range(1, failures + 1))
+        await put(node.stream, *failed, stored(failed=False, number=first))
         await node.work(commit=commit)
         node.clock.at += 1

@@ -65,6 +65,10 @@ def serving(handle: Handle) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(answer)
 
+        def do_GET(self) -> None:
+            """The same without a body."""
+            self.do_POST()
+
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
             """Say nothing."""
 

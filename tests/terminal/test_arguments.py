@@ -3,16 +3,21 @@
 from pathlib import Path
 
 import pytest
+from cyclopts import App
 
+from payflux.cli import app
 from payflux.errors import SettingsError
 from payflux.redis.address import REDIS_URL
 from payflux.terminal.arguments import (
     batch_problems,
     key_problems,
     keys_of_environment,
+    keys_to_send_with,
     range_problems,
     redis_settings,
 )
+from payflux.terminal.ending import EXIT_USAGE
+from scripts.docs.tables import every_command, options
 
 
 @pytest.mark.parametrize(
@@ -22,7 +27,7 @@ from payflux.terminal.arguments import (
 def test_keys_that_cannot_be_sent_are_named_once(keys: list[str], problem: str) -> None:
     """With the option they came by, and never with the key."""
     (line,) = key_problems(keys)
-    assert line.startswith("--key: ")
+    assert line.startswith("--key")
     assert problem in line
     assert list(key_problems(["good-key"])) == []
 
@@ -69,6 +74,42 @@ def test_keys_may_stand_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     redis_settings()
     file.write_text("first\nsecond\n")
     assert keys_of_environment() == ["first"]
+
+
+def test_a_key_may_stand_in_a_file_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It comes before the environment; with `--key` too, without a file or with nothing in it, it is refused."""
+    monkeypatch.setenv("PAYFLUX_API_KEY", "of-the-environment")
+    file = tmp_path / "key"
+    for content in (None, "", " , "):
+        if content is not None:
+            file.write_text(content)
+        with pytest.raises(SettingsError, match=f"--key-file {file}: expected "):
+            keys_to_send_with(None, str(file))
+    file.write_text("first\nsecond\n")
+    assert keys_to_send_with(None, str(file)) == ["first"]
+    assert keys_to_send_with("given", None) == ["given"]
+    assert keys_to_send_with(None, None) == ["of-the-environment"]
+    with pytest.raises(SettingsError, match="--key and --key-file"):
+        keys_to_send_with("given", str(file))
+
+
+@pytest.mark.parametrize("command", [("send", "-"), ("simulate",), ("bench",)])
+def test_every_command_with_a_key_takes_the_file(
+    command: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """So that no key has to stand in the list of processes; what is wrong with it is named without the key."""
+    assert app([*command, "--key-file", str(tmp_path / "none")], result_action="return_value") == EXIT_USAGE
+    assert "--key-file" in capsys.readouterr().err
+    assert {words for words, found in every_command().items() if "--key" in named(found)} == {
+        "send",
+        "simulate",
+        "bench",
+    }
+
+
+def named(command: App) -> set[str]:
+    """The options of a command."""
+    return {argument.names[0] for argument in options(command)}
 
 
 def test_an_operator_needs_redis_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import sys
 import pytest
 from rich.console import Console
 
-from payflux.terminal.output import emit_json, narrator, printable
+from payflux.terminal.output import emit_json, laid_out, narrator, printable
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,52 @@ def test_results_reach_a_slow_reader_whole() -> None:
         assert process.stdout is not None
         text = process.stdout.read()
     assert text == b"x" * 1_000_000 + b'{\n  "a": [\n    1\n  ]\n}\n'
+
+
+ROWS = [
+    ("1767957855596-0", "invalid_json", "stripe", "550e8400-e29b-41d4-a716-446655440000"),
+    ("9-0", "x", "支付", "-"),
+]
+HEADINGS = ("id", "reason", "processor", "event id")
+
+
+@pytest.mark.parametrize(
+    ("width", "lines"),
+    [
+        (
+            77,
+            [
+                "id               reason        processor",
+                "1767957855596-0  invalid_json  stripe",
+                "    event id 550e8400-e29b-41d4-a716-446655440000",
+                "9-0              x             支付",
+                "    event id -",
+            ],
+        ),
+        (
+            30,
+            [
+                "id               reason",
+                "1767957855596-0  invalid_json",
+                "    processor stripe",
+                "    event id 550e8400-e29b-41d4-a716-446655440000",
+                "9-0              x",
+                "    processor 支付  event id -",
+            ],
+        ),
+        (
+            78,
+            [
+                "id               reason        processor  event id",
+                "1767957855596-0  invalid_json  stripe     550e8400-e29b-41d4-a716-446655440000",
+                "9-0              x             支付       -",
+            ],
+        ),
+    ],
+)
+def test_a_list_keeps_its_ids_whole(width: int, lines: list[str]) -> None:
+    """What has no room in its row stands below it, with its heading; characters may be two columns wide."""
+    assert [line.plain for line in laid_out(HEADINGS, ROWS, width)] == lines
 
 
 def test_a_pipe_gets_json_lines(capfd: pytest.CaptureFixture[str]) -> None:

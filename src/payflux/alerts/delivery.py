@@ -10,10 +10,10 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from payflux.alerts import Kind, Notice
-from payflux.alerts.mutes import Mute
 from payflux.alerts.selection import Selection
 from payflux.outgoing.patience import Patience
 from payflux.risk.incidents.incident import SEVERITIES, Incident
+from payflux.risk.incidents.mutes import Mute
 
 OVERDUE_SEC = 3600.0
 """What could not be told for so long is counted and named; of an incident that is over, nobody is told any more."""

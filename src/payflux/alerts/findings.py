@@ -32,10 +32,13 @@ async def judge_alerts(values: Values, prometheus: str | None) -> list[Finding]:
         return []
     with closing(AlertStore(address_of(values), Keys())) as store:
         try:
-            memory = await store.memory()
+            memory, tested = await store.memory(), await store.tested()
         except StreamUnavailable:
             return []  # what is wrong with Redis is said already
     found = [*judge_memory(names, memory, time.time()), *_judge_rule(names, prometheus)]
+    for name in sorted(set(names) - tested):
+        reason = f"{name} never took a test incident: whether it would take a real one is not known"
+        found.append(Finding("alerts", "warn", reason, f"payflux alerts test {name}"))
     if not values[RISK_SCORE_ENABLED]:
         fix = f"set {RISK_SCORE_ENABLED.name}=true, or leave PAYFLUX_ALERTS empty"
         found.append(Finding("alerts", "warn", "nothing is scored, so there are no incidents to tell of", fix))

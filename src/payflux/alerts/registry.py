@@ -8,8 +8,9 @@ from payflux.alerts import Kind
 from payflux.alerts.selection import settings_of
 from payflux.outgoing.post import web_address
 from payflux.risk.incidents.incident import Incident
-from payflux.risk.incidents.wording import runbook
-from payflux.settings import Setting, Values, imported, optional
+from payflux.risk.incidents.record import RUNBOOK
+from payflux.risk.incidents.wording import section
+from payflux.settings import Setting, Values, imported
 
 RECEIVERS = {
     "alertmanager": "payflux.alerts.receivers.alertmanager:KIND",
@@ -68,16 +69,17 @@ ALERTS = Setting(
     "",
     f"Who is told of incidents, separated by commas: {', '.join(RECEIVERS)}, or module:Class of one of your own.",
 )
-ALERT_RUNBOOK = optional(
-    "PAYFLUX_ALERT_RUNBOOK",
+RUNBOOK_URL = Setting(
+    "PAYFLUX_RUNBOOK_URL",
     web_address,
-    "Address of your copy of RUNBOOK.md: messages link to its section about the incident.",
+    RUNBOOK,
+    "Address of the runbook, such as that of your own copy: incidents, alerts and messages link to its sections.",
 )
 
 
 def settings() -> tuple[Setting[Any], ...]:
     """Those of every receiver PayFlux brings."""
-    return (ALERTS, ALERT_RUNBOOK, *(one for word in RECEIVERS for one in _settings_of(word)))
+    return (ALERTS, RUNBOOK_URL, *(one for word in RECEIVERS for one in _settings_of(word)))
 
 
 def _settings_of(word: str) -> tuple[Setting[Any], ...]:
@@ -105,6 +107,5 @@ def check_alerts(values: Values) -> Iterator[str]:
 
 
 def runbook_of(values: Values) -> Callable[[Incident], str]:
-    """Tells the address of what to do about an incident; empty where none is configured."""
-    base = values[ALERT_RUNBOOK]
-    return lambda incident: f"{base}#{runbook(incident)}" if base else ""
+    """Tells the address of what to do about an incident."""
+    return lambda incident: f"{values[RUNBOOK_URL]}#{section(incident)}"

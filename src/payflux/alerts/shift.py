@@ -5,12 +5,12 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 from payflux.alerts.delivery import Told
-from payflux.alerts.mutes import Mute
 from payflux.alerts.standing import Standing
 from payflux.alerts.store import AlertStore, Memory, Read, field_of
 from payflux.alerts.telling import Fields, Teller
 from payflux.errors import StreamUnavailable
 from payflux.log import Say, log
+from payflux.risk.incidents.mutes import Mute
 
 BLOCK_SECONDS = 0.5
 LOOK_SECONDS = 1.0

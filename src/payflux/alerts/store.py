@@ -8,7 +8,6 @@ import hiredis
 import msgspec
 
 from payflux.alerts.delivery import Told
-from payflux.alerts.mutes import Mute
 from payflux.alerts.records import incident_of
 from payflux.errors import StreamUnavailable
 from payflux.redis.address import RedisAddress
@@ -18,6 +17,7 @@ from payflux.redis.link import Command
 from payflux.redis.replies import named, unavailable
 from payflux.redis.script import Script
 from payflux.risk.incidents.incident import Incident
+from payflux.risk.incidents.mutes import Mute, mutes_of
 from payflux.stream.protocol import LeaseLost
 
 LEASE = GROUP = "alerts"
@@ -177,13 +177,7 @@ class AlertStore:
 
     async def mutes(self) -> dict[str, Mute]:
         """All mutes by id, those that have ended lately too."""
-        found = {}
-        for name, value in named(await self._ask("HGETALL", self._keys.mutes)).items():
-            try:
-                found[name.decode(errors="replace")] = msgspec.json.decode(value, type=Mute)
-            except msgspec.MsgspecError:
-                continue
-        return found
+        return {one.id: one for one in mutes_of(await self._ask("HVALS", self._keys.mutes))}
 
     async def mute(self, mute: Mute) -> None:
         """Keep a mute."""
@@ -192,6 +186,14 @@ class AlertStore:
     async def unmute(self, *ids: str) -> int:
         """Forget mutes; how many there were."""
         return int(await self._ask("HDEL", self._keys.mutes, *ids))
+
+    async def tried(self, receiver: str, now: float) -> None:
+        """Keep that a receiver took a test incident; `now`: Unix time."""
+        await self._ask("HSET", self._keys.alerts_tested, receiver, int(now))
+
+    async def tested(self) -> set[str]:
+        """The receivers that ever took a test incident."""
+        return {name.decode(errors="replace") for name in await self._ask("HKEYS", self._keys.alerts_tested)}
 
     async def _ask(self, *command: str | bytes | int) -> Any:
         return await (await self._dialler.connect()).ask(*command)

@@ -9,10 +9,10 @@ import msgspec
 
 from payflux.alerts import Later, Notice, Receiver, Refused, Taken
 from payflux.alerts.delivery import Delivery, Told
-from payflux.alerts.mutes import Mute
 from payflux.alerts.store import Trouble, field_of
 from payflux.log import Say, log
 from payflux.risk.incidents.incident import Incident
+from payflux.risk.incidents.mutes import Mute
 
 MOST_NAMED = 20
 

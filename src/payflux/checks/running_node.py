@@ -2,13 +2,18 @@
 
 import json
 import secrets
+from collections.abc import Sequence
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from payflux.checks.asking import Answer, ask, reason_of
 from payflux.event.intake import EVENT_PATH
 from payflux.finding import Finding
+from payflux.telemetry.metrics import KEY_DUPLICATES, KEY_EVENTS
+
+FEWEST, MANY = 100, 0.2  # so many events of a key, so large a share of them duplicates: then it is said
 
 
 def judge_node(base: str, admin: str | None = None, token: str | None = None) -> list[Finding]:
@@ -27,7 +32,7 @@ def judge_node(base: str, admin: str | None = None, token: str | None = None) ->
     except OSError as error:
         fix = "start it, or name its address: --node http://host:8080"
         return [Finding("node", "fail", f"{base}: {reason_of(error)}", fix)]
-    return [_health(base, health), _denials(base, denials), *_losses(metrics), _export(export)]
+    return [_health(base, health), _denials(base, denials), *_counted(metrics), _export(export)]
 
 
 def _health(base: str, health: Answer) -> Finding:
@@ -44,13 +49,17 @@ def _denials(base: str, denials: list[int]) -> Finding:
     return Finding("node_auth", "fail", reason, "is this PayFlux, and does no proxy before it add a key?")
 
 
-def _losses(metrics: Answer) -> list[Finding]:
-    """What the node counted since its start: refused for their rate, lost."""
+def _counted(metrics: Answer) -> list[Finding]:
+    """What the node counted since its start: lost, refused for their rate, sent more than once."""
     try:
         families = list(text_string_to_metric_families(metrics.body.decode()))
     except ValueError:
         return [Finding("losses", "fail", "what it answers at /metrics is no Prometheus text", "is this PayFlux?")]
     samples = [sample for family in families for sample in family.samples]
+    return [*_losses(samples), *_duplicates(samples)]
+
+
+def _losses(samples: Sequence[Sample]) -> list[Finding]:
     limited = sum(
         s.value for s in samples if s.name == "payflux_ingest_rejected_total" and s.labels["reason"] == "rate_limited"
     )
@@ -68,6 +77,24 @@ def _losses(metrics: Answer) -> list[Finding]:
         fix = "raise PAYFLUX_RATELIMIT_RPS, or find out which producer sends so much"
         found.append(Finding("rate_limited", "warn", reason, fix))
     return found
+
+
+def _duplicates(samples: Sequence[Sample]) -> list[Finding]:
+    """A key many of whose events were stored already: a producer sends twice, or gives one id to several events."""
+    events, repeated = (
+        {s.labels["key"]: s.value for s in samples if s.name == f"payflux_{metric.name}"}
+        for metric in (KEY_EVENTS, KEY_DUPLICATES)
+    )
+    many = [
+        f"{repeated[key]:,.0f} of {n:,.0f} events of key {key}"
+        for key, n in events.items()
+        if n >= FEWEST and repeated.get(key, 0) > MANY * n
+    ]
+    if not many:
+        return []
+    reason = f"{', '.join(many)} were duplicates since the node started"
+    fix = "does a producer retry what was answered, or give several events one event_id? Those are not told apart"
+    return [Finding("duplicates", "warn", reason, fix)]
 
 
 def _export(answer: Answer) -> Finding:

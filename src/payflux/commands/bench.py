@@ -17,14 +17,15 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from payflux.errors import SettingsError
 from payflux.load.answers import Report
 from payflux.load.corpus.events import BLANK
 from payflux.load.generator import LoadGenerator
 from payflux.load.node_connection import UrlError
 from payflux.load.requests import Requests
 from payflux.load.sender import Sender
-from payflux.terminal.arguments import Key, batch_problems, key_problems, keys_of_environment
-from payflux.terminal.ending import EXIT_FAILED, EXIT_USAGE, complain
+from payflux.terminal.arguments import Key, KeyFile, batch_problems, key_problems, keys_to_send_with
+from payflux.terminal.ending import EXIT_FAILED, EXIT_USAGE, complain, refuse
 from payflux.terminal.output import emit_json
 
 LOOK_SECONDS = 0.25
@@ -58,6 +59,7 @@ def bench(
     /,
     *,
     key: Key = None,
+    key_file: KeyFile = None,
     connections: Annotated[int, Parameter(help="Connections at once, each with one request open.")] = 64,
     seconds: Annotated[float, Parameter(help="How long.")] = 10.0,
     batch: Annotated[int, Parameter(help="Events per request, 1 to 1,000; more than 1 are sent as NDJSON.")] = 1,
@@ -86,9 +88,9 @@ def bench(
 
     For example:
 
-        payflux bench --key KEY                                      # the most, single events
-        payflux bench http://10.0.0.5:8080 --key KEY --batch 100     # the most, batches of 100
-        payflux bench --key KEY --rate 5000 --seconds 60             # latency at 5,000 events per second
+        payflux bench --key-file payflux.key                          # the most, single events
+        payflux bench http://10.0.0.5:8080 --key KEY --batch 100      # the most, batches of 100
+        payflux bench --key KEY --rate 5000 --seconds 60              # latency at 5,000 events per second
         payflux bench --key KEY --json | jq .load.p99_ms
 
     On a terminal it shows its progress; the table at the end goes to stdout. Lag is how many events the consumer had
@@ -96,7 +98,10 @@ def bench(
 
     Exit codes: 0 every event was accepted; 1 some or all were not, or the rate was not reached; 2 wrong usage.
     """
-    keys = [key] if key is not None else keys_of_environment()
+    try:
+        keys = keys_to_send_with(key, key_file)
+    except SettingsError as error:
+        return refuse(error)
     problems = list(_problems(keys, connections, seconds, batch, rate))
     try:
         sender = Sender(url, keys, connections=1)

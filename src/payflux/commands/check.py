@@ -9,7 +9,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from payflux.alerts.findings import judge_alerts
@@ -37,6 +37,7 @@ from payflux.terminal.output import emit, emit_json, printable
 
 OF_REDIS = (REDIS_ADDR, REDIS_URL, STREAM_MAXLEN, CLAIM_IDLE_SEC)
 STYLES = {"pass": "green", "warn": "yellow", "fail": "bold red"}
+"""Every verdict, in the order they are shown in: what has to be done stands where a terminal stops."""
 
 
 def check(
@@ -52,7 +53,8 @@ def check(
     """Check configuration, Redis, durability, stream and export, and say what a crash of Redis would lose.
 
     Run it with the environment of the node, as the node's user and on its machine. Each finding is pass, warn or fail,
-    with its reason and the fix. It changes nothing; on a new Redis the number 0 is noted, as by every health check.
+    with its reason and the fix, failures last. It changes nothing; on a new Redis the number 0 is noted, as by every
+    health check.
 
     With --production it walks the checklist for going live against the node that runs: keys, rate limit, durability,
     persistence, the node's answers, alerting, disk, rotation, and whether the newest events can be understood. It sends
@@ -185,17 +187,24 @@ def _show(findings: Sequence[Finding], loss: str, *, as_json: bool) -> None:
     if as_json:
         emit_json({"result": result, "would_lose": loss, "findings": findings})
         return
-    if sys.stdout.isatty():
-        table = Table("", "check", "found", "fix")
-        for finding in findings:
-            verdict = Text(finding.verdict, STYLES[finding.verdict])
-            table.add_row(verdict, finding.check, *(Text(printable(text)) for text in (finding.reason, finding.fix)))
-        Console().print(table)
-    else:
-        emit("".join(_line(finding) for finding in findings).encode())
+    ordered = sorted(findings, key=lambda finding: list(STYLES).index(finding.verdict))
     numbers = ", ".join(f"{counts[verdict]} {verdict}" for verdict in ("pass", "warn", "fail"))
     lost = f"In a crash this Redis would lose: {loss}.\n" if loss else ""
-    emit(f"{lost}Result: {result} ({numbers})\n".encode())
+    told = f"{lost}Result: {result} ({numbers})\n"
+    if sys.stdout.isatty():
+        Console(highlight=False).print(_table(ordered), Text(told), sep="\n", end="")
+    else:
+        emit(("".join(map(_line, ordered)) + told).encode())
+
+
+def _table(findings: Sequence[Finding]) -> Table:
+    table = Table("", "check", Column("found", overflow="fold"), box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for finding in findings:
+        found = Text(printable(finding.reason))
+        if finding.fix:
+            found.append(f"\n→ {printable(finding.fix)}", "bold" if finding.verdict == "fail" else "")
+        table.add_row(Text(finding.verdict, STYLES[finding.verdict]), Text(finding.check), found)
+    return table
 
 
 def _line(finding: Finding) -> str:

@@ -31,11 +31,12 @@ from payflux.node.supervisor import supervise
 from payflux.redis.embedded import EmbeddedServer
 from payflux.settings import FILE, environment, set_environment
 from payflux.terminal.ending import refuse
+from payflux.terminal.home import WEBHOOK_FILE, dev_home, webhook_secret_of_dev
 from payflux.webhooks.identifiers import HASH_KEY
-from payflux.webhooks.registry import ADAPTERS, load_source, secrets_of
+from payflux.webhooks.registry import ADAPTERS, load_source, secrets_of, trial_secret
 
 KEY_FILE = "api-key"
-HASH_KEY_FILE, WEBHOOK_FILE = "hash-key", "webhook-secret"
+HASH_KEY_FILE = "hash-key"
 KEY_BYTES = 1000
 KEY = re.compile(rb"[!-+\--~]{1,1000}")  # a comma would make two of one
 NEW_KEY = "remove it for a new one, or set PAYFLUX_API_KEY"
@@ -59,7 +60,7 @@ Look around:
 
 In a second terminal, a webhook of Stripe, signed as Stripe signs:
 
-  {program} webhooks send stripe charge.failed --url {url} --secret {secret}
+  {program} webhooks send stripe charge.failed --url {url}{secret}
 
 Traffic with an incident, and events as a table:
 
@@ -96,7 +97,7 @@ def dev(
     Exit codes: 0 ended by a signal, 1 its parts kept dying, 2 it cannot start as configured.
     """
     try:
-        home = directory or _home()
+        home = directory or dev_home()
     except RuntimeError:  # no HOME, and no such user
         return refuse(SettingsError(["HOME: expected a directory; or name one with --directory"]))
     signal.signal(signal.SIGTERM, _end)  # until the node has its own handler: the server must not stay behind
@@ -123,11 +124,6 @@ def _end(number: int, frame: object) -> NoReturn:
     raise SystemExit(0)
 
 
-def _home() -> Path:
-    state = environment().get("XDG_STATE_HOME")
-    return (Path(state) if state else Path.home() / ".local" / "state") / "payflux"
-
-
 def _prepare(home: Path, url: str) -> str:
     """Set what the node reads: where its Valkey is and where to listen, a key, no checkout. Returns the key."""
     environ = environment()
@@ -149,7 +145,7 @@ def _webhooks(home: Path, environ: Mapping[str, str]) -> dict[str, str]:
     for name, target in ADAPTERS.items():
         source, variable = load_source(target), secrets_of(name).name
         if variable not in given:
-            changes |= {variable: secret if source.is_secret(secret) else f"dev:{secret}"} | dict(source.trial)
+            changes |= {variable: trial_secret(source, secret)} | dict(source.trial)
     return {name: text for name, text in changes.items() if name not in given}
 
 
@@ -179,9 +175,9 @@ def _on_ready(home: Path, key: str, redis_url: str, *, simulate: bool) -> Callab
         url = f"http://{host}:{port}"
         event = msgspec.json.encode(make_event()).decode()
         hold = HELD.format(seconds=HELD_SECONDS) if held else ""
-        secret = shlex.quote(environment().get(secrets_of("stripe").name, "…").split(",")[0])
+        secret = environment().get(secrets_of("stripe").name, "…").split(",")[0]
         places = {
-            "secret": secret,
+            "secret": "" if secret == webhook_secret_of_dev() else f" --secret {shlex.quote(secret)}",
             "path": EVENT_PATH,
             "directory": home,
             "redis_url": redis_url,

@@ -14,14 +14,15 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from payflux.errors import InvalidEvent
+from payflux.errors import InvalidEvent, SettingsError
 from payflux.event.decode import decode_event
 from payflux.http.limits import BODY_BYTES
 from payflux.load.attempts import Attempt, Item
 from payflux.load.culprits import Culprits
 from payflux.load.node_connection import AnswerError, UrlError
 from payflux.load.sender import Sender
-from payflux.terminal.arguments import Key, batch_problems, key_problems, keys_of_environment
+from payflux.terminal.arguments import Key, KeyFile, batch_problems, key_problems, keys_to_send_with
+from payflux.terminal.ending import refuse
 from payflux.terminal.event_files import LINE_BYTES, EventFile, FileLine
 from payflux.terminal.event_items import Place, events_of
 
@@ -87,6 +88,7 @@ def send(
     *,
     url: Annotated[str, Parameter(help="The node.")] = "http://127.0.0.1:8080",
     key: Key = None,
+    key_file: KeyFile = None,
     batch: Annotated[int, Parameter(help="Events per request, 1 to 1,000.")] = 500,
     dry_run: Annotated[bool, Parameter(help="Only validate; nothing is sent.", negative="")] = False,
 ) -> int:
@@ -100,13 +102,16 @@ def send(
 
     For example:
 
-        payflux send events.jsonl --key KEY
+        payflux send events.jsonl --key-file ~/payflux.key
         payflux send events.json.gz --dry-run
         zcat events.jsonl.gz | payflux send -
 
     Exit codes: 0 all are stored (with --dry-run: valid), 1 some are not, 2 wrong usage.
     """
-    keys = [key] if key is not None else keys_of_environment()
+    try:
+        keys = keys_to_send_with(key, key_file)
+    except SettingsError as error:
+        return refuse(error)
     problems = list(_problems(keys, batch, dry_run=dry_run))
     place: Place = "line"
     lines: Iterator[FileLine] = iter(())

@@ -17,9 +17,9 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.live import Live
 from rich.progress import Progress
-from rich.table import Column, Table
 from rich.text import Text
 
+from payflux.errors import SettingsError
 from payflux.load.corpus.population import CORPUS, DEMO, PROCESSORS, Processor
 from payflux.load.corpus.scenarios import SCENARIOS
 from payflux.load.corpus.schedule import PLANS, planned
@@ -29,9 +29,9 @@ from payflux.load.sender import Sender
 from payflux.load.simulation import CONNECTIONS, Simulation, Tally
 from payflux.load.traffic import Traffic
 from payflux.log import Say, log
-from payflux.terminal.arguments import Key, batch_problems, key_problems, keys_of_environment
-from payflux.terminal.ending import operate
-from payflux.terminal.output import narrator
+from payflux.terminal.arguments import Key, KeyFile, batch_problems, key_problems, keys_to_send_with
+from payflux.terminal.ending import operate, refuse
+from payflux.terminal.output import emit_rows, narrator
 
 PATIENCE_SECONDS = 1.0
 FASTEST = 50_000
@@ -86,6 +86,7 @@ def simulate(
     *,
     url: Annotated[str, Parameter(help="The node.")] = "http://127.0.0.1:8080",
     key: Key = None,
+    key_file: KeyFile = None,
     rate: Annotated[
         float | None,
         Parameter(help="Events per second in normal traffic; by default 20, or what `--processor` says."),
@@ -144,7 +145,10 @@ def simulate(
     if incident == ["list"]:
         _print_incidents()
         return 0
-    keys = [key] if key is not None else keys_of_environment()
+    try:
+        keys = keys_to_send_with(key, key_file)
+    except SettingsError as error:
+        return refuse(error)
     problems = list(_problems(rate, duration, incident or [], warm_up, processor or []))
     problems += _recording_problems(output, start, duration) if output is not None or start else []
     problems += _sending_problems(keys, batch) if output is None else []
@@ -290,9 +294,9 @@ def _recording_problems(output: str | None, start: str | None, duration: float |
 
 
 def _print_incidents() -> None:
-    table = Table(Column("scenario", no_wrap=True), "processor", "starts after", "lasts", "what happens")
+    rows = []
     for name, scenario in SCENARIOS.items():
         start, duration = f"{scenario.start:.0f} s", f"{scenario.duration:.0f} s"
         summary = f"{scenario.summary} (nothing is wrong)" if scenario.benign else scenario.summary
-        table.add_row(name, scenario.processor, start, duration, summary)
-    Console().print(table)
+        rows.append((name, scenario.processor, start, duration, summary))
+    emit_rows(("scenario", "processor", "starts after", "lasts", "what happens"), rows, "")

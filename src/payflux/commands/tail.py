@@ -1,7 +1,6 @@
 """`payflux tail`: events as they come, with the risk they are exported with."""
 
 import asyncio
-import select
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -22,7 +21,7 @@ from payflux.settings import Values
 from payflux.stream.deliveries import Delivery, entry_key
 from payflux.terminal.arguments import redis_settings
 from payflux.terminal.ending import EXIT_USAGE, complain, operate, refuse
-from payflux.terminal.output import emit, narrator, printable
+from payflux.terminal.output import emit, narrator, printable, reader_gone
 from payflux.terminal.scored_lines import LineFilter, LineMaker, ScoredLine
 
 Band = Literal["low", "elevated", "high", "critical"]
@@ -34,7 +33,13 @@ HOPELESS = ("redis_auth", "redis_forbidden", "redis_wrong_type", "redis_database
 Show = Callable[[list[ScoredLine]], None]
 STYLES = {"low": "green", "elevated": "yellow", "high": "red", "critical": "bold white on red"}
 OUTCOME_STYLES = {"success": "green", "failure": "red", "neutral": ""}
-ROW = "{:8}  {:12}  {:7}  {:18}  {:20}  {:>2}  {:4}  "
+ROW = "{:13}  {:8}  {:12}  {:7}  {:4}  {:>2}  {:22}"
+"""As much as eighty columns hold; what comes behind it is shown on wider terminals."""
+HEADINGS = ("risk", "time", "processor", "outcome", "geo", "re", "category or event")
+FURTHER = "  {:18}  {}"
+NARROW = 80
+LAST = 10
+"""How many events `--no-follow` shows, unless it is told."""
 
 
 def tail(
@@ -45,8 +50,16 @@ def tail(
         list[str] | None, Parameter(help="Only this failure category; repeatable.", negative="")
     ] = None,
     band: Annotated[list[Band] | None, Parameter(help="Only this risk band; repeatable.", negative="")] = None,
+    geo: Annotated[list[str] | None, Parameter(help="Only this `geo_bucket`; repeatable.", negative="")] = None,
+    method: Annotated[
+        list[str] | None, Parameter(help="Only this `payment_method_bucket`; repeatable.", negative="")
+    ] = None,
+    issuer: Annotated[list[str] | None, Parameter(help="Only this `issuer_country`; repeatable.", negative="")] = None,
     from_start: Annotated[bool, Parameter(help="Begin with the oldest entry of the stream.", negative="")] = False,
     last: Annotated[int, Parameter(help="Begin with the last N events that match, --band aside.")] = 0,
+    no_follow: Annotated[
+        bool, Parameter(help=f"Show what there is and end; without --last and --from-start {LAST} events.", negative="")
+    ] = False,
     json: Annotated[bool, Parameter(help="JSON lines on a terminal too.", negative="")] = False,
 ) -> int:
     """Follow the events of the stream: rows on a terminal, the export's JSON lines in a pipe.
@@ -61,12 +74,14 @@ def tail(
         payflux tail
         payflux tail --processor stripe --outcome failure --last 20
         payflux tail --band high --band critical
+        payflux tail --geo BR --method credit_card --last 50 --no-follow
         payflux tail --from-start | jq -r .event_id
 
     Only Redis must be configured (REDIS_ADDR or REDIS_URL), and PAYFLUX_RISK_SCORE_* and PAYFLUX_OUTCOMES as for the
     node.
 
-    Exit codes: 0 interrupted, or the reader of stdout has gone; 1 Redis cannot be used; 2 wrong usage or configuration.
+    Exit codes: 0 interrupted, all is shown, or the reader of stdout has gone; 1 Redis cannot be used; 2 wrong usage or
+    configuration.
     """
     if from_start and last:
         return complain("--from-start and --last: expected one of the two", EXIT_USAGE)
@@ -76,21 +91,15 @@ def tail(
         values = redis_settings()
     except SettingsError as error:
         return refuse(error)
-    named = map(frozenset, (processor or (), outcome or (), category or (), band or ()))
+    named = (frozenset(one or ()) for one in (processor, outcome, category, band, geo, method, issuer))
     wanted = LineFilter(*named, declared=values[OUTCOMES])
     maker = LineMaker("payflux-tail", values)
     if band and not maker.scores:
         return complain("--band: expected PAYFLUX_RISK_SCORE_ENABLED=true, there are no bands without it", EXIT_USAGE)
     show = _show_json if json or not sys.stdout.isatty() else _Rows()
     follower = Follower(values, maker, wanted, show, narrator())
-    return operate(lambda: follower.run(None if from_start else last), interrupted=0)
-
-
-def _reader_gone() -> bool:
-    """Whether stdout is a pipe that nobody will read from; a write would tell, but there may be nothing to write."""
-    asked = select.poll()
-    asked.register(sys.stdout.fileno(), 0)
-    return any(event & (select.POLLERR | select.POLLHUP) for _, event in asked.poll(0))
+    last = LAST if no_follow and not last else last
+    return operate(lambda: follower.run(None if from_start else last, ends=no_follow), interrupted=0)
 
 
 def _show_json(lines: list[ScoredLine]) -> None:
@@ -98,30 +107,33 @@ def _show_json(lines: list[ScoredLine]) -> None:
 
 
 class _Rows:
-    """Rows for people, coloured by outcome and band."""
+    """Rows for people, coloured by band and outcome, with their headings once a screen."""
 
     def __init__(self) -> None:
         self._console = Console(highlight=False)
-        self._head = False
+        self._count = 0
 
     def __call__(self, lines: list[ScoredLine]) -> None:
-        if not self._head:
-            self._head = True
-            head = ROW.format("time", "processor", "outcome", "event", "category", "re", "geo") + "risk"
-            self._console.print(Text(head, "dim"), no_wrap=True, overflow="ellipsis")
+        wide = self._console.width > NARROW
         for line in lines:
-            self._console.print(_row(line), no_wrap=True, overflow="ellipsis")
+            if self._count % max(1, self._console.height - 2) == 0:
+                head = ROW.format(*HEADINGS) + FURTHER.format("event", "drivers") * wide
+                self._console.print(Text(head, "dim"), no_wrap=True, overflow="ellipsis")
+            self._console.print(_row(line, wide=wide), no_wrap=True, overflow="ellipsis")
+            self._count += 1
 
 
-def _row(line: ScoredLine) -> Text:
+def _row(line: ScoredLine, *, wide: bool) -> Text:
     shown = line.shown
     at = time.strftime("%H:%M:%S", time.gmtime(int(shown.stream_message_id.partition("-")[0]) / 1000))
-    words = (_cut(shown.processor, 12), line.outcome, _cut(shown.event_type, 18), _cut(shown.failure_category, 20))
-    row = Text(ROW.format(at, *words, shown.retry_count, _cut(shown.geo_bucket, 4)))
-    row.stylize(OUTCOME_STYLES[line.outcome], 24, 31)
-    if shown.band is not None:
-        row.append(f"{shown.score:.2f} {shown.band:8}", STYLES[shown.band])
-        row.append("  " + ", ".join(shown.drivers))
+    risk = "-" if shown.band is None else f"{shown.score:.2f} {shown.band}"
+    reason = _cut(shown.failure_category or shown.event_type, 22)
+    words = (risk, at, _cut(shown.processor, 12), line.outcome, _cut(shown.geo_bucket, 4), shown.retry_count, reason)
+    row = Text(ROW.format(*words))
+    row.stylize(STYLES.get(shown.band or "", ""), 0, len(risk))
+    row.stylize(OUTCOME_STYLES[line.outcome], 39, 46)
+    if wide:
+        row.append(FURTHER.format(_cut(shown.event_type, 18), ", ".join(shown.drivers)))
     return row
 
 
@@ -138,19 +150,21 @@ class Follower:
         self._maker, self._wanted, self._show, self._say = maker, wanted, show, say
         self._at = FIRST
 
-    async def run(self, last: int | None) -> int:
+    async def run(self, last: int | None, *, ends: bool = False) -> int:
         """Show what is wanted until cancelled.
 
         Args:
             last: how many of the events there are already; None for all of them.
+            ends: with the newest entry there is now.
 
         Raises:
             StreamUnavailable: Redis cannot be reached at first, or can never be used.
         """
         async with self._history as history:
+            newest = await history.newest()
             if last is not None:
-                self._at = await self._behind_which(last)
-            while True:
+                self._at = await self._behind_which(last, newest)
+            while not ends or entry_key(self._at) < entry_key(newest):
                 try:
                     deliveries = await history.read_after(self._at, BLOCK_SECONDS)
                     if deliveries:
@@ -159,12 +173,14 @@ class Follower:
                     await self._wait_out(error)
                 else:
                     self._take(deliveries)
-                if _reader_gone():
+                    if ends and not deliveries:  # what was newest is gone
+                        break
+                if reader_gone():
                     return 0
+        return 0
 
-    async def _behind_which(self, count: int) -> bytes:
+    async def _behind_which(self, count: int, newest: bytes) -> bytes:
         """The id behind which the last `count` events that match begin."""
-        newest = await self._history.newest()
         end, looked, found = id_after(newest), 0, 0
         if not count:
             return newest

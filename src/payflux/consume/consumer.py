@@ -25,9 +25,11 @@ from payflux.consume.scoring import Scoring
 from payflux.consume.settle import Outdated, Settlement, Stopped
 from payflux.consume.states import TRANSITIONS, News, State
 from payflux.consume.succession.incidents import Announce, nobody
+from payflux.consume.succession.refusals import Refusals
 from payflux.errors import StreamUnavailable
 from payflux.exporters.fanout import FanOut
 from payflux.log import log
+from payflux.risk.incidents.record import RUNBOOK
 from payflux.risk.scoring import Scorer
 from payflux.settings import Setting, integer
 from payflux.stream.protocol import GroupMissing, LeaseLost, ReadStream
@@ -57,6 +59,7 @@ class Consumer:
         metrics: of this consumer; a second one beside it, for another group, is given numbers of its own.
         scorer: scores what the enricher makes lines of; None when scoring is off.
         announce: is given what became of incidents, once it is kept.
+        runbook: the address incidents link to.
         maxlen: about how many entries the stream holds; 0 when it is not trimmed.
         token: what tells this node from every other one.
         claim_idle: seconds after which a pending entry is taken over.
@@ -78,6 +81,7 @@ class Consumer:
         *,
         scorer: Scorer | None = None,
         announce: Announce = nobody,
+        runbook: str = RUNBOOK,
         maxlen: int = 0,
         token: str,
         claim_idle: float,
@@ -97,7 +101,7 @@ class Consumer:
         self._parting = Parting(stream, self._ledger)
         self._ahead = reader or ReadAhead(stream, BATCH if self._alone else MOST)
         self._careful = CarefulReader(stream, self._ledger, alone=self._alone)
-        self._scoring = Scoring(stream, scorer, enricher, maxlen, announce, now)
+        self._scoring = Scoring(stream, scorer, enricher, maxlen, announce, runbook, Refusals(metrics), now)
         self._settlement = Settlement(
             *(stream, self._assembler, self._ledger, fan_out, metrics, self._scoring),
             wait=self._wait_for_lines if export_first else None,

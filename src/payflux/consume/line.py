@@ -29,9 +29,9 @@ from payflux.telemetry.metrics import (
 
 REMEMBERED = 10_000  # kinds of events, and processors
 
-Score = Callable[[int, str, Observation | None, int, str, int], RiskAssessment]
+Score = Callable[[int, str, Observation | None, int, str, int, str], RiskAssessment]
 """Counts an event and tells what holds for it: its stream time in seconds, processor, observation (None: it is not
-counted), latency in milliseconds (below 0: not known), currency and amount in minor units; see `Scorer.score`."""
+counted), latency in milliseconds (below 0: not known), currency and amount in minor units, id; see `Scorer.score`."""
 
 
 class Scorable(Facts, gc=False, kw_only=True):
@@ -206,7 +206,7 @@ class Enricher:
                 self._move(entry_id, delivery.seq)
             seen = self._meanings.seen(meaning, event)
             assessment = self._score(
-                self._second, processor, seen, event.latency_ms, event.currency, event.amount_minor
+                self._second, processor, seen, event.latency_ms, event.currency, event.amount_minor, event.event_id
             )
             shown = self._shown.get(processor)
             if shown is None or shown.assessment is not assessment:

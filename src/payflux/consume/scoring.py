@@ -13,10 +13,12 @@ import msgspec
 
 from payflux.consume.line import Enricher
 from payflux.consume.succession.incidents import Announce, Incidents, nobody
+from payflux.consume.succession.refusals import Refusals
 from payflux.consume.succession.snapshots import Snapshots, packed, unpacked
 from payflux.errors import InvalidEvent, StreamUnavailable
 from payflux.log import log
 from payflux.risk.assessment import RiskAssessment
+from payflux.risk.incidents.record import RUNBOOK
 from payflux.risk.scoring import Scorer
 from payflux.stream.deliveries import Change, Ledger, RiskNews, Scored, entry_key
 from payflux.stream.protocol import ReadStream
@@ -44,6 +46,8 @@ class Scoring:
         enricher: makes lines, and shows the risk.
         maxlen: about how many entries the stream holds; 0 when it is not trimmed.
         announce: is given what became of incidents, once it is kept.
+        runbook: the address incidents link to.
+        refusals: what ingestion refuses, for what is said of a silence.
         now: a monotonic clock.
     """
 
@@ -54,11 +58,14 @@ class Scoring:
         enricher: Enricher,
         maxlen: int,
         announce: Announce = nobody,
+        runbook: str = RUNBOOK,
+        refusals: Refusals | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._stream, self._scorer, self._enricher, self._now = stream, scorer, enricher, now
         self._snapshots = Snapshots(maxlen)
-        self._incidents = Incidents(stream, scorer, announce, now) if scorer is not None else None
+        known = (announce, runbook, refusals, now)
+        self._incidents = Incidents(stream, scorer, *known) if scorer is not None else None
         self._unkept: dict[tuple[str, int], Change] = {}
         self._said: list[RiskAssessment] = []  # and not shown yet
         self._looked, self._looked_at = Scored(), 0.0

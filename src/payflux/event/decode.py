@@ -92,6 +92,7 @@ _unhex = bytes.fromhex
 _BACKSLASH = 0x5C
 _NIL, _MAX = bytes(16), b"\xff" * 16
 _HEAD = len('{"event_type":"","event_timestamp":"","event_id":""') + 36
+_JUDGED = PaymentEvent.__struct_fields__[3:]
 _columns = attrgetter("event_id", "event_type", "event_timestamp", "processor")
 
 
@@ -189,7 +190,9 @@ def decode_events(bodies: list[bytes]) -> list[StoredEvent] | None:
     ):
         return None
     judged = [one[_HEAD + len(kind) + len(stamp) :] for one, kind, stamp in zip(data, types, stamps, strict=True)]
-    if may_contain_pan(b"x".join(judged)):
+    if may_contain_pan(b"x".join(judged)) and any(
+        may_contain_pan(one) and _is_unfit(event) for one, event in zip(judged, events, strict=True)
+    ):
         return None
     uid = [uids[at : at + 16] for at in range(0, len(uids), 16)]
     return [*map(StoredEvent, data, ids, uid, processors)]
@@ -225,7 +228,7 @@ def _is_unfit(event: PaymentEvent) -> bool:
     values: tuple[Any, ...] = msgspec.structs.astuple(event)
     texts = [
         str(value)
-        for name, value in zip(event.__struct_fields__[3:], values[3:], strict=True)
-        if value is not UNSET and not is_harmless_hash(name, value)
+        for name, value in zip(_JUDGED, values[3:], strict=True)
+        if value is not UNSET and value and not is_harmless_hash(name, value)
     ]
     return has_control("".join(texts)) or any(map(contains_pan, texts))

@@ -40,7 +40,13 @@ def normal_timestamp(text: str) -> str | None:
 
 @lru_cache(maxsize=1024)
 def _is_second(text: str) -> bool:
-    return _SECOND.fullmatch(text) is not None and _in_utc(f"{text}Z") is not None
+    if not _SECOND.fullmatch(text):
+        return False
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 @lru_cache(maxsize=1024)

@@ -31,7 +31,8 @@ EXPORT_QUEUE_BYTES = Setting(
 )
 LOG_EVERY_SECONDS = 10.0
 RETRY_SECONDS = (0.1, 2.0)
-EVERY_LINE = 1 << 52
+EVERY_LINE = 1 << 49
+"""More lines than there will ever be; what is done where there is no destination. A ledger takes 15 digits."""
 
 
 Refused = Mapping[int, str]

@@ -57,19 +57,20 @@ class IngestBatch:
     def handle(self, request: Request, respond: Respond) -> None:
         """Store what is valid and answer with one result for each event."""
         started = self._counters.now()
-        items = self._paid(request, respond)
+        key = self._admission.key(request)
+        items = self._paid(key, request, respond)
         if items is None:
             return
-        batch = _Batch(items, "errors" in request.query and "results=errors" in request.query.split("&"))
+        self._counters.taken(key, len(items))
+        batch = _Batch(key, items, "errors" in request.query and "results=errors" in request.query.split("&"))
         answer = partial(self._stored, batch, started, respond)
         if batch.events:
             self._stream.append(batch.events, answer)
         else:
             answer(b"", None)
 
-    def _paid(self, request: Request, respond: Respond) -> list[bytes] | None:
+    def _paid(self, key: int, request: Request, respond: Respond) -> list[bytes] | None:
         """The items of a batch whose key has paid for them; None after a refusal. What cannot be read costs one."""
-        key = self._admission.key(request)
         wait = self._bucket.wait(key)
         if wait:
             respond(self._refuse("rate_limited", too_fast(wait)))
@@ -99,6 +100,8 @@ class IngestBatch:
             respond(unavailable(error))
         else:
             self._counters.stored([event.processor for event in batch.events], results)
+            if repeated := len(results) - results.count(APPENDED):
+                self._counters.repeated(batch.key, repeated)
             for reason in batch.rejected(len(results)):
                 self._metrics.add(INGEST_REJECTED, reason)
             respond(Response(200, batch.report(results, error)))
@@ -123,9 +126,10 @@ def split(request: Request) -> list[bytes]:
 
 
 class _Batch:
-    """A batch: what of it is valid, and what is to be said of each item."""
+    """A batch: whose it is, what of it is valid, and what is to be said of each item."""
 
-    def __init__(self, items: list[bytes], only_errors: bool) -> None:  # noqa: FBT001
+    def __init__(self, key: int, items: list[bytes], only_errors: bool) -> None:  # noqa: FBT001
+        self.key = key
         self.events: list[StoredEvent] = (decode_events(items) if len(items) >= TOGETHER else None) or []
         self._refused: dict[int, tuple[bytes, InvalidEvent]] = {}
         self._size = len(items)

@@ -18,6 +18,8 @@ from payflux.telemetry.metrics import (
     INGEST_DUPLICATE,
     INGEST_DURATION,
     INGEST_REJECTED,
+    KEY_DUPLICATES,
+    KEY_EVENTS,
     Metrics,
 )
 
@@ -49,6 +51,7 @@ class IngestCounters:
         self._processor = metrics.slot(BY_PROCESSOR, 0)
         self._duration = metrics.slot(INGEST_DURATION)
         self._sum = self._duration + len(DURATION_BUCKETS) + 1
+        self._of_key: dict[int, tuple[int, int]] = {}
 
     def stored(self, processors: Sequence[str], results: bytes) -> None:
         """Count events by what became of them.
@@ -64,6 +67,34 @@ class IngestCounters:
             processors = [name for name, result in zip(processors, results, strict=False) if result == APPENDED]
         for processor, n in Counter(processors).items():
             values[self._processor + self._metrics.processors.index(processor)] += n
+
+    def stored_of(self, processor: int, results: bytes) -> None:
+        """Count events of one processor by what became of them.
+
+        Args:
+            processor: its number among the processors of the metrics.
+            results: `APPENDED` or `DUPLICATE` for each, as far as it is known.
+        """
+        values, appended = self._values, results.count(APPENDED)
+        values[self._accepted] += appended
+        values[self._duplicate] += len(results) - appended
+        values[self._processor + processor] += appended
+
+    def taken(self, key: int, events: int) -> None:
+        """Count events that a key has paid for."""
+        self._values[self._slots(key)[0]] += events
+
+    def repeated(self, key: int, events: int) -> None:
+        """Count those of them that were stored already."""
+        self._values[self._slots(key)[1]] += events
+
+    def _slots(self, key: int) -> tuple[int, int]:
+        found = self._of_key.get(key)
+        if found is None:
+            name = self._metrics.keys.index(str(key + 1))
+            found = self._metrics.slot(KEY_EVENTS, name), self._metrics.slot(KEY_DUPLICATES, name)
+            self._of_key[key] = found
+        return found
 
     def took(self, started: float, requests: int = 1) -> None:
         """Requests were answered."""

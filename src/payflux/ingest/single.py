@@ -81,7 +81,7 @@ class Ingest:
         if events:
             self._stream.append(events, partial(self._stored, events, waiting, self._since))
 
-    def _decode_together(self, arrived: Sequence[Arrived]) -> tuple[list[StoredEvent], list[Respond]] | None:
+    def _decode_together(self, arrived: Sequence[Arrived]) -> tuple[list[StoredEvent], Sequence[Arrived]] | None:
         """All of them; None when they are few, or one of them is not plainly valid."""
         if len(arrived) < TOGETHER:
             return None
@@ -89,7 +89,7 @@ class Ingest:
             events = decode_events([body for _, body, _ in arrived])
         except Exception:  # noqa: BLE001 - a defect of ours: one by one it costs the request it belongs to
             return None
-        return None if events is None else (events, [respond for _, _, respond in arrived])
+        return None if events is None else (events, arrived)
 
     def _passes(self, one: Arrived) -> bool:
         """Whether an event is within the rate of its key; answers it when not."""
@@ -97,13 +97,16 @@ class Ingest:
         wait = self._bucket.take(key, 1)
         if wait:
             respond(self._refuse("rate_limited", too_fast(wait)))
+        else:
+            self._counters.taken(key, 1)
         return not wait
 
-    def _decode(self, arrived: Sequence[Arrived]) -> tuple[list[StoredEvent], list[Respond]]:
+    def _decode(self, arrived: Sequence[Arrived]) -> tuple[list[StoredEvent], Sequence[Arrived]]:
         """The valid events, and who waits for each; the others are answered."""
         events: list[StoredEvent] = []
-        waiting: list[Respond] = []
-        for _, body, respond in arrived:
+        waiting: list[Arrived] = []
+        for one in arrived:
+            _, body, respond = one
             try:
                 event = decode_event(body)
             except InvalidEvent as error:
@@ -113,18 +116,23 @@ class Ingest:
                 respond(INTERNAL_ERROR)
             else:
                 events.append(event)
-                waiting.append(respond)
+                waiting.append(one)
         return events, waiting
 
     def _over_rate(self, arrived: Sequence[Arrived]) -> set[int]:
         """The keys not all of whose events may pass; the others have paid for theirs."""
-        counts = Counter([key for key, _, _ in arrived])
-        return {key for key, n in counts.items() if not self._bucket.take_each(key, n)}
+        over = set()
+        for key, n in Counter([key for key, _, _ in arrived]).items():
+            if self._bucket.take_each(key, n):
+                self._counters.taken(key, n)
+            else:
+                over.add(key)
+        return over
 
     def _stored(
         self,
         events: Sequence[StoredEvent],
-        waiting: Sequence[Respond],
+        waiting: Sequence[Arrived],
         since: float,
         results: bytes,
         error: StreamUnavailable | None,
@@ -132,12 +140,14 @@ class Ingest:
         self._counters.took(since, len(waiting))
         self._counters.stored([event.processor for event in events], results)
         if results.count(APPENDED) == len(waiting):
-            for respond in waiting:
+            for _, _, respond in waiting:
                 respond(ACCEPTED)
             return
-        for respond, result in zip(waiting, results, strict=False):
+        for (key, _, respond), result in zip(waiting, results, strict=False):
+            if result != APPENDED:
+                self._counters.repeated(key, 1)
             respond(ACCEPTED if result == APPENDED else DUPLICATE)
         if error is not None:
             refusal = unavailable(error)
-            for respond in waiting[len(results) :]:
+            for _, _, respond in waiting[len(results) :]:
                 respond(self._refuse("unavailable", refusal))

@@ -60,7 +60,7 @@ class Child:
         count_dropped(lambda lines: metrics.add(LOG_LINES_DROPPED, n=lines))
         self._ending = asyncio.Event()
         self._appender = appender_of(plan, values, metrics, self._producers)
-        self._webhooks = webhook_appenders_of(plan, values, metrics)
+        self._webhooks = webhook_appenders_of(plan, values, metrics, self._producers)
         self._admin = RedisMonitor(address_of(values), Keys(), GROUP)
         self._view = RiskView(address_of(values), Keys())
         if plan.operates:

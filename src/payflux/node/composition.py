@@ -31,7 +31,7 @@ from payflux.node.announcing import Announcer
 from payflux.node.exporting import numbers_of
 from payflux.node.incident_lines import INCIDENT_FILE, INCIDENTS, TakingTurns, incident_lines
 from payflux.node.plan import Plan
-from payflux.operations import checkout, openapi
+from payflux.operations import checkout, front_page, openapi
 from payflux.operations.export_health import ExportHealth
 from payflux.operations.exposition import Scrape
 from payflux.operations.health import Readiness
@@ -86,13 +86,16 @@ def appender_of(plan: Plan, values: Values, metrics: Metrics, producers: Callabl
     )
 
 
-def webhook_appenders_of(plan: Plan, values: Values, metrics: Metrics) -> dict[str, RedisAppender]:
+def webhook_appenders_of(
+    plan: Plan, values: Values, metrics: Metrics, producers: Callable[[], int]
+) -> dict[str, RedisAppender]:
     """The write path of each processor's webhooks: marks of its own, remembered for longer than it repeats itself.
 
     Args:
         plan: of the child.
         values: the settings of the node.
         metrics: of the child.
+        producers: tells how many connections may bring events.
     """
     if not plan.ingests:
         return {}
@@ -106,6 +109,7 @@ def webhook_appenders_of(plan: Plan, values: Values, metrics: Metrics) -> dict[s
             window_sec=(source.days + 1) * DAY,
             told=highest.told,
             heard=highest.heard,
+            producers=producers,
             client=f"payflux-webhooks-{name}",
             source=name,
         )
@@ -136,7 +140,7 @@ def routes_of(
     readiness = Readiness(appender.probe, admin.progress, Metrics(metrics.slab, SUPERVISOR).notes, consumer)
     found = routes(
         readiness,
-        Scrape(metrics.slab, admin, readiness, exporters),
+        Scrape(metrics.slab, admin, readiness, exporters, runbook=values[alerts.RUNBOOK_URL]),
         ExportHealth(values.text(EXPORT_MODE) or "", mode, consumer, exporters),
         token_guard(values[METRICS_TOKEN], metrics),
     )
@@ -144,6 +148,7 @@ def routes_of(
     if plan.ingests:
         found |= _producers_routes(plan, values, metrics, appender)
         found |= _webhook_routes(plan, values, metrics, webhooks)
+    found |= front_page.route(found)
     return found | openapi.route(found)
 
 
@@ -276,6 +281,7 @@ def consumer_of(plan: Plan, values: Values, metrics: Metrics) -> tuple[Consumer,
         metrics,
         scorer=scorer,
         announce=Announcer(metrics, lines).announce,
+        runbook=values[alerts.RUNBOOK_URL],
         maxlen=values[STREAM_MAXLEN],
         token=plan.token,
         claim_idle=values[CLAIM_IDLE_SEC],

@@ -20,6 +20,7 @@ from payflux.http.messages import Response
 from payflux.operations.health import Readiness, Refusal
 from payflux.operations.incident_gauges import Record, families
 from payflux.redis.monitor import Durability, Progress, RedisMonitor
+from payflux.risk.incidents.record import RUNBOOK
 from payflux.stream.deliveries import Backlog
 from payflux.telemetry.metrics import (
     CONSUMER_ACTIVE,
@@ -62,6 +63,7 @@ INFO = {
     "redis_up": "1 while Redis answers.",
     "redis_durability_info": "What Redis does with what it has acknowledged, in labels aof, fsync, policy and role.",
     "build_info": "Version of PayFlux and of Python, in labels.",
+    "runbook_info": "Address of the runbook, in a label, for what alerts link to.",
 }
 
 
@@ -71,10 +73,11 @@ class Exposition(Collector):
     Args:
         slab: of the node.
         exporters: the numbers of its exporters with groups of their own, by name.
+        runbook: the address of the runbook.
     """
 
-    def __init__(self, slab: Slab, exporters: Mapping[str, Metrics] = NONE) -> None:
-        self._children, self._exporters = sections_of(slab), exporters
+    def __init__(self, slab: Slab, exporters: Mapping[str, Metrics] = NONE, runbook: str = RUNBOOK) -> None:
+        self._children, self._exporters, self._runbook = sections_of(slab), exporters, runbook
         self._lags: Mapping[str, int] = {}
         self._names = {
             label.table: Names(slab, label.table) for metric in METRICS for label in metric.labels if label.table
@@ -211,6 +214,9 @@ class Exposition(Collector):
         build = GaugeMetricFamily("payflux_build_info", INFO["build_info"], labels=["version", "python"])
         build.add_metric([__version__, platform.python_version()], 1)
         yield build
+        runbook = GaugeMetricFamily("payflux_runbook_info", INFO["runbook_info"], labels=["url"])
+        runbook.add_metric([self._runbook], 1)
+        yield runbook
 
 
 class Scrape:
@@ -222,9 +228,11 @@ class Scrape:
         admin: RedisMonitor,
         readiness: Readiness,
         exporters: Mapping[str, Metrics] = NONE,
+        *,
+        runbook: str = RUNBOOK,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._exposition, self._exporters = Exposition(slab, exporters), exporters
+        self._exposition, self._exporters = Exposition(slab, exporters, runbook), exporters
         self._lags: dict[str, int] = {}
         self._admin, self._readiness, self._now = admin, readiness, now
         self._durability: Durability | None = None

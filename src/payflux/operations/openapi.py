@@ -257,6 +257,13 @@ def _metrics_path() -> Json:
     return {"get": _operation("metrics", "Metrics of all processes of the node", about, answers)}
 
 
+def _front_page() -> Json:
+    """It is HTML for whoever asks for that."""
+    page = _ok("What this is, and its paths.", {"type": "object"})
+    page["200"]["content"]["text/html"] = {"schema": {"type": "string"}}
+    return page
+
+
 def _paths(processors: Iterable[str] = tuple(ADAPTERS)) -> dict[str, Json]:
     ready = ("part_failing", *UNCONFIRMED)
     fine = _ok("ok", {"type": "string"}, "ok\n", kind=TEXT)
@@ -272,6 +279,7 @@ def _paths(processors: Iterable[str] = tuple(ADAPTERS)) -> dict[str, Json]:
         **read_paths(_EVERYWHERE),
         "/metrics": _metrics_path(),
         "/export/health": _question("exportHealth", "How the export does", export),
+        "/": {"get": _operation("front", "What answers here", "", _problems(*_EVERYWHERE) | _front_page())},
         PATH: _question("openapi", "This document", _ok("OpenAPI 3.1.", {"type": "object"})),
     }
 

@@ -42,6 +42,7 @@ EXAMPLE = Incident(
     value_at_risk={"GBP": 4_120_000},
     samples=("550e8400-e29b-41d4-a716-446655440000",),
 )
+MUTE = ("id", "processor", "driver", "dimension", "value", "why", "by")
 FRESH = {"as_of": "2026-01-09T14:07:00Z", "stale": False}
 
 
@@ -70,7 +71,15 @@ def _assessment() -> Json:
 
 
 def _incident() -> Json:
-    said = record("What somebody said of it.", verdict={"enum": ["true", "false", "throttled"]}, note=TEXT, at=STAMP)
+    said = record(
+        "What somebody said of it.",
+        ("throttled_at",),
+        verdict={"enum": ["true", "false", "throttled"]},
+        note=TEXT,
+        at=STAMP,
+        throttled_at=STAMP | {"description": "Since when the processor limited the rate, where it did."},
+    )
+    mute = record("A mute.", (), until=STAMP, **dict.fromkeys(MUTE, TEXT))
     return record(
         "One trouble, as it stands.",
         id=TEXT,
@@ -98,12 +107,13 @@ def _incident() -> Json:
         runbook=TEXT,
         note=TEXT,
         annotation={"anyOf": [said, {"type": "null"}]},
+        mutes={"type": "array", "items": mute, "description": "Because of which nobody is told of it just now."},
     )
 
 
 def example() -> Json:
     """An incident as it is answered."""
-    told = record_of(Change("opened", EXAMPLE.updated, EXAMPLE), 300) | {"annotation": None}
+    told = record_of(Change("opened", EXAMPLE.updated, EXAMPLE), 300) | {"annotation": None, "mutes": []}
     return {name: value for name, value in told.items() if name not in {"kind", "change"}}
 
 

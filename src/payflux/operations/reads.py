@@ -19,6 +19,7 @@ from payflux.operations.relay import TOKEN
 from payflux.operations.routes import Answer
 from payflux.redis.monitor import Progress
 from payflux.redis.risk.view import RiskView
+from payflux.risk.incidents.mutes import muted_by
 from payflux.risk.incidents.record import stamp
 
 STALE_SECONDS = 15
@@ -220,11 +221,15 @@ class Reads:
         wanted = [one for one in self._sorted() if page.takes(one)]
         shown = wanted[: page.limit]
         more = "~".join(_order(shown[-1])) if len(wanted) > len(shown) else None
-        return {"incidents": [_told(one) for one in shown], "next": more}
+        return {"incidents": [self._told(one) for one in shown], "next": more}
 
     def _incident(self, request: Request) -> Record | Response:
         found = self._view.incidents.get(_last(request))
-        return UNKNOWN_INCIDENT if found is None else _told(found)
+        return UNKNOWN_INCIDENT if found is None else self._told(found)
+
+    def _told(self, record: Record) -> Record:
+        told = {name: value for name, value in record.items() if name not in {"kind", "change"}}
+        return told | {"mutes": muted_by(record, self._view.mutes, self._now())}
 
     def _sorted(self) -> list[Record]:
         return sorted((one for one in self._view.incidents.values() if "opened" in one), key=_order, reverse=True)
@@ -270,7 +275,3 @@ def _assessment(known: Record) -> Record:
         "note": known.get("note", ""),
         "drivers": [one | {"since": stamp(one["since"])} for one in known.get("drivers", ())],
     }
-
-
-def _told(record: Record) -> Record:
-    return {name: value for name, value in record.items() if name not in {"kind", "change"}}

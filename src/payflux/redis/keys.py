@@ -59,6 +59,11 @@ class Keys:
         return f"{self._tag}:alerts:told"
 
     @property
+    def alerts_tested(self) -> str:
+        """When receivers of alerts were tried."""
+        return f"{self._tag}:alerts:tested"
+
+    @property
     def mutes(self) -> str:
         """The mutes of alerts."""
         return f"{self._tag}:mutes"

@@ -6,6 +6,9 @@ MOST_OBSERVATIONS = 4096
 """Different observations told apart within a second; beyond, their dimensions become `other`."""
 
 MOST_CURRENCIES = 32
+ID_LENGTH = 36
+"""Characters of an event id; whatever else stands in its place is none, as anybody may write to a stream."""
+
 _ELSEWHERE = (OTHER_VALUE, OTHER_VALUE, OTHER_VALUE, OTHER_VALUE)
 
 
@@ -20,14 +23,16 @@ class Counts:
         events: how often each observation was made.
         latencies: how many events there are of each latency class.
         values: minor units of currency that failed at the first attempt, by observation and currency.
+        samples: of each observation of a failure or a retry the id of one event, the smallest.
     """
 
-    __slots__ = ("events", "latencies", "values")
+    __slots__ = ("events", "latencies", "samples", "values")
 
     def __init__(self) -> None:
         self.events: dict[Observation, int] = {}
         self.latencies: dict[int, int] = {}
         self.values: dict[tuple[Observation, str], int] = {}
+        self.samples: dict[Observation, str] = {}
 
     def add(self, seen: Observation, times: int = 1) -> None:
         """Count an observation, once or several times."""
@@ -52,6 +57,15 @@ class Counts:
             if len(self.values) < MOST_OBSERVATIONS or key in self.values:
                 self.values[key] = self.values.get(key, 0) + minor
 
+    def add_sample(self, seen: Observation, event_id: str) -> None:
+        """Remember the id of an event that was counted, if it is the smallest one of its observation."""
+        known = self.samples.get(seen)
+        if known is not None:
+            if event_id < known and len(event_id) == ID_LENGTH:
+                self.samples[seen] = event_id
+        elif len(event_id) == ID_LENGTH and len(self.samples) < MOST_OBSERVATIONS:
+            self.samples[seen] = event_id
+
     def merge(self, other: "Counts") -> None:
         """Add the counts of the same second from another counter."""
         for seen, times in other.events.items():
@@ -60,6 +74,8 @@ class Counts:
             self.add_latency(class_, times)
         for (seen, currency), minor in other.values.items():
             self.add_value(seen, currency, minor)
+        for seen, event_id in other.samples.items():
+            self.add_sample(seen, event_id)
 
 
 def elsewhere(seen: Observation) -> Observation:

@@ -39,10 +39,17 @@ class History:
         return said[place - 1] if place else RiskAssessment(0, processor)
 
     def score(  # noqa: PLR0917 - as that of `Scorer`
-        self, second: int, processor: str, seen: Observation | None, latency_ms: int, currency: str, amount_minor: int
+        self,
+        second: int,
+        processor: str,
+        seen: Observation | None,
+        latency_ms: int,
+        currency: str,
+        amount_minor: int,
+        event_id: str,
     ) -> RiskAssessment:
         """What holds for an event, as `Scorer.score` tells it; nothing is counted."""
-        del seen, latency_ms, currency, amount_minor
+        del seen, latency_ms, currency, amount_minor, event_id
         return self.at(processor, second)
 
 

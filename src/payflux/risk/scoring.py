@@ -10,7 +10,8 @@ from payflux.risk.assessment import RiskAssessment
 from payflux.risk.counts import Counts
 from payflux.risk.history import History
 from payflux.risk.incidents.incident import Change, Incident
-from payflux.risk.incidents.standstill import Arrivals, Standstill
+from payflux.risk.incidents.silences import Arrivals
+from payflux.risk.incidents.standstill import Standstill
 from payflux.risk.incidents.tracker import Tracker
 from payflux.risk.judge import Limits
 from payflux.risk.observation import Observation, latency_class
@@ -117,6 +118,7 @@ class Scorer:
         latency_ms: int = -1,
         currency: str = "",
         amount_minor: int = 0,
+        event_id: str = "",
     ) -> None:
         """Count one event; O(1).
 
@@ -127,11 +129,12 @@ class Scorer:
             latency_ms: how long the processor took; below 0 when that is not known. That of a timeout is ignored.
             currency: in which it was paid; with `amount_minor`.
             amount_minor: how much, in minor units; 0 when that is not known.
+            event_id: its id, so that an incident can name some of its events.
         """
         followed = self._followed.get(processor) or self._follow(processor)
         second = at_ms // 1000
         counts = followed.counts if second == followed.second else self._open(processor, followed, second)
-        _count(counts, seen, latency_ms, currency, amount_minor)
+        _count(counts, seen, latency_ms, currency, amount_minor, event_id)
 
     def score(  # noqa: PLR0917 - as above
         self,
@@ -141,6 +144,7 @@ class Scorer:
         latency_ms: int = -1,
         currency: str = "",
         amount_minor: int = 0,
+        event_id: str = "",
     ) -> RiskAssessment:
         """Count one event, and tell what holds for it: what was said of its processor after the seconds before its own.
 
@@ -151,6 +155,7 @@ class Scorer:
             latency_ms: as in `observe`, and so are the rest.
             currency: in which it was paid.
             amount_minor: how much.
+            event_id: its id.
 
         Returns:
             The assessment; the same object as before where nothing changed. An event of a second that is within the
@@ -168,7 +173,7 @@ class Scorer:
                 self._said += self.tick_one(processor, second - 1)
             counts = self._open(processor, followed, second)
         if seen is not None and second > followed.known:
-            _count(counts, seen, latency_ms, currency, amount_minor)
+            _count(counts, seen, latency_ms, currency, amount_minor, event_id)
         holds = followed.holds
         return holds if holds.second < second else self._history.at(processor, second)
 
@@ -241,11 +246,14 @@ class Scorer:
         self._changes.clear()
         self._abandoned.clear()
         changes.sort(key=lambda one: (one.second, one.incident.id))
-        return self.standstill.fold(second, changes, self._arrivals() if changes or self.standstill.busy else {})
+        return self.standstill.fold(second, changes, self._arrivals())
 
     def _arrivals(self) -> dict[str, Arrivals]:
         watches = {name: one.watch for name, one in self._followed.items() if one.watch}
-        return {name: Arrivals(one.touched, one.volume.low) for name, one in watches.items()}
+        return {
+            name: Arrivals(one.touched, one.volume.low, one.volume.level, one.baseline.begun)
+            for name, one in watches.items()
+        }
 
     def traced(self) -> set[str]:
         """The ids of the open incidents, and of those that something is about to be told of."""
@@ -253,7 +261,7 @@ class Scorer:
 
     def incidents(self) -> list[Incident]:
         """The open incidents of all processors, the oldest first; those that make up a standstill left out."""
-        found = [self.standstill.current] if self.standstill.current else []
+        found = self.standstill.open
         found += [
             one
             for followed in self._followed.values()
@@ -358,9 +366,15 @@ def _abandoned(incident: Incident, second: int) -> Change:
     return Change("resolved", second, replace(incident, resolved=second, updated=second, note=note))
 
 
-def _count(counts: Counts, seen: Observation, latency_ms: int, currency: str, amount_minor: int) -> None:
+def _count(  # noqa: PLR0917 - as above
+    counts: Counts, seen: Observation, latency_ms: int, currency: str, amount_minor: int, event_id: str
+) -> None:
     counts.add(seen)
     if latency_ms >= 0 and seen.answered:
         counts.add_latency(latency_class(latency_ms))
-    if amount_minor and seen.failed:
-        counts.add_value(seen, currency, amount_minor)
+    if seen.failed:
+        counts.add_sample(seen, event_id)
+        if amount_minor:
+            counts.add_value(seen, currency, amount_minor)
+    elif seen.retried:
+        counts.add_sample(seen, event_id)

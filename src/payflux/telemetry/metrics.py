@@ -91,6 +91,7 @@ CODE = Label("code", table="names:webhook_code", capacity=CATEGORIES)
 EXPORTER = Label("exporter")
 DESTINATION = Label("destination", table="names:destination", capacity=DESTINATIONS, given=True)
 
+KEY = Label("key", table="names:key", capacity=16)
 RECEIVER = Label("receiver", table="names:receiver", capacity=16, given=True)
 
 INGEST_ACCEPTED = Metric("ingest_accepted_total", "counter", "Events appended to the stream.")
@@ -98,6 +99,15 @@ INGEST_REJECTED = Metric(
     "ingest_rejected_total", "counter", "Events and requests refused.", (_fixed("reason", REJECT_REASONS),)
 )
 INGEST_DUPLICATE = Metric("ingest_duplicate_total", "counter", "Events whose event_id was stored already.")
+KEY_EVENTS = Metric(
+    "ingest_key_events_total",
+    "counter",
+    "Events taken from each API key within its rate, by the place of the key among those that are set, from 1.",
+    (KEY,),
+)
+KEY_DUPLICATES = Metric(
+    "ingest_key_duplicates_total", "counter", "Those of them whose event_id was stored already.", (KEY,)
+)
 INGEST_DURATION = Metric(
     "ingest_duration_seconds",
     "histogram",
@@ -219,11 +229,12 @@ CHILD_DEATHS = Metric("child_deaths_total", "counter", "Child processes of the n
 
 LOG_LINES_DROPPED = Metric("log_lines_dropped_total", "counter", "Log lines that stderr's reader did not take.")
 
-NAMED = (PROCESSOR, CATEGORY, EVENT_TYPE, UNRECOGNISED, CODE, DESTINATION, RECEIVER)
+NAMED = (PROCESSOR, CATEGORY, EVENT_TYPE, UNRECOGNISED, CODE, DESTINATION, KEY, RECEIVER)
 """Labels whose values are names, each with a table of its own."""
 
 METRICS = (
-    *(INGEST_ACCEPTED, INGEST_REJECTED, INGEST_DUPLICATE, INGEST_DURATION, BY_PROCESSOR, AUTH_DENIED),
+    *(INGEST_ACCEPTED, INGEST_REJECTED, INGEST_DUPLICATE, KEY_EVENTS, KEY_DUPLICATES),
+    *(INGEST_DURATION, BY_PROCESSOR, AUTH_DENIED),
     *(WEBHOOK_EVENTS, WEBHOOK_UNMAPPED, WEBHOOK_LAST),
     *(HTTP_CONNECTIONS, HTTP_REFUSED),
     *(PROCESSED, REDELIVERED, DEAD_LETTERED, GROUP_RECREATED, CONSUMER_ACTIVE, CONSUMER_HALTED),
@@ -331,6 +342,7 @@ class Metrics:
         self.unrecognised = Names(slab, UNRECOGNISED.table)
         self.codes = Names(slab, CODE.table)
         self.destinations = Names(slab, DESTINATION.table)
+        self.keys = Names(slab, KEY.table)
         self.receivers = Names(slab, RECEIVER.table)
         self.notes = ChildNotes(self.values, _ENDS[-1])
 

@@ -13,11 +13,15 @@ from payflux.node.settings import SETTINGS
 from payflux.redis.address import REDIS_ADDR, REDIS_URL, check_address
 from payflux.redis.entries import parse_position
 from payflux.risk.scoring import SETTINGS as RISK_SETTINGS
-from payflux.settings import Setting, Values, environment, load, variables
+from payflux.settings import Setting, Values, environment, load, secret_in, variables, words
 from payflux.stream.deliveries import entry_key
 
 Key = Annotated[
     str | None, Parameter(help="API key; by default the first of `PAYFLUX_API_KEYS`, or `PAYFLUX_API_KEY`.")
+]
+
+KeyFile = Annotated[
+    str | None, Parameter(help="File that holds the key, which `--key` would show to all who list processes.")
 ]
 
 
@@ -33,6 +37,22 @@ def redis_settings() -> Values:
     return load(declared, environ, (check_address,))
 
 
+def keys_to_send_with(key: str | None, key_file: str | None) -> list[str]:
+    """The key to send with, of `--key`, of the first in the file of `--key-file`, or of the environment; none at all.
+
+    Raises:
+        SettingsError: both options are given, or the file cannot be read.
+    """
+    if key is not None and key_file is not None:
+        raise SettingsError(["--key and --key-file: expected one of the two"])
+    if key_file is None:
+        return [key] if key is not None else keys_of_environment()
+    try:
+        return list(words(secret_in(key_file))[:1])
+    except ValueError as error:
+        raise SettingsError([f"--key-file {key_file}: expected {error}"]) from None
+
+
 def keys_of_environment() -> list[str]:
     """The first key a node would take, if the environment names one."""
     environ = environment()
@@ -46,7 +66,7 @@ def keys_of_environment() -> list[str]:
 def key_problems(keys: Sequence[str]) -> Iterator[str]:
     """One line for what is wrong with the keys to send with."""
     if not keys:
-        yield "--key: none given, and neither PAYFLUX_API_KEYS nor PAYFLUX_API_KEY is set"
+        yield "--key, --key-file: none given, and neither PAYFLUX_API_KEYS nor PAYFLUX_API_KEY is set"
     elif not all(key and key.isascii() and key.isprintable() and " " not in key for key in keys):
         yield "--key: expected printable ASCII without blanks"
 

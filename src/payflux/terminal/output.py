@@ -1,19 +1,22 @@
 """What commands write: results to stdout, all of them and at once, and words to whoever reads stderr."""
 
 import re
+import select
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
 from typing import Literal
 
 import msgspec
+from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from payflux.log import Say, log
 
 _STEERING = re.compile("[\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 """C1 controls, changes of direction and what is not seen."""
+GAP, INDENT = "  ", "    "
 
 
 def emit(data: bytes) -> None:
@@ -35,11 +38,18 @@ def _escaped(match: re.Match[str]) -> str:
     return f"\\u{ord(match[0]):04x}"
 
 
+def reader_gone() -> bool:
+    """Whether stdout is a pipe that nobody will read from; a write would tell, but there may be nothing to write."""
+    asked = select.poll()
+    asked.register(sys.stdout.fileno(), 0)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in asked.poll(0))
+
+
 def emit_rows(headings: Sequence[str], rows: Sequence[Sequence[str]], none: str) -> None:
-    """Write a list: a table on a terminal, to anything else a line a row, with tabs between.
+    """Write a list: columns on a terminal, to anything else a line a row, with tabs between.
 
     Args:
-        headings: of the columns.
+        headings: of the columns, what matters most first.
         rows: texts that a terminal may see.
         none: what a terminal is told when there are no rows.
     """
@@ -47,13 +57,47 @@ def emit_rows(headings: Sequence[str], rows: Sequence[Sequence[str]], none: str)
         emit("".join("\t".join(row) + "\n" for row in rows).encode())
         return
     console = Console(highlight=False)
-    if not rows:
-        console.print(none)
-        return
-    table = Table(*headings)
+    for line in laid_out(headings, rows, console.width) if rows else [none]:
+        console.print(line, soft_wrap=True)
+
+
+def laid_out(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> Iterator[Text]:
+    """A list as lines of a terminal, nothing of it cut, since ids have to be copied whole.
+
+    Columns stand side by side while there is room for the next one; the others stand below their row, each with its
+    heading.
+
+    Args:
+        headings: of the columns, what matters most first.
+        rows: their texts.
+        width: of the terminal, in characters.
+    """
+    widths = [max(map(cell_len, column)) for column in zip(headings, *rows, strict=True)]
+    ends = accumulate(wide + len(GAP) for wide in widths)
+    beside = max(1, sum(end - len(GAP) <= width for end in ends))
+    yield Text(_side_by_side(headings[:beside], widths), "bold")
     for row in rows:
-        table.add_row(*map(Text, row))
-    console.print(table)
+        yield Text(_side_by_side(row[:beside], widths))
+        below = zip(headings[beside:], row[beside:], strict=True)
+        pieces = (Text.assemble((heading, "dim"), " ", text) for heading, text in below)
+        yield from _packed(pieces, width)
+
+
+def _side_by_side(row: Sequence[str], widths: Sequence[int]) -> str:
+    padded = (text + " " * (wide - cell_len(text)) for text, wide in zip(row, widths, strict=False))
+    return GAP.join(padded).rstrip()
+
+
+def _packed(pieces: Iterable[Text], width: int) -> Iterator[Text]:
+    """Pieces on indented lines, as many on each as there is room for."""
+    line = Text()
+    for piece in pieces:
+        if line and line.cell_len + len(GAP) + piece.cell_len > width:
+            yield line
+            line = Text()
+        line = Text.assemble(line or INDENT, GAP if line else "", piece)
+    if line:
+        yield line
 
 
 def narrator(terminal: Console | None = None) -> Say:

@@ -34,7 +34,9 @@ class Shown(msgspec.Struct, gc=False):
     failure_category: str
     retry_count: int
     geo_bucket: str
+    payment_method_bucket: str
     retry_result: str
+    issuer_country: str = ""
     stream_message_id: str = ""
     score: float | None = msgspec.field(name="processor_risk_score", default=None)
     band: str | None = msgspec.field(name="processor_risk_band", default=None)
@@ -121,12 +123,15 @@ class LineMaker:
 
 @dataclass(frozen=True)
 class LineFilter:
-    """Which lines are wanted: those of these processors, outcomes, categories and bands; of any where none is named."""
+    """Which lines are wanted: those that have one of the values named of each kind; any value where none is named."""
 
     processors: Collection[str] = ()
     outcomes: Collection[str] = ()
     categories: Collection[str] = ()
     bands: Collection[str] = ()
+    geos: Collection[str] = ()
+    methods: Collection[str] = ()
+    issuers: Collection[str] = ()
     declared: Declared = field(default=NOTHING_DECLARED, kw_only=True)
 
     def takes(self, shown: Shown) -> bool:
@@ -141,8 +146,13 @@ class LineFilter:
             return False
 
     def _takes_event(self, shown: Shown) -> bool:
-        return (
-            (not self.processors or shown.processor in self.processors)
-            and (not self.outcomes or shown.outcome(self.declared) in self.outcomes)
-            and (not self.categories or shown.failure_category in self.categories)
+        asked = (
+            (self.processors, shown.processor),
+            (self.categories, shown.failure_category),
+            (self.geos, shown.geo_bucket),
+            (self.methods, shown.payment_method_bucket),
+            (self.issuers, shown.issuer_country),
+        )
+        return all(not wanted or value in wanted for wanted, value in asked) and (
+            not self.outcomes or shown.outcome(self.declared) in self.outcomes
         )

@@ -166,6 +166,10 @@ def _nothing(_: Values) -> tuple[()]:
     return ()
 
 
+def _no_export(_: bytes) -> None:
+    return None
+
+
 def _any_secret(_: str) -> bool:
     return True
 
@@ -187,6 +191,9 @@ class Source:
         refuse: what is wrong with them when it is to be used; a line for each problem, naming variable and reason.
         challenge: answers a GET that asks for a proof; None: the processor asks for none.
         unsigned: nothing proves its webhooks, so it needs no secrets.
+        exported: reads what is no webhook and tells of payments all the same: an object or a list of the processor's
+            API, a line of a report as an object of texts; None when it is a webhook.
+        columns: those that a report has at least; empty where no report is known.
         trial: variables that make a node believe what `sign` has signed, beside the secret, where it needs any.
     """
 
@@ -202,4 +209,6 @@ class Source:
     refuse: Callable[[Values], Iterable[str]] = _nothing
     challenge: "Prove | None" = None
     unsigned: bool = False
+    exported: "Callable[[bytes], Iterable[Payment] | None]" = _no_export
+    columns: tuple[str, ...] = ()
     trial: tuple[tuple[str, str], ...] = ()

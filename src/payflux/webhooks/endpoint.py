@@ -154,7 +154,7 @@ class WebhookEndpoint:
         error: StreamUnavailable | None,
     ) -> None:
         self._counters.took(started)
-        self._counters.stored([event.processor for event in events], results)
+        self._counters.stored_of(self._named, results)
         appended = results.count(APPENDED)
         self._count("accepted", appended)
         self._count("duplicate", len(results) - appended)

@@ -95,6 +95,11 @@ def secrets_of(processor: str) -> Setting[tuple[str, ...] | None]:
     )
 
 
+def trial_secret(source: Source, secret: str) -> str:
+    """A secret of the form a source wants, made of one that was made for all of them, where that has another form."""
+    return secret if source.is_secret(secret) else f"dev:{secret}"
+
+
 def settings() -> tuple[Setting[Any], ...]:
     """Those of every adapter PayFlux brings."""
     found: list[Setting[Any]] = [HASH_KEY, WEBHOOK_RPS, WEBHOOK_ADAPTERS]

@@ -6,13 +6,17 @@ import pytest
 
 from incidents import NOON, driver, incident
 from payflux.alerts import Later, Notice
-from payflux.alerts.receivers.alertmanager import Alertmanager
+from payflux.alerts.receivers.alertmanager import LABELS, Alertmanager
+from payflux.operations.incident_gauges import families
+from payflux.risk.incidents.incident import SEVERITIES, Change
+from payflux.risk.incidents.record import record_of
+from queries import alerts as alerts_of_rules
 from their_server import receiving
 
 
 def alerts(notice: Notice) -> list[dict[str, dict[str, str]]]:
     """The alerts of a notice."""
-    (request,) = Alertmanager(["http://am"], now=lambda: NOON + 100.0).requests(notice)
+    (request,) = Alertmanager(["http://am"], {"job": "payflux"}, now=lambda: NOON + 100.0).requests(notice)
     assert request.url == "http://am/api/v2/alerts"
     return msgspec.json.decode(request.body, type=list[dict[str, Any]])
 
@@ -28,22 +32,41 @@ def ends(alert: dict[str, dict[str, str]]) -> float:
     return datetime.fromisoformat(str(alert["endsAt"])).timestamp()
 
 
-def test_the_alert_is_the_rules() -> None:
-    """Its labels are those of the rule, so that routes and silences go on to work; facts stand in the annotations."""
-    alert = sent(Notice(kind="opened", incident=incident(), runbook="https://runbook/x"))
-    assert alert["labels"] == {
-        "alertname": "PayFluxIncident",
-        "incident": incident().id,
-        "processor": "stripe",
-        "driver": "segment_degradation",
-        "dimension": "geo",
-        "value": "GB",
-        "severity": "warning",
-        "risk": "high",
-    }
-    assert "62% of payments from GB fail (9% expected)" in alert["annotations"]["summary"]
+WORDS = {
+    "{{ $labels.severity }}": {one: one for one in SEVERITIES},
+    '{{ if eq $labels.severity "critical" }}critical{{ else }}warning{{ end }}': {
+        "elevated": "warning",
+        "high": "warning",
+        "critical": "critical",
+    },
+}
+"""What the templates of the rule make of each severity."""
+
+WHOLE = {"dimension": "", "value": "", "processor": "", "drivers": (driver("high_failure_rate", "", ""),)}
+
+
+@pytest.mark.parametrize("severity", SEVERITIES)
+@pytest.mark.parametrize("members", [{}, WHOLE], ids=["a segment", "all traffic of all"])
+def test_its_labels_are_those_of_the_rule(severity: str, members: dict[str, Any]) -> None:
+    """So that routes, inhibitions and silences work for both; facts stand in the annotations."""
+    one = incident(severity=severity, **members)
+    (info,) = [family for family in families([record_of(Change("opened", NOON, one), 300)]) if "info" in family.name]
+    rule = alerts_of_rules()["PayFluxIncident"]
+    made = {name: WORDS[template][severity] for name, template in rule["labels"].items()}
+    by_rule = info.samples[0].labels | made | {"alertname": rule["alert"], "job": "payflux"}
+    alert = sent(Notice(kind="opened", incident=one, runbook="https://runbook/x"))
+    assert alert["labels"] == {name: value for name, value in by_rule.items() if value}
+    assert "(9% expected)" in alert["annotations"]["summary"]
     assert alert["annotations"]["runbook_url"] == "https://runbook/x"
     assert alert["annotations"]["payments_affected"] == "about 265"
+
+
+@pytest.mark.parametrize("text", ["job", "job=", "=x", "a b=c", "9a=b", "processor=stripe"])
+def test_what_is_no_further_label(text: str) -> None:
+    """Or is one of the alert's own."""
+    with pytest.raises(ValueError, match="job=payflux"):
+        LABELS.parse(text)
+    assert LABELS.parse("job=a, region=eu") == {"job": "a", "region": "eu"}
 
 
 def test_it_ends_when_the_incident_does() -> None:
@@ -64,7 +87,7 @@ def test_an_end_lies_behind_its_clock_and_not_before_the_beginning() -> None:
 def test_labels_stay_the_same_while_it_worsens() -> None:
     """But for how bad it is, which routes it: Alertmanager takes other labels for another alert."""
     labels = [sent(Notice(kind="opened", incident=incident(severity=name)))["labels"] for name in ("high", "critical")]
-    assert labels[0] | {"severity": "critical", "risk": "critical"} == labels[1]
+    assert labels[0] | {"severity": "critical", "incident_severity": "critical"} == labels[1]
 
 
 def test_what_worsens_is_one_alert_all_the_time() -> None:
@@ -78,18 +101,6 @@ def test_what_worsens_is_one_alert_all_the_time() -> None:
     assert sent(Notice(kind="still", incident=worse, memory=known))["labels"] == former["labels"]
     ended = sent(Notice(kind="resolved", incident=incident(severity="critical", resolved=NOON + 60), memory=known))
     assert (ended["labels"], ends(ended)) == (former["labels"], NOON + 60.0)
-
-
-def test_no_label_is_empty() -> None:
-    """Alertmanager takes an empty label for none."""
-    whole = incident(dimension="", value="", drivers=(driver("high_failure_rate", "", ""),), processor="")
-    assert set(sent(Notice(kind="opened", incident=whole))["labels"]) == {
-        "alertname",
-        "incident",
-        "driver",
-        "severity",
-        "risk",
-    }
 
 
 def test_one_of_a_cluster_is_enough() -> None:

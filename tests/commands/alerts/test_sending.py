@@ -5,14 +5,15 @@ from incidents import NOON, incident
 from on_call import CHANNEL, ROUTING_KEY, TOKEN, Chat, Pager
 from operator_commands import environ, payflux
 from servers import Server
+from stream_keys import KEYS
 from their_server import serving
 
 NOWHERE = "redis://127.0.0.1:1"
 
 
 @pytest.mark.process
-def test_a_test_goes_to_every_receiver_and_back() -> None:
-    """Marked as one, opened and closed again; what was answered is said; who refuses it stops no other."""
+def test_a_test_goes_to_every_receiver_and_back(server: Server) -> None:
+    """Marked as one, opened and closed again; what was answered is said and kept; who refuses it stops no other."""
     pager, chat = Pager(), Chat()
     with serving(pager.handle) as duty, serving(chat.handle) as channel:
         given = {
@@ -23,8 +24,9 @@ def test_a_test_goes_to_every_receiver_and_back() -> None:
             "PAYFLUX_ALERT_SLACK_CHANNEL": CHANNEL,
             "PAYFLUX_ALERT_SLACK_API_URL": f"{channel}/api",
         }
-        done = payflux(environ(NOWHERE, **given), "alerts", "test")
+        done = payflux(environ(server.url, **given), "alerts", "test")
         assert (done.returncode, done.stderr) == (0, b"")
+        assert set(server.client.hkeys(KEYS.alerts_tested)) == {b"slack", b"pagerduty"}
         told = done.stdout.decode().splitlines()
         assert [line.partition(": HTTP")[0] for line in told] == [
             "slack: took the opening",
@@ -36,7 +38,8 @@ def test_a_test_goes_to_every_receiver_and_back() -> None:
         chat.down = True
         done = payflux(environ(NOWHERE, **given), "alerts", "test")
     assert done.returncode == 1
-    assert done.stderr == b"payflux: slack: did not take the opening: HTTP 503: down\n"
+    assert done.stderr.startswith(b"payflux: slack: did not take the opening: HTTP 503: down\n")
+    assert b"127.0.0.1:1" in done.stderr  # without Redis too; that it was not kept is said
     assert [what for what, _ in pager.seen] == ["triggered", "resolved"] * 2
     assert {severity for given_ in pager.severities.values() for severity in given_} == {"info"}
     assert chat.texts[0].startswith("TEST: RESOLVED: [high] example")
@@ -63,7 +66,7 @@ def test_messages_are_shown_and_not_sent(server: Server) -> None:
         "PAYFLUX_ALERT_SLACK_WEBHOOK_URL": "http://127.0.0.1:1/services/T/B/not-to-be-seen",
         "PAYFLUX_ALERT_PAGERDUTY_ROUTING_KEY": ROUTING_KEY,
         "PAYFLUX_ALERT_PAGERDUTY_LEAST": "critical",
-        "PAYFLUX_ALERT_RUNBOOK": "https://wiki/RUNBOOK.md",
+        "PAYFLUX_RUNBOOK_URL": "https://wiki/RUNBOOK.md",
     }
     muted = ("mute", "stripe", "--for", "1h", "--why", "known")
     assert payflux(environ(server.url), "alerts", *muted).returncode == 0

@@ -86,14 +86,14 @@ def test_nothing_shown_steers_a_terminal(text: str) -> None:
 def test_a_terminal_gets_tables(server: Server) -> None:
     """The real command on a terminal: tables, and at most 100 rows; none of it in a pipe; with none, a word."""
     code, shown = on_a_terminal(environ(server.url), "dlq", "list")
-    assert (code, "no dead letters" in shown, "┃" in shown) == (0, True, False)
+    assert (code, shown.endswith("no dead letters\r\n")) == (0, True)
     with server.client.pipeline() as pipeline:
         for _ in range(150):
             pipeline.xadd("events_stream_dlq", {"data": b"x", "original_id": "1-1", "reason": "\x1b[31mred"})
         pipeline.execute()
     code, shown = on_a_terminal(environ(server.url), "dlq", "list")
     assert code == 0
-    assert shown.count("│ 1-1") == 100
+    assert shown.count(" 1-1") == 100
     assert "50 more" in shown
     assert "\\x1b[31mred" in shown
     piped = payflux(environ(server.url), "dlq", "list")

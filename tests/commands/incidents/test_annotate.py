@@ -21,6 +21,18 @@ def test_the_last_word_is_kept_and_counts(run: Run, server: Server) -> None:
     assert (report["precision"], report["incidents"][0]["annotation"]["verdict"]) == (0.0, "false")
 
 
+def test_when_a_processor_throttled_is_kept(run: Run, server: Server) -> None:
+    """A time as one writes it, or how long ago; the lead time follows from it."""
+    asyncio.run(tell(server, change("opened")))
+    said = json.loads(run("annotate", ID, "throttled", "--at", "2026-01-01T14:22:05Z", "--json")[1])
+    assert said["throttled_at"] == "2026-01-01T14:22:05Z"
+    assert json.loads(run("list", "--json")[1])["lead_time_sec"] == 1200.0
+    assert run("annotate", ID, "throttled", "--at", "-5m")[0] == 0
+    for verdict, at, wrong in (("throttled", "soon", "expected a time"), ("true", "-5m", "with `throttled` alone")):
+        code, _, err = run("annotate", ID, verdict, "--at", at)
+        assert (code, wrong in err) == (2, True)
+
+
 def test_what_is_not_known_is_not_annotated(run: Run) -> None:
     """Nor does a long story fit."""
     code, _, err = run("annotate", ID, "true")

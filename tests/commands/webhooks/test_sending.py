@@ -1,6 +1,7 @@
 """`payflux webhooks send` and `status`: signed samples to a real node, and what it counted of them."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -39,6 +40,19 @@ def test_samples_are_taken_as_the_processors_own(node: Node) -> None:
     assert b'1 401 {"type"' in wrong.stderr
 
 
+def test_the_secret_of_dev_is_found(make_node: MakeNode, tmp_path: Path) -> None:
+    """Without any secret given or set: each processor's as `payflux dev` gave it to its node."""
+    made = "0123456789abcdef" * 2
+    (tmp_path / "payflux").mkdir()
+    (tmp_path / "payflux" / "webhook-secret").write_text(made)
+    secrets = {"STRIPE": made, "ADYEN": made, "BRAINTREE": f"dev:{made}"}
+    node = make_node({f"PAYFLUX_WEBHOOK_{name}_SECRETS": one for name, one in secrets.items()} | environ())
+    for name in secrets:
+        command = ("webhooks", "send", name.lower(), "--url", f"http://127.0.0.1:{node.port}")
+        done = payflux(shell("", XDG_STATE_HOME=str(tmp_path)), *command)
+        assert done.returncode == 0, done.stderr
+
+
 def test_what_the_node_counted_is_told(node: Node) -> None:
     """By processor and result; codes that nobody knows by name."""
     url = f"http://127.0.0.1:{node.port}"
@@ -68,7 +82,7 @@ def test_what_the_node_counted_is_told(node: Node) -> None:
 )
 def test_wrong_usage(arguments: tuple[str, ...], expected: str) -> None:
     """Exit code 2 and one line for each problem."""
-    done = payflux(shell(""), "webhooks", "send", *arguments)
+    done = payflux(shell("", XDG_STATE_HOME="/nowhere"), "webhooks", "send", *arguments)
     assert done.returncode == 2
     assert expected in done.stderr.decode()
 

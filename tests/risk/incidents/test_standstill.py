@@ -4,7 +4,8 @@ import msgspec
 
 from payflux.risk.drivers import Driver
 from payflux.risk.incidents.incident import Change, Incident
-from payflux.risk.incidents.standstill import NOTE, Arrivals, Standstill
+from payflux.risk.incidents.silences import Arrivals
+from payflux.risk.incidents.standstill import NOTE, Standstill
 
 DROP = Driver("volume_drop", "", "", 0.9, "critical", False, 50, 50, 50.0, 100, 50.0, 20.0)
 
@@ -43,7 +44,7 @@ def test_nothing_arriving_is_one_incident() -> None:
     (resolved,) = standstill.fold(120, [], back)
     assert (resolved.kind, resolved.incident.id, resolved.incident.resolved) == ("resolved", opened.incident.id, 120)
     assert standstill.fold(420, [silence("stripe", "resolved", 420), silence("adyen", "resolved", 420)], back) == []
-    assert not standstill.busy
+    assert standstill.open == []
 
 
 def test_one_processor_that_falls_silent_has_its_own() -> None:

@@ -1,18 +1,20 @@
 """One trouble is one incident, with the numbers of its traffic, and is over when it is over."""
 
-from collections.abc import Callable
 from random import Random
 from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import given
+from msgspec.structs import replace
 
 from incident_traffic import Followed
-from payflux.risk.incidents.incident import EVERYWHERE, Change, Incident
+from incidents import NOON, driver
+from payflux.risk.assessment import RiskAssessment
+from payflux.risk.drivers import Driver
+from payflux.risk.incidents.incident import EVERYWHERE, Change
 from payflux.risk.incidents.tracker import Tracker
 from payflux.risk.judge import Limits
-from payflux.risk.observation import Observation
 from payflux.risk.snapshot import restore, snapshot
 from payflux.risk.watch import Watch
 from risk_traffic import Fault, Memory, Traffic, few, outage, resumed, seeds, segment_outage
@@ -104,53 +106,6 @@ def test_healthy_traffic_opens_none(watch: Watch) -> None:
     assert followed.changes == []
 
 
-def concerned(incident: Incident) -> Callable[[Observation], bool]:
-    """What the payments of an incident of failures that count have in common, said a second time."""
-    at = {"geo": 0, "method": 1, "issuer": 2, "channel": 3}
-    if incident.dimension:
-        return lambda one: one.counts and one.values[at[incident.dimension]] == incident.value
-    whole = [driver for driver in incident.drivers if not driver.dimension]
-    if whole:
-        return lambda one: one.counts
-    return lambda one: one.counts and one.category == incident.driver.value
-
-
-@few
-@given(seed=seeds)
-def test_the_numbers_of_an_incident_are_a_recount_of_its_traffic(memory: Memory, seed: int) -> None:
-    """Payments and value are those of the failed first attempts from `counted_from` on, less the expected part."""
-    followed, traffic = Followed(resumed(memory), seed), Traffic(5, seed=seed)
-    followed.run(traffic, 5 + seed % 200)
-    followed.run(traffic, 150, outage() if seed % 2 else segment_outage(GEO, "GB", "processor_error"))
-    looked = 0
-    for change in followed.changes:
-        incident = change.incident
-        if (
-            change.kind == "resolved"
-            or incident.since - incident.counted_from > 60
-            or incident.updated != change.second
-            or (incident.dimension and incident.place not in {(one.dimension, one.value) for one in incident.drivers})
-        ):
-            continue  # over, or in the numbers of a place that shows nothing any more
-        failed, worth = followed.recount(incident.counted_from, change.second, concerned(incident))
-        lead = (
-            next(one for one in incident.drivers if (one.dimension, one.value) == incident.place)
-            if incident.dimension
-            else (
-                max(
-                    (one for one in incident.drivers if not one.dimension),
-                    default=incident.driver,
-                    key=lambda one: one.excess,
-                )
-            )
-        )
-        part = lead.excess / lead.observed
-        assert incident.payments == round(failed * part)
-        assert incident.value_at_risk == {cur: round(n * part) for cur, n in sorted(worth.items()) if round(n * part)}
-        looked += 1
-    assert looked
-
-
 @few
 @given(seed=seeds)
 def test_an_incident_goes_on_from_a_snapshot(memory: Memory, seed: int) -> None:
@@ -199,3 +154,38 @@ def test_the_id_is_that_of_processor_second_and_driver(memory: Memory, seed: int
         runs.append(followed.told("opened")[0].incident.id)
     assert runs[0] == runs[1] != runs[2]
     assert runs[0].startswith("stripe-1767")
+
+
+def hear(tracker: Tracker, second: int, *drivers: Driver) -> list[str]:
+    """What becomes of incidents when the watch says so."""
+    said = RiskAssessment(second, "stripe", 0.7, "high", drivers, learned=True)
+    return [change.kind for change in tracker.tick(second, None, [said]) if change.kind != "updated"]
+
+
+def test_soft_declines_and_their_category_are_one_trouble() -> None:
+    """They count against the processor when they rise everywhere, though their category does not."""
+    soft = driver("high_failure_rate", "origin", "soft_declines")
+    same = [
+        driver("failure_clustering", "category", "do_not_honor", raises=False),
+        driver("high_failure_rate", "origin", "declines", raises=False),
+    ]
+    assert hear(Tracker("stripe"), NOON, soft, *same) == ["opened"]
+
+
+def test_what_a_rare_segment_shows_of_a_trouble_that_is_over_is_no_other_one() -> None:
+    """Where few payments go, what happened is shown for long; what began afterwards is new."""
+    tracker = Tracker("stripe")
+    assert hear(tracker, NOON, driver("high_failure_rate", "", "")) == ["opened"]
+    assert hear(tracker, NOON + 600) == ["resolved"]
+    rare = driver("segment_degradation", "geo", "MX", since=NOON - 10)
+    assert hear(tracker, NOON + 601, rare) == []
+    other = Tracker("stripe")
+    other.restore(decoded(tracker.snapshot()))
+    assert hear(other, NOON + 602, replace(rare, since=NOON + 300, band="critical")) == ["opened"]
+
+
+def test_more_from_where_much_comes_from_is_no_anomaly() -> None:
+    """A merchant sells out at home; from where hardly anything came it is one."""
+    home = driver("geo_entropy_increase", "geo", "US", raises=False, expected=235.0, severity=0.59, band="elevated")
+    assert hear(Tracker("stripe"), NOON, home) == []
+    assert hear(Tracker("stripe"), NOON, replace(home, value="VN", expected=1.0)) == ["opened"]

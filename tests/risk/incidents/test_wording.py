@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from payflux.risk.drivers import Driver
 from payflux.risk.incidents.incident import Incident
-from payflux.risk.incidents.wording import clears, money, ratios, runbook, summary
+from payflux.risk.incidents.wording import clears, money, ratios, section, summary
 
 GB = Driver("segment_degradation", "geo", "GB", 0.9, "critical", True, 62, 100, 9.0, 1_767_276_120, 16.0, 24.0)
 INCIDENT = Incident(
@@ -73,8 +73,8 @@ def test_what_would_clear_it() -> None:
 
 def test_the_section_to_read() -> None:
     """It is that of the driver; nothing arriving has its own."""
-    assert runbook(INCIDENT) == "segment_degradation"
-    assert runbook(replace(INCIDENT, processor="")) == "nothing_arrives"
+    assert section(INCIDENT) == "segment_degradation"
+    assert section(replace(INCIDENT, processor="")) == "nothing_arrives"
 
 
 def test_ratios_need_no_attempts() -> None:

@@ -1,7 +1,6 @@
-"""Traffic whose payments have a value, followed by a watch and a tracker, and remembered for a recount."""
+"""Traffic whose payments have a value, followed by a watch and a tracker."""
 
-from collections import Counter
-from collections.abc import Callable
+import uuid
 from random import Random
 
 from payflux.risk.counts import Counts
@@ -24,13 +23,15 @@ class Followed:
     Attributes:
         tracker: follows the incidents.
         attempts: every attempt by second, with its currency and amount in minor units.
+        ids: what was seen in the event of each id.
         changes: what became of incidents.
     """
 
     def __init__(self, watch: Watch, seed: int) -> None:
         self.watch, self.tracker = watch, Tracker("stripe")
-        self._random = Random(seed)
+        self._random, self._names = Random(seed), Random(seed)
         self.attempts: dict[int, list[tuple[Observation, str, int]]] = {}
+        self.ids: dict[str, tuple[int, Observation]] = {}
         self.changes: list[Change] = []
 
     def run(self, traffic: Traffic, count: int, fault: Fault | None = None, rate: float | None = None) -> None:
@@ -47,21 +48,16 @@ class Followed:
         counts = counted([one for one, _, _ in rows], 300) if rows else Counts()
         for one, currency, minor in rows:
             counts.add_value(one, currency, minor)
+            if one.failed or one.retried:
+                event_id = str(uuid.UUID(int=self._names.getrandbits(128)))
+                self.ids[event_id] = second, one
+                counts.add_sample(one, event_id)
         self.changes += self.tracker.tick(second, counts, self.watch.tick(second, counts))
 
     def _retried(self, one: Observation) -> Observation:
         if not one.failed or self._random.random() < 0.9:
             return one
         return observation("failure", one.category, one.values, True, one.small, one.counts, one.soft)
-
-    def recount(self, first: int, last: int, concerns: Callable[[Observation], bool]) -> tuple[int, Counter[str]]:
-        """The payments that failed at their first attempt, and their value, of those that a condition holds for."""
-        rows = [row for second in range(first, last + 1) for row in self.attempts.get(second, ())]
-        failed = [row for row in rows if row[0].failed and not row[0].retried and concerns(row[0])]
-        worth: Counter[str] = Counter()
-        for _, currency, minor in failed:
-            worth[currency] += minor
-        return len(failed), worth
 
     def told(self, kind: str) -> list[Change]:
         """The changes of one kind."""

@@ -1,11 +1,14 @@
 """Prometheus Alertmanager, API version 2: the alert the rule `PayFluxIncident` would raise, without a scrape between.
 
+Its labels are the rule's to the letter, so that routes, inhibitions and silences go on to work.
+
 Source: the OpenAPI description of Alertmanager 0.25 to 0.28 (`POST /api/v2/alerts`). An alert that is not sent again
 ends by itself after `resolve_timeout`; so it is sent again every minute, with an end a few minutes ahead.
 """
 
+import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,7 +18,7 @@ from payflux.alerts import Kind, Later, Notice, Request, Taken
 from payflux.alerts.message import facts, title
 from payflux.alerts.sending import send
 from payflux.outgoing.post import hosts, web_address
-from payflux.settings import Values, optional
+from payflux.settings import Setting, Values, optional
 
 EVERY_SEC = 60.0
 AHEAD_SEC = 300.0
@@ -23,6 +26,11 @@ AHEAD_SEC = 300.0
 
 SKEW_SEC = 5.0
 """So far Alertmanager's clock may be behind ours: what ends later than it is there does not end."""
+
+
+NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+OWN = frozenset(("alertname", "incident", "processor", "driver", "dimension", "value", "severity", "incident_severity"))
+"""The labels that say what happened."""
 
 
 def _urls(text: str) -> tuple[str, ...]:
@@ -36,11 +44,31 @@ URLS = optional(
 )
 
 
+def _labels(text: str) -> dict[str, str]:
+    found = {}
+    for pair in filter(None, map(str.strip, text.split(","))):
+        name, equals, value = pair.partition("=")
+        if not (equals and value and NAME.fullmatch(name)) or name in OWN:
+            raise ValueError("labels such as job=payflux,region=eu, none of them one of the alert's own")
+        found[name] = value
+    return found
+
+
+LABELS = Setting(
+    "PAYFLUX_ALERT_ALERTMANAGER_LABELS",
+    _labels,
+    "job=payflux",
+    "Labels of each alert beside its own: the job that Prometheus gives to the nodes, and its external labels.",
+)
+
+
 class Alertmanager:
     """One Alertmanager, or all members of a cluster, each of which has to be told."""
 
-    def __init__(self, urls: Iterable[str], now: Callable[[], float] = time.time) -> None:
-        self._urls, self._now = tuple(urls), now
+    def __init__(
+        self, urls: Iterable[str], labels: Mapping[str, str] | None = None, now: Callable[[], float] = time.time
+    ) -> None:
+        self._urls, self._more, self._now = tuple(urls), dict(labels or {}), now
 
     def requests(self, notice: Notice) -> list[Request]:
         """The same alerts for each of them."""
@@ -65,7 +93,7 @@ class Alertmanager:
         """One alert; two when it worsened, as other labels are another alert: then the former one ends."""
         now, incident = self._now(), notice.incident
         former = msgspec.json.decode(notice.memory, type=dict[str, str]) if notice.memory else None
-        labels = _labels(notice)
+        labels = self._more | _own_labels(notice)
         if former and notice.kind != "worsened":
             labels = former
         over = now - SKEW_SEC
@@ -75,17 +103,17 @@ class Alertmanager:
         return found
 
 
-def _labels(notice: Notice) -> dict[str, str]:
+def _own_labels(notice: Notice) -> dict[str, str]:
     incident = notice.incident
     labels = {
         "alertname": "PayFluxIncident",
         "incident": incident.id,
-        "processor": incident.processor,
+        "processor": incident.processor or "all",
         "driver": incident.driver.name,
         "dimension": incident.dimension,
         "value": incident.value,
         "severity": "critical" if incident.severity == "critical" else "warning",
-        "risk": incident.severity,
+        "incident_severity": incident.severity,
     }
     if notice.test:
         labels |= {"alertname": "PayFluxTest", "severity": "none"}
@@ -109,7 +137,7 @@ def _moment(second: float) -> str:
 
 def _make(values: Values) -> Alertmanager:
     urls = values[URLS]
-    return Alertmanager(urls or ())
+    return Alertmanager(urls or (), values[LABELS])
 
 
 def _refuse(values: Values) -> Iterable[str]:
@@ -117,4 +145,4 @@ def _refuse(values: Values) -> Iterable[str]:
         yield f"{URLS.name}: expected URLs such as http://alertmanager:9093"
 
 
-KIND = Kind(_make, "Prometheus Alertmanager, which routes, groups, mutes", (URLS,), _refuse, every=EVERY_SEC)
+KIND = Kind(_make, "Prometheus Alertmanager, which routes, groups, mutes", (URLS, LABELS), _refuse, every=EVERY_SEC)

@@ -9,13 +9,13 @@ from typing import Annotated
 import msgspec
 from cyclopts import Parameter
 
-from payflux.alerts.mutes import Mute, segment, span
 from payflux.alerts.store import AlertStore
 from payflux.errors import SettingsError
 from payflux.event.rules import is_processor
 from payflux.redis.address import address_of
 from payflux.redis.keys import Keys
 from payflux.risk.drivers import DRIVERS
+from payflux.risk.incidents.mutes import Mute, segment, span
 from payflux.risk.incidents.record import stamp
 from payflux.terminal.arguments import redis_settings
 from payflux.terminal.ending import complain, operate, refuse

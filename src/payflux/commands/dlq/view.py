@@ -8,17 +8,15 @@ from typing import Annotated, Any
 
 import msgspec
 from cyclopts import Parameter
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from payflux.commands.dlq.select import From, Ids, Json, Reasons, Selection, To, objection, progress, select
 from payflux.errors import SettingsError
 from payflux.redis.dead_letters import DeadLetter, DeadLetters
 from payflux.terminal.ending import complain, operate, refuse
-from payflux.terminal.output import emit, emit_json, printable
+from payflux.terminal.output import emit, emit_json, emit_rows, printable
 
 SHOWN = 100  # entries listed on a terminal unless asked for more
+COLUMNS = ("id", "reason", "when", "original id", "processor", "event id")
 
 
 def list_(
@@ -72,30 +70,17 @@ async def _list(letters: DeadLetters, selection: Selection, limit: int | None, *
 
 
 def _print_list(shown: Sequence[DeadLetter], counts: Counter[str]) -> None:
-    if sys.stdout.isatty():
-        console = Console(highlight=False)
-        if not counts:
-            console.print("no dead letters")
-            return
-        table = Table("id", "reason", "when", "original id", "processor", "event id")
-        for letter in shown:
-            table.add_row(*map(Text, _columns(letter)))
-        console.print(table)
-        console.print(_count_table(counts))
-        if counts.total() > len(shown):
-            console.print(f"{counts.total() - len(shown):,} more: --limit {counts.total()}")
-    else:
-        lines = ["\t".join(_columns(letter)) for letter in shown]
-        lines += [f"# {printable(name) or '-'}\t{count}" for name, count in counts.most_common()]
+    if shown or not counts:
+        emit_rows(COLUMNS, [_columns(letter) for letter in shown], "no dead letters")
+    if not sys.stdout.isatty():
+        lines = [f"# {printable(name) or '-'}\t{count}" for name, count in counts.most_common()]
         emit("".join(f"{line}\n" for line in [*lines, f"# total\t{counts.total()}"]).encode())
-
-
-def _count_table(counts: Counter[str]) -> Table:
-    table = Table("reason", "dead letters", show_footer=True)
-    table.columns[0].footer, table.columns[1].footer = "total", f"{counts.total():,}"
-    for name, count in counts.most_common():
-        table.add_row(Text(printable(name)), f"{count:,}")
-    return table
+    elif counts:
+        told = [(printable(name) or "-", f"{count:,}") for name, count in counts.most_common()]
+        emit(b"\n")
+        emit_rows(("reason", "dead letters"), [*told, ("total", f"{counts.total():,}")], "")
+        if counts.total() > len(shown):
+            emit(f"{counts.total() - len(shown):,} more: --limit {counts.total()}\n".encode())
 
 
 class _Peek(msgspec.Struct):

@@ -3,7 +3,8 @@
 from cyclopts import App
 
 from payflux.commands.incidents.annotate import annotate
-from payflux.commands.incidents.view import list_, show
+from payflux.commands.incidents.listing import list_
+from payflux.commands.incidents.show import show
 
 incidents = App(
     name="incidents",

@@ -9,17 +9,17 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn
 
+from payflux.commands.webhooks.bodies import Body, bodies_of
 from payflux.errors import SettingsError
-from payflux.normalize import Unreadable
+from payflux.normalize import Normalized, Unreadable
 from payflux.normalize import normalize as normalized
 from payflux.settings import environment
 from payflux.terminal.ending import complain, refuse
 from payflux.terminal.event_files import EventFile
-from payflux.terminal.event_items import events_of
 from payflux.terminal.output import emit, emit_json
 from payflux.webhooks.declared.adapter import examine, text_of
 from payflux.webhooks.identifiers import HASH_KEY, LEAST_KEY
-from payflux.webhooks.registry import Named, named
+from payflux.webhooks.registry import Named, load_source, named
 
 TRIAL_KEY = "a trial's key, which nobody keeps"
 Processor = Annotated[str, Parameter(help="Whose webhooks they are, or the file of an adapter: `acme.toml`.")]
@@ -27,18 +27,24 @@ Processor = Annotated[str, Parameter(help="Whose webhooks they are, or the file 
 
 def normalize(
     processor: Processor,
-    file: Annotated[str, Parameter(help="Bodies as JSON lines or one array; `-` is stdin.", allow_leading_hyphen=True)],
+    file: Annotated[
+        str,
+        Parameter(help="JSON lines, one array, or a report as CSV; `-` is stdin.", allow_leading_hyphen=True),
+    ],
     /,
 ) -> int:
-    """Write the events that a file of webhook bodies becomes, one a line, for `payflux send` or a look.
+    """Write the events that a file of webhook bodies becomes, one a line, for `payflux backtest`, `send` or a look.
 
-    Signatures are not looked at. Identifiers are hashed with PAYFLUX_HASH_KEY. Each body that cannot be read is named
-    on stderr by line (in an array: by item) with the reason, and codes that nobody knows are counted at the end.
+    Beside bodies of webhooks: charges, payment intents and other objects of Stripe's API, and lists of them; reports
+    of Adyen as CSV (received payment details, payment accounting, settlement details). Signatures are not looked at.
+    Identifiers are hashed with PAYFLUX_HASH_KEY. Each body that cannot be read is named on stderr by line (in an array:
+    by item) with the reason, and codes that nobody knows are counted at the end.
 
     For example:
 
         payflux webhooks normalize stripe events.jsonl > normalized.jsonl
         zcat notifications.jsonl.gz | payflux webhooks normalize adyen -
+        payflux webhooks normalize adyen received_payments_report.csv | payflux backtest -
 
     Exit codes: 0 all are readable, 1 some are not, 2 wrong usage.
     """
@@ -66,14 +72,14 @@ def _named(processor: str, key: str) -> Named:
 
 def _convert(adapter: Named, file: EventFile, key: str) -> int:
     counts, unmapped = Counter({"bodies": 0, "events": 0, "ignored": 0, "unreadable": 0}), Counter[str]()
-    place, bodies = events_of(file)
+    place, bodies = bodies_of(file, load_source(adapter.target).columns)
     console = Console(stderr=True, highlight=False)
     columns = (SpinnerColumn(), TextColumn("{task.completed:,.0f} bodies"))
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
         for line in progress.track(bodies, total=None):
             counts["bodies"] += 1
             try:
-                found = normalized(adapter.processor, line.data or b"", key, adapter.target)
+                found = _events(adapter, line, key)
             except Unreadable as error:
                 counts["unreadable"] += 1
                 progress.console.print(f"{place} {line.number}: {error}", markup=False, soft_wrap=True)
@@ -86,6 +92,12 @@ def _convert(adapter: Named, file: EventFile, key: str) -> int:
     for name, number in unmapped.most_common(50):
         sys.stderr.write(f"unmapped: {name} ({number:,})\n")
     return 1 if counts["unreadable"] else 0
+
+
+def _events(adapter: Named, body: Body, key: str) -> list[Normalized]:
+    if body.wrong:
+        raise Unreadable(body.wrong)
+    return normalized(adapter.processor, body.data, key, adapter.target)
 
 
 def try_(

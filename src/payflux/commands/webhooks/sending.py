@@ -18,7 +18,8 @@ from payflux.checks.asking import parse_base
 from payflux.errors import SettingsError
 from payflux.settings import environment
 from payflux.terminal.ending import complain, refuse
-from payflux.webhooks.registry import Named, load_source, named, path_of, secrets_of
+from payflux.terminal.home import webhook_secret_of_dev
+from payflux.webhooks.registry import Named, load_source, named, path_of, secrets_of, trial_secret
 from payflux.webhooks.sampling import Samples, samples_of
 
 MOST = 1_000_000
@@ -34,7 +35,8 @@ def send(
         str | None, Parameter(help="Traffic instead of one sample: `quiet`, `outage`, `issuer_outage`, `card_testing`.")
     ] = None,
     secret: Annotated[
-        str | None, Parameter(help="To sign with; by default the first of the processor's in the environment.")
+        str | None,
+        Parameter(help="To sign with; by default the first of the processor's in the environment, or `payflux dev`'s."),
     ] = None,
     url: Annotated[str, Parameter(help="The node.")] = "http://127.0.0.1:8080",
 ) -> int:
@@ -44,6 +46,7 @@ def send(
 
     For example:
 
+        payflux webhooks send stripe charge.failed
         payflux webhooks send stripe charge.failed --secret whsec_1
         payflux webhooks send adyen --incident outage --count 500
 
@@ -53,7 +56,7 @@ def send(
         adapter = named(processor, environment())
     except SettingsError as error:
         return refuse(error)
-    base, key = "", secret or _secret(adapter.processor)
+    base, key = "", secret or _secret(adapter)
     problems = list(_problems(adapter, sample, incident, count, key))
     try:
         base = parse_base(url)
@@ -72,8 +75,11 @@ def send(
     return 0 if all(said.startswith("2") for said in counts) else 1
 
 
-def _secret(processor: str) -> str:
-    return environment().get(secrets_of(processor).name, "").split(",")[0].strip()
+def _secret(adapter: Named) -> str:
+    """The first of the environment's; else that of `payflux dev`, which runs on this machine."""
+    given = environment().get(secrets_of(adapter.processor).name, "").split(",")[0].strip()
+    made = webhook_secret_of_dev()
+    return given or (trial_secret(load_source(adapter.target), made) if made else "")
 
 
 def _problems(adapter: Named, sample: str, incident: str | None, count: int, secret: str) -> Iterator[str]:

@@ -1,24 +1,22 @@
 """`payflux webhooks status` and `payflux webhooks codes`: what a node has counted of webhooks."""
 
-import sys
 import time
 from collections import defaultdict
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 from prometheus_client.parser import text_string_to_metric_families
-from rich.console import Console
-from rich.table import Table
 
 from payflux.checks.asking import ask, parse_base, reason_of
 from payflux.errors import SettingsError
 from payflux.event.taxonomy import failure_of
 from payflux.terminal.ending import complain, refuse
-from payflux.terminal.output import emit, emit_json
+from payflux.terminal.output import emit, emit_json, emit_rows
 
 Url = Annotated[str, Parameter(help="The node, where it answers its operators.")]
 Token = Annotated[str | None, Parameter(help="Its `PAYFLUX_METRICS_TOKEN`, if it has one.")]
 Json = Annotated[bool, Parameter(help="One JSON value instead of a table.", negative="")]
+COLUMNS = ("processor", "result", "events", "last received", "unmapped")
 Counts = dict[str, dict[str, float]]
 
 
@@ -76,13 +74,7 @@ def _show(told: dict[str, dict[str, Any]]) -> None:
         for name, facts in told.items()
         for result, number in facts["results"].items()
     ]
-    if not sys.stdout.isatty():
-        emit("".join("\t".join(row) + "\n" for row in rows).encode())
-        return
-    table = Table("processor", "result", "events", "last received", "unmapped")
-    for row in rows:
-        table.add_row(*row)
-    Console(highlight=False).print(table if rows else "no webhook came since the node started")
+    emit_rows(COLUMNS, rows, "no webhook came since the node started")
 
 
 def _ago(stamp: object) -> str:

@@ -10,11 +10,13 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
+from payflux.consume.succession.refusals import Refusals
 from payflux.errors import StreamUnavailable
 from payflux.log import log
 from payflux.risk.incidents.incident import Change
-from payflux.risk.incidents.record import closed, encoded
+from payflux.risk.incidents.record import RUNBOOK, closed, encoded
 from payflux.risk.scoring import Scorer
 from payflux.stream.deliveries import IncidentNews, IncidentsKept, Told
 from payflux.stream.protocol import ReadStream
@@ -34,6 +36,7 @@ def nobody(told: Told) -> None:
 
 
 LOST = "what was known of it is lost"
+SILENCE = "volume_drop"
 
 
 class Incidents:
@@ -43,17 +46,22 @@ class Incidents:
         stream: the consumer's side of the stream.
         scorer: finds them.
         announce: is given what was kept, each change once in this process.
+        runbook: the address incidents link to.
+        refusals: what ingestion refuses, for what is said of a silence; None: nobody knows.
         now: a monotonic clock.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - all it works with
         self,
         stream: ReadStream,
         scorer: Scorer,
         announce: Announce = nobody,
+        runbook: str = RUNBOOK,
+        refusals: Refusals | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._stream, self._scorer, self._announce, self._now = stream, scorer, announce, now
+        self._runbook, self._refusals = runbook, refusals
         self._untold: deque[Told] = deque(maxlen=MOST_STEPS)
         self._told: deque[Told] = deque(maxlen=MOST_STEPS)
         self._doubted: list[Told] = []  # told before, and to be told again
@@ -117,6 +125,8 @@ class Incidents:
         changes = [self._news(change) for change in self._scorer.changes(second)]
         changes += [IncidentNews("resolved", *closed(record, second, LOST)) for record in self._orphans]
         self._orphans.clear()
+        if self._refusals is not None:
+            self._refusals.look(second)
         known = self._scorer.standstill.known
         if changes or known != self._known or anyway:
             self._known = known
@@ -125,7 +135,11 @@ class Incidents:
 
     def _news(self, change: Change) -> IncidentNews:
         incident = change.incident
-        record = encoded(change, self._scorer.limits.hold_sec)
+        if self._refusals is not None and incident.driver.name == SILENCE:
+            refused = self._refusals.since(incident.since, nothing=not incident.processor)
+            notes = [note for note in (incident.note, refused) if note]
+            incident = replace(incident, note=": ".join(notes))
+        record = encoded(replace(change, incident=incident), self._scorer.limits.hold_sec, self._runbook)
         return IncidentNews(change.kind, incident.processor, incident.id, record)
 
     async def keep(self) -> None:

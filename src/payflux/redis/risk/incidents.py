@@ -10,6 +10,9 @@ from payflux.redis.address import RedisAddress
 from payflux.redis.dial import Dialler
 from payflux.redis.keys import Keys
 from payflux.redis.replies import named
+from payflux.redis.risk.assessments import assessments
+from payflux.risk.assessment import RiskAssessment
+from payflux.stream.protocol import GROUP
 
 PAGE = 500
 
@@ -25,6 +28,15 @@ def newest_first(found: Iterable[bytes]) -> list[Record]:
             records.append(msgspec.json.decode(data, type=dict[str, Any]))
     ours = [one for one in records if one.keys() >= {"id", "opened", "since", "drivers"}]
     return sorted(ours, key=lambda one: (one["opened"], one["id"]), reverse=True)
+
+
+def _assessments(found: Iterable[bytes], processor: str) -> list[Record]:
+    """The assessments of one processor; what somebody else wrote there is left out."""
+    records: list[Record] = []
+    for data in found:
+        with suppress(msgspec.DecodeError, msgspec.ValidationError):
+            records.append(msgspec.to_builtins(msgspec.json.decode(data, type=RiskAssessment)))
+    return [one for one in records if one["processor"] == processor]
 
 
 class Incidents:
@@ -73,6 +85,25 @@ class Incidents:
             if record["id"] == incident:
                 return record
         return None
+
+    async def assessment(self, processor: str) -> dict[str, Any] | None:
+        """What was said last of a processor; None when nothing was."""
+        kept = await self._dialler.link.ask("HGET", self._keys.risk, processor)
+        return next(iter(_assessments([(kept or b"").partition(b" ")[2]], processor)), None)
+
+    async def assessed(self, processor: str, since: int) -> list[dict[str, Any]]:
+        """What was said of a processor from a second of stream time on, and what held then; the oldest first."""
+        link, start = self._dialler.link, b"%d-0" % (since * 1000)
+        before = await link.ask("XREVRANGE", self._keys.assessments, b"(" + start, "-", "COUNT", PAGE)
+        known = _assessments([named(fields).get(b"assessment", b"") for _, fields in before], processor)[:1]
+        later = [data async for _, data in assessments(link, self._keys, b"%d-0" % (since * 1000 - 1))]
+        return sorted(known + _assessments(later, processor), key=lambda one: int(one["second"]))
+
+    async def scored_ms(self) -> int:
+        """Milliseconds of the newest entry that was scored; 0 when none was."""
+        last = await self._dialler.link.ask("HGET", self._keys.ledger(GROUP), "last_id")
+        text = (last or b"").partition(b"-")[0]
+        return int(text) if text.isdigit() and len(text) < 16 else 0
 
     async def verdicts(self) -> dict[str, dict[str, Any]]:
         """What people said of incidents, by id."""

@@ -11,6 +11,7 @@ from payflux.redis.keys import Keys
 from payflux.redis.link import RedisLink
 from payflux.redis.replies import named, unavailable
 from payflux.redis.risk.assessments import latest
+from payflux.risk.incidents.mutes import Mute, mutes_of
 
 MOST = 10_000
 """Incidents that are remembered; the oldest are forgotten first."""
@@ -35,12 +36,14 @@ class RiskView:
         Attributes:
             assessments: by processor, as they were kept.
             incidents: as they stand, by id, with what people said of each as `annotation`.
+            mutes: of alerts, those that have ended lately too.
         """
         self._keys, self._dialler = keys, Dialler(address, client)
         self._told: dict[str, Record] = {}
         self._place = FIRST
         self.assessments: dict[str, Record] = {}
         self.incidents: dict[str, Record] = {}
+        self.mutes: list[Mute] = []
 
     async def refresh(self) -> None:
         """Read what has changed.
@@ -51,10 +54,12 @@ class RiskView:
         link, own = await self._dialler.connect(), self._keys
         try:
             await self._follow(link)
-            open_, said = await link.calls([("HGETALL", own.incidents_open), ("HGETALL", own.incidents_verdicts)])
+            keys = (own.incidents_open, own.incidents_verdicts, own.mutes)
+            open_, said, mutes = await link.calls([("HGETALL", key) for key in keys])
             found = await latest(link, own)
         except hiredis.ReplyError as error:
             raise unavailable(error) from None
+        self.mutes = mutes_of(named(mutes).values())
         self.assessments = {name: _decoded(data) for name, data in found.items() if data}
         now = self._told | {one["id"]: one for one in map(_decoded, named(open_).values())}
         verdicts = {name.decode(errors="replace"): _decoded(data) for name, data in named(said).items()}

@@ -22,6 +22,7 @@
 --   {events_stream}:incidents:verdicts   hash     what people said of incidents by id, JSON
 --   {events_stream}:alerts:told          hash     `<receiver> <incident>`: what it was told of it, JSON; `<receiver>`: why it
 --                                                 is told nothing just now, JSON
+--   {events_stream}:alerts:tested        hash     when each receiver last took a test incident, Unix time
 --   {events_stream}:mutes                hash     mutes of alerts by id, JSON
 --   {events_stream}:lease:alerts         string   who tells the receivers of alerts
 --   {events_stream}:assessments          stream   what was said of processors, as it changed: `processor`, `second` (of

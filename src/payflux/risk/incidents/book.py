@@ -25,6 +25,14 @@ MOST_VIEWS = 512
 MOST_SEEN = 1024
 """Views, and different failures of ten seconds, that are told apart; further ones are not kept."""
 
+FAILING = frozenset(
+    {
+        *("high_failure_rate", "failure_clustering", "timeout_clustering", "auth_failure_cluster"),
+        *("segment_degradation", "card_testing_suspected"),
+    }
+)
+"""The drivers that speak of failed payments."""
+
 SMALL = ("amount", "small")
 """Dimension and value of the smallest amounts."""
 

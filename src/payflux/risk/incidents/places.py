@@ -10,7 +10,7 @@ from math import sqrt
 
 from payflux.risk.assessment import BANDS
 from payflux.risk.drivers import Driver
-from payflux.risk.incidents.book import SMALL
+from payflux.risk.incidents.book import FAILING, SMALL
 from payflux.risk.incidents.incident import EVERYWHERE, Place
 from payflux.risk.observation import DIMENSIONS, Observation
 
@@ -36,6 +36,23 @@ def place_of(driver: Driver) -> Place:
     if driver.name == "segment_degradation":
         return driver.dimension, driver.value
     return SMALL if driver.name == "card_testing_suspected" else EVERYWHERE
+
+
+def measured(place: Place, own: Sequence[Driver]) -> Driver:
+    """The driver whose numbers are an incident's: that of its place, or the broadest one.
+
+    Args:
+        place: of the incident.
+        own: its drivers, at least one.
+    """
+    failing = [driver for driver in own if driver.name in FAILING] or list(own)
+    there = [driver for driver in failing if place_of(driver) == place]
+    return max(there or failing, key=_breadth)
+
+
+def _breadth(driver: Driver) -> tuple[bool, float, tuple[str, str, str, bool]]:
+    key = driver.name, driver.dimension, driver.value, driver.raises
+    return driver.name == "high_failure_rate", driver.excess, key
 
 
 def is_certain(driver: Driver) -> bool:

@@ -7,18 +7,22 @@ import msgspec
 
 from payflux.risk.drivers import Driver
 from payflux.risk.incidents.incident import Change
-from payflux.risk.incidents.wording import clears, measured, ratios, runbook, summary
+from payflux.risk.incidents.wording import clears, measured, ratios, section, summary
+
+RUNBOOK = "https://payflux.dev/docs/RUNBOOK.html"
+"""Where the runbook is, unless told: it has a section for each driver."""
 
 Record = dict[str, Any]
 """Members by name, in the order in which they are written."""
 
 
-def record_of(change: Change, hold_sec: int) -> Record:
+def record_of(change: Change, hold_sec: int, runbook: str = RUNBOOK) -> Record:
     """What is told of a change.
 
     Args:
         change: what became of an incident.
         hold_sec: how long it must be quiet before it is resolved; a setting.
+        runbook: the address of the runbook; a setting.
 
     Returns:
         Its members: times in RFC 3339 and UTC, `resolved` null while it is open, money in minor units, ratios from 0.0.
@@ -51,14 +55,14 @@ def record_of(change: Change, hold_sec: int) -> Record:
         "sample_event_ids": list(incident.samples),
         "drivers": [_driver(driver) for driver in incident.drivers],
         "clears_when": clears(incident, hold_sec),
-        "runbook": f"RUNBOOK.md#{runbook(incident)}",
+        "runbook": f"{runbook}#{section(incident)}",
         "note": incident.note,
     }
 
 
-def encoded(change: Change, hold_sec: int) -> bytes:
+def encoded(change: Change, hold_sec: int, runbook: str = RUNBOOK) -> bytes:
     """The record as one line of JSON, without its end."""
-    return msgspec.json.encode(record_of(change, hold_sec))
+    return msgspec.json.encode(record_of(change, hold_sec, runbook))
 
 
 def closed(record: bytes, second: int, note: str) -> tuple[str, str, bytes]:

@@ -1,24 +1,18 @@
 """A standstill: nothing arrives from anybody. That is one incident, and not one for each processor."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
 from payflux.risk.incidents.incident import Change, Incident, id_of
+from payflux.risk.incidents.silences import RENEWED_SEC, Arrivals, Silences, missing
 
 CERTAIN = 5.0
 """Events due from the others without one of them arriving: by chance, that happens once in 150 times."""
 
 NOTE = "nothing arrives from any processor"
-
-
-class Arrivals(NamedTuple):
-    """What is known of one processor's traffic: the second of the last event, and the events due a second."""
-
-    last: int
-    rate: float
 
 
 class Standstill:
@@ -30,6 +24,8 @@ class Standstill:
         ended: when the last standstill ended, in seconds of stream time.
         silent: the incidents of single processors that nobody is told of, by id.
         told: the open incidents of a silence that people were told of, by id.
+        silences: those that are found here, as their watch does not know yet how much is due.
+        rate: events due a second of all processors, while nothing arrives.
     """
 
     def __init__(self) -> None:
@@ -38,16 +34,19 @@ class Standstill:
         self.ended = 0
         self.silent: dict[str, Incident] = {}
         self.told: dict[str, Incident] = {}
+        self.silences = Silences()
+        self.rate = 0.0
 
     @property
     def known(self) -> tuple[Incident | None, int, dict[str, Incident], dict[str, Incident]]:
-        """All that a snapshot holds, but for how far it goes: the same as before where nothing has changed."""
+        """What of a snapshot must not be lost, but for how far it goes; the same as long as nothing has changed."""
         return self.current, self.ended, self.silent.copy(), self.told.copy()
 
     @property
-    def busy(self) -> bool:
-        """Whether `fold` has something to do although nothing changed."""
-        return self.current is not None or bool(self.silent)
+    def open(self) -> list[Incident]:
+        """The open incidents that no tracker has; those that make up a standstill left out."""
+        found = [self.current] if self.current else []
+        return found + [one.incident for one in self.silences.open.values() if one.incident.id not in self.silent]
 
     def fold(self, second: int, changes: list[Change], arrivals: Mapping[str, Arrivals]) -> list[Change]:
         """Replace what is said of single processors where it is the same for all.
@@ -61,6 +60,7 @@ class Standstill:
             What people are told, the oldest first.
         """
         news = [change for change in changes if change.second > self.folded]
+        news += self.silences.look(second, arrivals, self.folded)
         self.folded = max(self.folded, second)
         told = self._end(second, arrivals)
         for change in news:
@@ -71,7 +71,7 @@ class Standstill:
         incident = change.incident
         if change.kind == "opened" and (self.current or _is_still(incident, change.second, arrivals)):
             self.silent[incident.id] = incident
-            return [] if self.current else self._begin(change)
+            return [] if self.current else self._begin(change, arrivals)
         if incident.id in self.silent:
             self.silent[incident.id] = incident
             if change.kind == "resolved":
@@ -82,9 +82,14 @@ class Standstill:
             del self.told[incident.id]
         return [change]
 
-    def _begin(self, change: Change) -> list[Change]:
+    def _begin(self, change: Change, arrivals: Mapping[str, Arrivals]) -> list[Change]:
         first, second = change.incident, change.second
-        self.current = replace(first, id=id_of("", second, first.driver), processor="", note=NOTE)
+        self.rate = sum(one.usual for one in arrivals.values())
+        began = max((one.last for one in arrivals.values()), default=first.since)
+        now = replace(
+            first, id=id_of("", second, first.driver), processor="", since=began, counted_from=began, note=NOTE
+        )
+        self.current = self._renewed(now, second)
         joined = [replace(one, resolved=second, updated=second, note=NOTE) for one in self.told.values()]
         self.silent |= self.told
         self.told = {}
@@ -92,18 +97,32 @@ class Standstill:
 
     def _end(self, second: int, arrivals: Mapping[str, Arrivals]) -> list[Change]:
         last = max((one.last for one in arrivals.values()), default=0)
-        if self.current is None or last < self.current.opened:
+        if self.current is None:
             return []
+        if last < self.current.opened:
+            if second - self.current.updated < RENEWED_SEC:
+                return []
+            self.current = self._renewed(self.current, second)
+            return [Change("updated", second, self.current)]
         ended = replace(self.current, resolved=second, updated=second)
         self.current, self.ended = None, second
         return [Change("resolved", second, ended)]
+
+    def _renewed(self, incident: Incident, second: int) -> Incident:
+        """With the events of all processors that are due by now."""
+        due = missing(self.rate, incident.since, second)
+        driver = replace(incident.driver, observed=due.observed, attempts=due.attempts, expected=due.expected)
+        drivers = (replace(driver, since=incident.since), *incident.drivers[1:])
+        return replace(incident, updated=second, drivers=drivers, payments=due.observed)
 
     def _single_out(self, second: int, arrivals: Mapping[str, Arrivals]) -> list[Change]:
         """A processor that stays silent when others are back has an incident of its own."""
         if self.current is not None:
             return []
         due = {
-            name: one.rate * (second - self.ended) if one.last < self.ended else 0.0 for name, one in arrivals.items()
+            name: max(one.rate, self.silences.rate_of(name)) * (second - self.ended)
+            for name, one in arrivals.items()
+            if one.last < self.ended
         }
         found = [one for one in self.silent.values() if due.get(one.processor, 0.0) >= CERTAIN]
         for one in found:
@@ -119,9 +138,10 @@ class Standstill:
                 "ended": self.ended,
                 "silent": self.silent,
                 "told": self.told,
+                "rate": self.rate,
             }
         )
-        return kept
+        return kept | {"silences": self.silences.snapshot()}
 
     def begin_after(self, second: int) -> None:
         """Go on after a second up to which everything was told, when nothing else is known of it."""
@@ -134,6 +154,9 @@ class Standstill:
         self.ended = data["ended"]
         self.silent = msgspec.convert(data["silent"], dict[str, Incident])
         self.told = msgspec.convert(data["told"], dict[str, Incident])
+        if "silences" in data:  # a version before this one had none
+            self.rate = data["rate"]
+            self.silences.restore(data["silences"])
 
 
 def _is_silence(incident: Incident) -> bool:
@@ -142,6 +165,6 @@ def _is_silence(incident: Incident) -> bool:
 
 def _is_still(incident: Incident, second: int, arrivals: Mapping[str, Arrivals]) -> bool:
     """Whether nothing has arrived from the others either, for so long that something would have."""
-    others = [one for name, one in arrivals.items() if name != incident.processor and one.rate]
+    others = [one for name, one in arrivals.items() if name != incident.processor]
     last = max((one.last for one in arrivals.values()), default=second)
-    return sum(one.rate for one in others) * (second - last) >= CERTAIN
+    return sum(one.usual for one in others) * (second - last) >= CERTAIN

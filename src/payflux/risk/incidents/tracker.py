@@ -10,24 +10,21 @@ from msgspec.structs import replace
 from payflux.risk.assessment import BANDS, RiskAssessment
 from payflux.risk.counts import Counts
 from payflux.risk.drivers import Driver, Key
-from payflux.risk.incidents.book import Account, Book, View, view_of
+from payflux.risk.evidence.side_streams import SOFTLY
+from payflux.risk.incidents.book import FAILING, Account, Book, View, view_of
 from payflux.risk.incidents.incident import EVERYWHERE, Change, Incident, Place, id_of
-from payflux.risk.incidents.places import is_active, is_certain, is_other, place_of, places_of, share_within
-from payflux.risk.observation import Observation
-
-FAILING = frozenset(
-    {
-        *(
-            "high_failure_rate",
-            "failure_clustering",
-            "timeout_clustering",
-            "auth_failure_cluster",
-            "segment_degradation",
-        ),
-        "card_testing_suspected",
-    }
+from payflux.risk.incidents.places import (
+    OWN,
+    is_active,
+    is_certain,
+    is_other,
+    measured,
+    place_of,
+    places_of,
+    share_within,
 )
-"""The drivers that speak of failed payments."""
+from payflux.risk.incidents.samples import Samples
+from payflux.risk.observation import Observation
 
 FAMILIES = ("failures", "declines")
 """Failures that count against the processor, and those that do not: their troubles are told apart by their places."""
@@ -43,6 +40,9 @@ JOINED = {
 
 AT_ONCE = frozenset({"geo_entropy_increase"})
 """Drivers that open an incident although nothing says that they do harm."""
+
+HOME = 0.25
+"""A country with such a share of the events is not elsewhere: more comes from there when a merchant sells out."""
 
 NEVER = frozenset({"traffic_volatility"})
 """Drivers that open none: business that goes well does the same."""
@@ -79,8 +79,10 @@ class Tracker:
     def __init__(self, processor: str) -> None:
         self._processor = processor
         self._book = Book()
+        self._samples = Samples()
         self._cases: list[_Case] = []
         self._gist: list[tuple[Key, str]] = []
+        self._over: dict[str, int] = {}  # until when the last incident of a family that is over went on
 
     @property
     def open(self) -> list[Incident]:
@@ -101,6 +103,7 @@ class Tracker:
         changes = [change for one in said if one.second < second for change in self._hear(one)]
         if counts is not None and counts.events:
             self._book.take(second, counts)
+            self._samples.take(second, counts)
         return changes + [change for one in said if one.second >= second for change in self._hear(one)]
 
     def _hear(self, said: RiskAssessment) -> list[Change]:
@@ -136,13 +139,25 @@ class Tracker:
             lead = next(driver for driver in own if place_of(driver) == place)
             if any(_is_late(lead, case, own) for case in self._cases if case.family == family):
                 continue
+            if self._is_echo(family, lead):
+                continue
             free = [at for at, case in enumerate(self._cases) if _takes(case, family, second, lead, places, latest)]
             if free:
                 case = self._cases[free[0]]
-                moved = replace(case.incident, dimension=place[0], value=place[1])
+                samples = case.incident.samples if place == EVERYWHERE else ()
+                moved = replace(case.incident, dimension=place[0], value=place[1], samples=samples)
                 self._cases[free[0]] = replace(case, incident=moved, family=family)
             else:
                 self._begin(second, family, lead, place)
+
+    def _is_echo(self, family: str, lead: Driver) -> bool:
+        """Whether what a driver shows happened in an incident that is over: where little comes, that is shown long."""
+        over = self._over.get(family, -1)
+        if lead.since > over:
+            return False
+        view = view_of(lead)
+        since = self._book.after(view, self._book.before(view, self._book.reach(over + 1)))
+        return since.failed < OWN * lead.observed
 
     def _begin(self, second: int, family: str, lead: Driver, place: Place) -> None:
         incident = Incident(
@@ -182,7 +197,7 @@ class Tracker:
         if fitting:
             at = min(fitting, key=lambda at: (families.index(self._cases[at].family), at))
             self._cases[at] = replace(self._cases[at], members=(*self._cases[at].members, key_of(driver)))
-        elif (is_certain(driver) or driver.name in AT_ONCE) and driver.name not in NEVER:
+        elif (is_certain(driver) or _is_elsewhere(driver)) and driver.name not in NEVER:
             self._begin(second, driver.name, driver, place_of(driver))
 
     def _tell(self, said: RiskAssessment, before: dict[str, Incident]) -> list[Change]:
@@ -194,6 +209,7 @@ class Tracker:
                 note = "it is the new normal" if said.note == "baseline_reset" else case.incident.note
                 ended = replace(case.incident, resolved=said.second, updated=said.second, note=note)
                 changes.append(Change("resolved", said.second, ended))
+                self._over[case.family] = case.incident.updated
                 continue
             now = self._updated(case, own, said.second)
             kept.append(now)
@@ -206,7 +222,7 @@ class Tracker:
         """The case with the numbers of a second; while it fades, those of its end stand."""
         if case.incident.drivers and not any(_is_of(driver, case.family) for driver in own):
             return case
-        before, measure = case.incident, _measure(case.incident.place, own)
+        before, measure = case.incident, measured(case.incident.place, own)
         worst = max(own, key=lambda driver: driver.severity)
         severity = max(before.severity, *(driver.band for driver in own), key=BANDS.index)
         if view_of(measure) != case.view:
@@ -224,6 +240,7 @@ class Tracker:
             drivers=own,
             payments=round(failed * part) + missing,
             value_at_risk={currency: minor for currency, minor in risk.items() if minor},
+            samples=self._samples.more(before.samples, measure, case.incident.since),
         )
         return replace(case, incident=now)
 
@@ -238,15 +255,24 @@ class Tracker:
         """All that is known, as plain data."""
         return {
             "book": self._book.snapshot(),
+            "samples": self._samples.snapshot(),
             "cases": msgspec.to_builtins(self._cases),
             "gist": [[*key, band] for key, band in self._gist],
+            "over": self._over,
         }
 
     def restore(self, data: dict[str, Any]) -> None:
         """Go on from a snapshot, before or after any encoding."""
         self._book.restore(data["book"])
+        self._samples.restore(data.get("samples", ()))  # a version before this one kept none
         self._cases = msgspec.convert(data["cases"], list[_Case])
         self._gist = [((name, dimension, value, raises), band) for name, dimension, value, raises, band in data["gist"]]
+        self._over = dict(data.get("over", {}))
+
+
+def _is_elsewhere(driver: Driver) -> bool:
+    """Whether events come from where they hardly came from."""
+    return driver.name in AT_ONCE and driver.expected < HOME * driver.attempts
 
 
 def key_of(driver: Driver) -> Key:
@@ -258,7 +284,8 @@ def family_of(driver: Driver) -> str:
     """The family a driver belongs to; its name where it has none."""
     if driver.name not in FAILING:
         return driver.name
-    return FAMILIES[0] if driver.raises else FAMILIES[1]
+    # Soft declines that rise everywhere count against the processor, and are the same ones as those of their category.
+    return FAMILIES[0] if driver.raises and driver.value != SOFTLY else FAMILIES[1]
 
 
 def _takes(  # noqa: PLR0917 - all that decides
@@ -287,13 +314,6 @@ def _is_of(driver: Driver, family: str) -> bool:
 
 def _fit(driver: Driver, place: Place, latest: Counter[Observation]) -> tuple[bool, float, bool]:
     return place_of(driver) == place, share_within(driver, [place], latest), place != EVERYWHERE
-
-
-def _measure(place: Place, own: Sequence[Driver]) -> Driver:
-    """The driver whose numbers are the incident's: that of its place, or the broadest one."""
-    failing = [driver for driver in own if driver.name in FAILING] or list(own)
-    there = [driver for driver in failing if place_of(driver) == place]
-    return max(there or failing, key=lambda driver: (driver.name == "high_failure_rate", driver.excess, key_of(driver)))
 
 
 def _changes(before: Incident | None, now: Incident, second: int) -> list[Change]:

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from payflux.risk.drivers import Driver
+from payflux.risk.incidents import places
+from payflux.risk.incidents.book import FAILING
 from payflux.risk.incidents.incident import Incident
-from payflux.risk.incidents.tracker import FAILING
 
 NAMES = {
     "geo": "payments from {}",
@@ -64,11 +65,9 @@ def _called(incident: Incident) -> str:
 
 
 def measured(incident: Incident) -> Driver:
-    """The driver whose numbers tell most: that of the worst segment; where it is everywhere, that of all failures."""
+    """The driver whose numbers tell most: where payments fail that by which they are counted, else the first one."""
     first = incident.driver
-    there = [one for one in incident.drivers if (one.dimension, one.value) == incident.place and incident.dimension]
-    broad = [one for one in incident.drivers if one.name == "high_failure_rate" and one.raises == first.raises]
-    return (there or (broad if first.name in FAILING else []) or [first])[0]
+    return places.measured(incident.place, incident.drivers) if first.name in FAILING else first
 
 
 def ratios(driver: Driver) -> tuple[float, float]:
@@ -109,6 +108,6 @@ def clears(incident: Incident, hold_sec: int) -> str:
     return f"{what}, for {hold_sec} seconds"
 
 
-def runbook(incident: Incident) -> str:
-    """The section of RUNBOOK.md that says what to do."""
+def section(incident: Incident) -> str:
+    """The section of the runbook that says what to do."""
     return "nothing_arrives" if not incident.processor else incident.driver.name

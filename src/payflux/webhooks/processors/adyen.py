@@ -9,13 +9,14 @@ import base64
 import binascii
 import hmac
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from payflux.settings import optional
 from payflux.webhooks import ISO, Opening, Payment, Source, Unreadable, Unverified, Webhook, vocabulary
+from payflux.webhooks.adyen_reports import interaction_of, method_of, payment_of, raw_code_of
 from payflux.webhooks.reading import member, read_json, text, whole
 from payflux.webhooks.signatures import check_code
 
@@ -26,15 +27,7 @@ SIGNED = ("pspReference", "originalReference", "merchantAccountCode", "merchantR
 EXPONENTS = {"CLP": 2, "CVE": 0, "IDR": 0, "ISK": 2}
 """Currencies whose minor unit at Adyen is not that of ISO 4217: docs.adyen.com/development-resources/currency-codes."""
 
-_CARDS = frozenset(
-    (
-        *("visa", "mc", "amex", "maestro", "discover", "diners", "jcb", "cup", "cartebancaire", "bcmc", "dankort"),
-        *("elo", "hipercard", "troy", "electron", "visadankort", "rupay", "eftpos"),
-    )
-)
-_RAW_CODE = re.compile(r"\s*([0-9A-Za-z]{1,3})\s*(?::|$)")
 _ATTEMPT = re.compile(r"retry\.attempt([0-9]{1,2})\.")
-_CHANNELS = {"ecommerce": "online", "contauth": "online", "moto": "moto", "pos": "pos"}
 
 
 def _basic(given: str) -> bytes:
@@ -63,6 +56,7 @@ class _Notification(msgspec.Struct, gc=False):
 
 
 _decoder = msgspec.json.Decoder(_Notification)
+_read_line = msgspec.json.Decoder(dict[str, str])
 
 
 class Adyen:
@@ -103,8 +97,8 @@ class Adyen:
         if not psp:
             raise Unreadable("an item of Adyen has a pspReference")
         currency = text(member(item, "amount", "currency"))
-        method, network = _method(text(item.get("paymentMethod")))
-        interaction = text(extra.get("shopperInteraction")).lower()
+        method, network = method_of(text(item.get("paymentMethod")))
+        channel, initiator = interaction_of(text(extra.get("shopperInteraction")))
         return Payment(
             event_type=event_type,
             reference=(account, psp, text(item.get("eventCode")), str(_is_true(item.get("success")))),
@@ -120,14 +114,14 @@ class Adyen:
             method=method,
             funding=text(extra.get("fundingSource")),
             network=network,
-            channel=_CHANNELS.get(interaction, ""),
+            channel=channel,
             currency=currency,
             amount=whole(member(item, "amount", "value")),
             exponent=EXPONENTS.get(currency, ISO),
-            initiator="mit" if interaction == "contauth" else "cit" if interaction else "",
+            initiator=initiator,
             failure=_reason(item),
-            response_code=_raw_code(extra.get("refusalReasonRaw")),
-            advice_code=_raw_code(extra.get("merchantAdviceCode")),
+            response_code=raw_code_of(text(extra.get("refusalReasonRaw"))),
+            advice_code=raw_code_of(text(extra.get("merchantAdviceCode"))),
             vouched=self._basic is not None,
         )
 
@@ -207,22 +201,21 @@ def _reason(item: Item) -> str:
     return "" if reason in ("null", code.replace("_", " ").title()) else reason
 
 
-def _raw_code(value: object) -> str:
-    found = _RAW_CODE.match(text(value))
-    return found[1] if found else ""
-
-
-def _method(method: str) -> tuple[str, str]:
-    """The kind of a method and the network of a card: Adyen calls a card by it, with the wallet it came from."""
-    network = method.partition("_")[0].lower()
-    return ("card", network) if network in _CARDS else (method, "")
-
-
 def _retries(extra: Mapping[str, Any]) -> int:
     """Attempts before the last: those of Adyen's own retries, or of its rescue of a subscription."""
     attempts = [int(found[1]) for name in extra if (found := _ATTEMPT.match(name))]
     number = text(extra.get("retry.orderAttemptNumber"))
     return max([*attempts, int(number) if number.isascii() and number.isdigit() and len(number) < 4 else 1]) - 1
+
+
+def exported(body: bytes) -> Iterable[Payment] | None:
+    """What a line of a report says, its columns as members of an object; None when it is a webhook."""
+    try:
+        found = _read_line.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    payment = payment_of(found)
+    return [] if payment is None else [payment]
 
 
 def _is_secret(secret: str) -> bool:
@@ -257,4 +250,6 @@ SOURCE = Source(
     days=30,
     accepted=(202, b"[accepted]"),
     settings=(BASIC,),
+    exported=exported,
+    columns=("Psp Reference", "Merchant Account"),
 )

@@ -8,6 +8,7 @@ have the same reference here, the charge and what became of it, so that they are
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ import msgspec
 from payflux.webhooks import ISO, Opening, Payment, Source, Unreadable, Unverified, Webhook, vocabulary
 from payflux.webhooks.reading import member, read_json, text, whole
 from payflux.webhooks.signatures import check_code, check_time, hex_code
+from payflux.webhooks.stripe_objects import State, states_of
 
 HEADER = b"stripe-signature"
 EXPONENTS = {"isk": 2, "ugx": 2, "mga": 0}
@@ -107,19 +109,34 @@ class Stripe:
     def read(self, webhook: Webhook) -> Iterator[Payment]:
         """One payment of an event that is used."""
         event = read_json(_read_event, webhook.body)
-        if (kind := _CHARGES.get(event.type)) is not None:
-            charge = read_json(_read_charge, _object(event))
-            yield _of_charge(event, charge, *kind)
-        elif (reader := _OBJECTS.get(event.type)) is not None:
-            found = read_json(_read_object, _object(event))
-            if (payment := reader(event, found)) is not None:
-                yield payment
+        if event.type in _CHARGES or event.type in _OBJECTS:
+            if event.data is None or not event.id or not event.created:
+                raise Unreadable("an event of Stripe has an id, a time and data")
+            yield from _payments(event, event.data.object)
 
 
-def _object(event: _Event) -> bytes:
-    if event.data is None or not event.id or not event.created:
-        raise Unreadable("an event of Stripe has an id, a time and data")
-    return bytes(event.data.object)
+def _payments(event: _Event, told: msgspec.Raw) -> Iterator[Payment]:
+    """One payment of an object, by the type of the event that tells of it."""
+    if (kind := _CHARGES.get(event.type)) is not None:
+        charge = read_json(_read_charge, told)
+        yield _of_charge(event, charge, *kind)
+    elif (reader := _OBJECTS.get(event.type)) is not None:
+        found = read_json(_read_object, told)
+        if (payment := reader(event, found)) is not None:
+            yield payment
+
+
+def exported(body: bytes) -> Iterator[Payment] | None:
+    """What an object of the API says, or a list of them, as if an event had told its state; None for an event."""
+    states = states_of(body)
+    return None if states is None else chain.from_iterable(map(_of_state, states))
+
+
+def _of_state(state: State) -> Iterator[Payment]:
+    if state.event_type and not state.created:
+        raise Unreadable("an object of Stripe has a time")
+    event = _Event(type=state.event_type, created=state.created, livemode=state.livemode)
+    return _payments(event, msgspec.Raw(state.body))
 
 
 def _signature(header: bytes | None) -> tuple[bytes, list[bytes]]:
@@ -341,4 +358,5 @@ SOURCE = Source(
     sign=sign,
     signed_by="`Stripe-Signature`: HMAC-SHA-256 of time and body, 5 minutes either way",
     days=3,
+    exported=exported,
 )

@@ -1,6 +1,6 @@
 import pytest
 
-from payflux.alerts.mutes import segment, span
+from payflux.risk.incidents.mutes import segment, span
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,12 @@
 """Mutes: for how long nobody is to be told of some incidents, and why. Detection goes on."""
 
+from collections.abc import Iterable
+from typing import Any
+
 import msgspec
 
-from payflux.risk.incidents.incident import Incident
+from payflux.risk.incidents.incident import Incident, Place
+from payflux.risk.incidents.record import Record, stamp
 
 LONGEST_SEC = 30 * 86400
 
@@ -32,16 +36,49 @@ class Mute(msgspec.Struct, frozen=True, kw_only=True):
 
     def holds(self, incident: Incident, now: float) -> bool:
         """Whether nobody is told of an incident at a Unix time."""
+        return now < self.until and self._names(incident.processor, incident.driver.name, incident.place)
+
+    def holds_record(self, record: Record, now: float) -> bool:
+        """The same of an incident's record."""
+        place = record["dimension"], record["value"]
+        return now < self.until and self._names(record["processor"], record["driver"], place)
+
+    def _names(self, processor: str, driver: str, place: Place) -> bool:
         return (
-            now < self.until
-            and self.processor in {"*", incident.processor}
-            and self.driver in {"", *(driver.name for driver in incident.drivers[:1])}
-            and (not self.dimension or (self.dimension, self.value) == incident.place)
+            self.processor in {"*", processor}
+            and self.driver in {"", driver}
+            and (not self.dimension or (self.dimension, self.value) == place)
         )
 
     def told(self) -> dict[str, object]:
         """Its members that say something, for a line of a log."""
         return {name: value for name, value in msgspec.structs.asdict(self).items() if value}
+
+
+def muted_by(record: Record, mutes: Iterable[Mute], now: float) -> list[dict[str, Any]]:
+    """The mutes because of which nobody is told of an incident just now, as answers have them.
+
+    Args:
+        record: of the incident.
+        mutes: all of them.
+        now: Unix time.
+
+    Returns:
+        Their members, `until` in RFC 3339; none when the incident is over.
+    """
+    held = [mute for mute in mutes if mute.holds_record(record, now)] if record.get("state") == "open" else []
+    return [msgspec.to_builtins(mute) | {"until": stamp(mute.until)} for mute in held]
+
+
+def mutes_of(kept: Iterable[bytes]) -> list[Mute]:
+    """The mutes that are kept; what is none is left out: anybody may write to Redis."""
+    found = []
+    for one in kept:
+        try:
+            found.append(msgspec.json.decode(one, type=Mute))
+        except msgspec.MsgspecError:
+            continue
+    return found
 
 
 def span(text: str) -> int:

@@ -1,7 +1,8 @@
-"""`payflux incidents list` and `show`: incidents as they stand, in rows, in words and as JSON."""
+"""`payflux incidents list`: incidents as they stand, in rows and as JSON, and what follows from what people said."""
 
 import asyncio
 import json
+import re
 import time
 from typing import Any
 
@@ -9,8 +10,8 @@ import msgspec
 
 from incident_records import SINCE, change, tell
 from operator_commands import Run, environ, on_a_terminal
-from payflux.alerts.mutes import Mute
-from payflux.commands.incidents.view import precision
+from payflux.commands.incidents.listing import lead_time, precision
+from payflux.risk.incidents.mutes import Mute
 from servers import Server
 from stream_keys import KEYS
 
@@ -49,48 +50,16 @@ def test_what_changed_of_late(run: Run, server: Server) -> None:
 
 
 def test_a_mute_stands_in_the_incident(run: Run, server: Server) -> None:
-    """In words and as JSON, while it holds and the incident is open."""
+    """While it holds and the incident is open."""
     two(server)
     mute = Mute(id="a1", processor="*", until=int(time.time()) + 600, why="planned migration")
     server.client.hset(KEYS.mutes, "a1", msgspec.json.encode(mute))
-    assert ": planned migration" in run("show", OPEN)[1]
     found = json.loads(run("list", "--json")[1])["incidents"]
     assert [[mute["id"] for mute in one["mutes"]] for one in found] == [["a1"], []]
 
 
-def test_an_incident_in_words(run: Run, server: Server) -> None:
-    """What, where, since when, how bad, observed against expected, and what to do."""
-    two(server)
-    code, out, _ = run("show", OPEN)
-    assert code == 0
-    assert out.startswith("adyen: 62% of payments from GB fail (9% expected) since 14:02 UTC, about 310 payments")
-    for words in (
-        "open, critical",
-        "geo=GB",
-        "62       100       9.0",
-        "it clears when",
-        "RUNBOOK.md#segment_degradation",
-    ):
-        assert words in out
-    shown = run("show", ENDED)[1]
-    assert "resolved at 2026-01-01T14:08:40Z" in shown
-    assert "it clears when" not in shown
-
-
-def test_as_json_it_is_the_record(run: Run, server: Server) -> None:
-    """With what somebody said of it."""
-    two(server)
-    run("annotate", OPEN, "true", "--note", "their status page says so")
-    record = json.loads(run("show", OPEN, "--json")[1])
-    assert (record["id"], record["state"], record["value_at_risk"]) == (OPEN, "open", {"GBP": 4_120_000})
-    assert record["annotation"]["note"] == "their status page says so"
-    assert "annotated true at" in run("show", OPEN)[1]
-
-
-def test_one_that_is_not_known_is_said(run: Run) -> None:
-    """With where to look, and exit code 1; nothing at all is no error of the list."""
-    code, _, err = run("show", "stripe-1-aa")
-    assert (code, "there is no such incident" in err) == (1, True)
+def test_nothing_is_no_error(run: Run) -> None:
+    """A pipe gets no line."""
     assert run("list")[:2] == (0, "")
 
 
@@ -102,10 +71,30 @@ def test_precision_is_that_of_what_was_annotated() -> None:
     assert precision([{"annotation": None}]) is None
 
 
-def test_a_terminal_shows_a_table(server: Server) -> None:
-    """With headings; what a producer wrote steers no terminal."""
+def test_lead_time_is_the_median_of_what_was_throttled() -> None:
+    """From when it was noticed to when the processor throttled; nothing else has one."""
+    opened = "2026-01-01T14:00:00Z"
+    times = ("2026-01-01T14:10:00Z", "2026-01-01T14:30:00Z", "2026-01-01T13:59:00Z")
+    said: list[Any] = [{"verdict": "throttled", "throttled_at": at} for at in times]
+    records = [{"opened": opened, "annotation": one} for one in (*said, {"verdict": "true"}, None)]
+    assert lead_time(records) == 600.0
+    assert lead_time(records[3:]) is None
+
+
+def test_a_terminal_of_80_columns_shows_a_table(server: Server) -> None:
+    """With headings, whole ids and what was said; what a producer wrote steers no terminal."""
+    two(server)
     asyncio.run(tell(server, change("opened", "evil\x1b[2J")))
-    code, shown = on_a_terminal(environ(server.url), "incidents", "list")
+    said = {"verdict": "throttled", "note": "", "at": "", "throttled_at": "2026-01-01T14:12:05Z"}
+    server.client.hset(KEYS.incidents_verdicts, ENDED, msgspec.json.encode(said))
+    code, shown = on_a_terminal(environ(server.url), "incidents", "list", columns=80)
     assert code == 0
-    assert "severity" in shown
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", shown).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert [word for word in ("severity", "since", OPEN, ENDED, "geo=GB") if word not in shown] == []
+    assert any("resolved 14:08, throttled" in line for line in lines)
+    assert lines[-2:] == [
+        "precision 100%, of 1 annotated",
+        "lead time 10.0 min before the processor throttled (median)",
+    ]
     assert "\x1b[2J" not in shown

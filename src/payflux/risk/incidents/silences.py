@@ -1,0 +1,193 @@
+"""Silences: a processor that usually sends and stopped, while it is not known yet how much is due at this time of day.
+
+Once a day's profile is learned the watch itself says what is due. Before, only the unmistakable is said: a processor
+that has been followed for an hour, that would have sent `DUE` events at the rate of late, and that has been silent
+several times as long as ever before in the last hour or two. Whoever sends in batches has long silences anyway.
+"""
+
+from collections.abc import Mapping
+from math import ceil
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec.structs import replace
+
+from payflux.risk.drivers import Driver
+from payflux.risk.evidence.charts import CAP
+from payflux.risk.evidence.volume import LEAST_DUE
+from payflux.risk.incidents.incident import Change, Incident, id_of
+
+DUE = 60
+"""Events that would have come at the rate of late: even at a sixth of it, none comes by chance once in 20,000 times."""
+
+LEAST_SEC, TIMES_LONGER = 10, 3
+"""A silence is at least so long, and so many times as long as any before it."""
+
+KNOWN_SEC = 3600
+"""For so long a processor must have been followed; silences are remembered as long, up to twice as long."""
+
+RENEWED_SEC = 30
+"""After so long the numbers of a silence that goes on are told anew."""
+
+NEW_NORMAL_SEC = 6 * 3600
+SEVERITY, BAND = 0.7, "high"
+"""Sure and bad, but what is normal is not known."""
+
+
+class Arrivals(NamedTuple):
+    """What is known of one processor's traffic.
+
+    Attributes:
+        last: the second of the last event.
+        rate: the events due a second at this time of day; 0 while that is not known.
+        level: the events a second of late; below 0 while that is not known.
+        begun: the second from which on it was followed.
+    """
+
+    last: int
+    rate: float
+    level: float = 0.0
+    begun: int = 0
+
+    @property
+    def usual(self) -> float:
+        """The events a second one may count on: of what is only of late, half."""
+        if self.rate > 0.0:
+            return self.rate
+        return 0.5 * self.level if self.level >= LEAST_DUE and self.last - self.begun >= KNOWN_SEC else 0.0
+
+
+class _Gaps(msgspec.Struct):
+    """The longest times without events: of this hour and of the one before.
+
+    Attributes:
+        last: the second of the last event; below 0 when that is not known.
+        longest: of this hour.
+        before: of the hour before.
+        turned: when this hour began.
+    """
+
+    last: int
+    longest: int = 0
+    before: int = 0
+    turned: int = 0
+
+    def take(self, last: int) -> None:
+        """Take in the second of the latest event."""
+        if self.last >= 0 and last > self.last:
+            self.longest = max(self.longest, last - self.last)
+        self.last = last
+        if last - self.turned >= KNOWN_SEC:
+            self.longest, self.before, self.turned = 0, self.longest, last
+
+
+class _Silence(msgspec.Struct, frozen=True):
+    """A silence that goes on: its incident, and the events due a second."""
+
+    incident: Incident
+    rate: float
+
+
+class Silences:
+    """Finds them, in stream time alone.
+
+    Attributes:
+        open: those that go on, by processor.
+    """
+
+    def __init__(self) -> None:
+        self._gaps: dict[str, _Gaps] = {}
+        self.open: dict[str, _Silence] = {}
+
+    def look(self, second: int, arrivals: Mapping[str, Arrivals], after: int) -> list[Change]:
+        """What became of silences.
+
+        Args:
+            second: stream time; all of it was ticked.
+            arrivals: of every processor.
+            after: the second up to which it was looked before.
+        """
+        changes = []
+        for name, one in arrivals.items():
+            if one.rate <= 0.0 and name not in self.open:
+                begins = self._begins(name, one)
+                if begins <= second:
+                    changes.append(self._begin(name, one, max(begins, after + 1)))
+        for name in list(self.open):
+            changes += self._go_on(name, arrivals.get(name), second)
+        if len(self._gaps) > len(arrivals):
+            self._gaps = {name: gaps for name, gaps in self._gaps.items() if name in arrivals}
+        return changes
+
+    def _begins(self, name: str, one: Arrivals) -> int:
+        """The second from which on a silence would be unmistakable."""
+        gaps = self._gaps.setdefault(name, _Gaps(-1, turned=one.last))
+        gaps.take(one.last)
+        if one.usual <= 0.0:
+            return 1 << 62
+        longest = max(gaps.longest, gaps.before)
+        return one.last + max(LEAST_SEC, ceil(DUE / one.level), TIMES_LONGER * longest)
+
+    def _begin(self, name: str, one: Arrivals, second: int) -> Change:
+        driver = missing(one.level, one.last, second)
+        incident = Incident(
+            id=id_of(name, second, driver),
+            processor=name,
+            severity=BAND,
+            opened=second,
+            since=one.last,
+            counted_from=one.last,
+            updated=second,
+            peak=SEVERITY,
+            peak_at=second,
+            drivers=(driver,),
+            payments=driver.observed,
+        )
+        self.open[name] = _Silence(incident, one.level)
+        return Change("opened", second, incident)
+
+    def _go_on(self, name: str, one: Arrivals | None, second: int) -> list[Change]:
+        known = self.open[name]
+        before, note = known.incident, ""
+        if one is None:
+            note = "its processor is not followed any more"
+        elif second - before.since >= NEW_NORMAL_SEC:
+            note = "it is the new normal"
+        if note or (one and one.last > before.since):
+            del self.open[name]
+            return [Change("resolved", second, replace(before, resolved=second, updated=second, note=note))]
+        if second - before.updated < RENEWED_SEC:
+            return []
+        driver = missing(known.rate, before.since, second)
+        now = replace(before, updated=second, drivers=(driver,), payments=driver.observed)
+        self.open[name] = _Silence(now, known.rate)
+        return [Change("updated", second, now)]
+
+    def rate_of(self, name: str) -> float:
+        """The events a second that are due of a processor that is silent; 0 when it is not."""
+        return self.open[name].rate if name in self.open else 0.0
+
+    def snapshot(self) -> dict[str, Any]:
+        """All that is known, as plain data."""
+        kept: dict[str, Any] = msgspec.to_builtins({"gaps": self._gaps, "open": self.open})
+        return kept
+
+    def restore(self, data: dict[str, Any]) -> None:
+        """Go on from a snapshot, before or after any encoding."""
+        self._gaps = msgspec.convert(data["gaps"], dict[str, _Gaps])
+        for gaps in self._gaps.values():
+            gaps.take(-1)  # it is older than the events that came since
+        self.open = msgspec.convert(data["open"], dict[str, _Silence])
+
+
+def missing(rate: float, since: int, second: int) -> Driver:
+    """The driver of a silence.
+
+    Args:
+        rate: the events due a second.
+        since: the second of the last event.
+        second: stream time, later than that.
+    """
+    due = max(int(rate * (second - since)), 1)
+    evidence = min(due / 4.0, CAP)
+    return Driver("volume_drop", "", "", SEVERITY, BAND, False, due, due, float(due), since, 1.0, evidence)
