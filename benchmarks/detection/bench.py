@@ -71,11 +71,11 @@ def shards(times: int, scale: float = 1.0) -> list[Shard]:
                 Shard(processor, plan, max(2 * length * scale, 1.3), TUNING_SEED + number, ours=False)
                 for number in range(times)
             ]
-    found += [
+    disturbed = [
         Shard(DISTURBED, "corpus", max(DAYS["corpus"][DISTURBED] * scale, 1.3), SEED, disturbance=name)
         for name in DISTURBANCES
     ]
-    return sorted(found, key=_size, reverse=True)
+    return [*sorted(found, key=_size, reverse=True), *disturbed]
 
 
 def _size(shard: Shard) -> float:

@@ -38,6 +38,7 @@ from scripts.docs.detection import (
     detected_incidents,
     detection_bounds,
     detection_costs,
+    detection_summary,
     detection_targets,
     detectors,
 )
@@ -339,6 +340,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "detectors": detectors,
     "detected-incidents": detected_incidents,
     "detection-bounds": detection_bounds,
+    "detection-summary": detection_summary,
     "detection-targets": detection_targets,
     "detection-costs": detection_costs,
     "commands": commands,

@@ -91,7 +91,7 @@ def _latency(effect: Effect) -> float:
 def _drop(effect: Effect) -> float:
     """Here `k` are the events that did not come, and `attempts` those that were due."""
     lost = effect.k / effect.attempts if effect.attempts else 0.0
-    return NOTICE if lost < 0.4 else _line(((0.4, 0.6), (0.8, 0.8), (0.95, 1.0)), lost)
+    return NOTICE if lost < 0.6 else _line(((0.6, 0.6), (0.8, 0.8), (0.95, 1.0)), lost)
 
 
 def _notice(_: Effect) -> float:

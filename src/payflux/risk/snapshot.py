@@ -32,7 +32,7 @@ from payflux.risk.judge import Active, Judge, Limits
 from payflux.risk.severity import Hold
 from payflux.risk.watch import Watch
 
-VERSION = 2
+VERSION = 3
 """Goes up when the data change; older ones are not read, and their processor is learned anew."""
 
 KEPT: dict[type, tuple[str, ...]] = {
@@ -49,17 +49,17 @@ KEPT: dict[type, tuple[str, ...]] = {
     Latencies: ("share", "sizes", "current", "pending", "slow", "rate"),
     SideStreams: ("latencies", "failing", "geo_step", "geo_totals", "geo_before"),
     Level: ("hits", "mean"),
-    Baseline: ("begun", "attempts", "learned", "frozen", "levels"),
-    Profile: ("rates", "current", "since"),
+    Baseline: ("begun", "attempts", "learned", "frozen", "confirmed", "levels"),
+    Profile: ("rates", "current", "since", "learned"),
     Volume: (
-        *("levels", "marks", "anchor", "events", "current", "pending", "due", "low", "high", "level"),
-        *("day", "week", "window", "jumps", "calm"),
+        *("levels", "marks", "anchor", "events", "current", "pending", "due", "low", "high", "level", "share"),
+        *("frozen", "day", "week", "window", "jumps", "calm"),
     ),
     Hold: ("band", "below"),
     Judge: ("hold", "led"),
     Watch: (
-        *("touched", "moved", "segments", "baseline", "sides", "volume", "judge", "alarmed", "volume_alarmed"),
-        *("note", "dormant", "dispersed", "window", "block_end", "due"),
+        *("touched", "moved", "segments", "baseline", "sides", "volume", "judge", "alarmed", "confirmed"),
+        *("volume_alarmed", "note", "dormant", "dispersed", "window", "block_end", "due"),
     ),
 }
 """What is kept of each class."""

@@ -9,7 +9,7 @@ from payflux.risk.evidence.baseline import Baseline
 from payflux.risk.evidence.charts import likelihood
 from payflux.risk.evidence.segments import Segments
 from payflux.risk.evidence.side_streams import SideStreams
-from payflux.risk.evidence.streams import Effect, Stream
+from payflux.risk.evidence.streams import Effect, Segment, Stream
 from payflux.risk.evidence.volume import BLOCK_SEC, Volume
 from payflux.risk.judge import Judge, Limits
 from payflux.risk.severity import NOTICE, certainty
@@ -17,6 +17,9 @@ from payflux.risk.tally import COUNT, COUNTED, OTHER, TRAFFIC
 
 DOUBTED = 5.0
 """Nats of evidence of any trouble in whose presence nothing is learned."""
+
+CONFIRMED = 8.0
+"""Nats at which a doubt is a finding: `payflux.risk.severity` has it elevated from there on."""
 
 DISPERSION_SEC = 30
 DORMANT_SEC = 3600
@@ -58,7 +61,7 @@ class Watch:
         self.judge = Judge(processor, limits)
         self.hot: dict[Stream, None] = {}
         self.note = ""
-        self.alarmed = False
+        self.alarmed = self.confirmed = False
         self.volume_alarmed = False
         self.dormant = False
         self.dispersed = second // DISPERSION_SEC
@@ -130,13 +133,14 @@ class Watch:
 
     def _close_block(self) -> None:
         end = self.block_end
-        verdict = self.baseline.verdict(alarmed=self.alarmed)
+        verdict = self.baseline.verdict(alarmed=self.alarmed, confirmed=self.confirmed)
         note = ""
         whole = self.segments.whole
         if whole.pending or whole.total != whole.opened:  # else there is nothing to learn, however long the silence
             self.baseline.close(end, self.segments, verdict)
             self.sides.close(end, verdict)
         if verdict == "accept":
+            self._calm()
             note = "baseline_reset"
         if end % BLOCK_SEC == 0:
             self.volume.close(end, usual=not self.volume_alarmed)
@@ -145,7 +149,7 @@ class Watch:
             self.baseline.learned = True
             self._restart()
             note = "baseline_learned"
-        self.alarmed = False
+        self.alarmed = self.confirmed = False
         self.note = note or self.note
         self.block_end = self._next_block(end)
         if end - self.touched >= DORMANT_SEC:
@@ -153,17 +157,19 @@ class Watch:
 
     def _restart(self) -> None:
         """What was believed before is void: no evidence rests on it."""
+        self._calm()
+        self.judge.clear()
+
+    def _calm(self) -> None:
+        """Whatever the charts held does not count any more."""
         for stream in self.streams():
             stream.bank.reset()
         self.hot.clear()
-        self.judge.clear()
 
     def _sleep(self) -> None:
         """Nothing has come for long: nothing more is learned, and only a silence goes on."""
         self.dormant = True
-        for stream in self.streams():
-            stream.bank.reset()
-        self.hot.clear()
+        self._calm()
 
     def _wake(self, second: int) -> None:
         self.dormant = False
@@ -241,6 +247,9 @@ class Watch:
         learned = self.baseline.learned
         findings = self._findings(second)
         explained = {one.key for one in findings if is_explained(one, self.segments)}
+        for one in findings:
+            if one.key in explained:
+                self._end_with_all(one)
         kept = [one for one in findings if one.key not in explained and self.sides.is_own(one, self.segments)]
         if learned:
             kept += self._volume_findings(second)
@@ -262,12 +271,25 @@ class Watch:
                 continue
             if evidence >= DOUBTED and stream.kind.gate != "notice":
                 self.alarmed = True
+                self.confirmed = self.confirmed or evidence >= CONFIRMED
             if not learned and (self.baseline.attempts < COLD_KNOWN or stream.segment is not self.segments.whole):
                 continue
             if one := finding_of(stream, second, self.segments, 1.0 if learned else NOTICE):
                 found.append(one)
         self.sides.watch(self.segments, second)
         return found
+
+    def _end_with_all(self, explained: Finding) -> None:
+        """A segment that only showed what all did has nothing left to show when that is over.
+
+        It has fewer attempts than all together, so that its own end would be told later, as a trouble of its own.
+        """
+        stream, whole = explained.stream, self.segments.whole
+        if stream is None or not isinstance(stream.segment, Segment):
+            return
+        if not (whole.counted if stream is stream.segment.counted else whole.other).bank.awake:
+            stream.bank.reset()
+            self.hot.pop(stream, None)
 
     def _volume_findings(self, second: int) -> list[Finding]:
         if self.dormant and second >= self.touched + SILENCE_SEC:

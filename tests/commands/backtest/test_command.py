@@ -1,14 +1,24 @@
 """`payflux backtest` as a command."""
 
+import csv
 import json
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
+from consumers import entries
 from events import EVENT
 from operator_commands import environ, on_a_terminal, payflux
+from payflux.event.decode import decode_event
+from payflux.risk.assessment import RiskAssessment
+from real_parts import MakeNode
+from servers import Server, until
+from stream_keys import KEYS, STREAM
 
 FILES = ("day.jsonl", "truth.jsonl")
 
@@ -39,8 +49,8 @@ def test_it_finds_what_happened(day: Path) -> None:
 
 def test_json_scores_and_picture(day: Path, tmp_path: Path) -> None:
     """One object a warning on stdout, one row a change, one picture; from stdin as from a file."""
-    csv, svg = tmp_path / "scores.csv", tmp_path / "scores.svg"
-    arguments = ["-", "--json", "--labels", str(day / FILES[1]), "--scores", str(csv), "--plot", str(svg)]
+    table, svg = tmp_path / "scores.csv", tmp_path / "scores.svg"
+    arguments = ["-", "--json", "--labels", str(day / FILES[1]), "--scores", str(table), "--plot", str(svg)]
     with (day / FILES[0]).open("rb") as events:
         command = [sys.executable, "-m", "payflux", "backtest", *arguments]
         done = subprocess.run(command, env=environ(""), stdin=events, capture_output=True, timeout=60)
@@ -48,7 +58,7 @@ def test_json_scores_and_picture(day: Path, tmp_path: Path) -> None:
     [warning] = [json.loads(line) for line in done.stdout.splitlines()]
     assert (warning["processor"], warning["scenario"], warning["named"]) == ("p0_5", "outage", True)
     assert 0 < warning["delay"] < 60
-    rows = [row.split(",") for row in csv.read_text().splitlines()]
+    rows = [row.split(",") for row in table.read_text().splitlines()]
     assert rows[0] == ["processor", "second", "score", "band", "driver"]
     assert {row[3] for row in rows[1:]} >= {"low", "critical"}
     assert svg.read_text().startswith("<svg")
@@ -127,3 +137,40 @@ def test_broken_files_are_named(tmp_path: Path) -> None:
     assert (done.returncode, b"cut.gz: expected a whole compressed file" in done.stderr) == (1, True)
     done = payflux(environ(""), "backtest", str(cut), "--labels", str(labels))
     assert (done.returncode, b"labels.jsonl: line 1: " in done.stderr) == (1, True)
+
+
+def filled(server: Server, events: bytes) -> int:
+    """Put events into the stream as if they had come in their own time; how many there are."""
+    client: Any = server.client
+    pipeline = client.pipeline(transaction=False)
+    number = 0
+    for number, line in enumerate(events.splitlines(), 1):
+        stored = decode_event(line)
+        at = datetime.fromisoformat(json.loads(line)["event_timestamp"]).timestamp()
+        pipeline.xadd(STREAM, {"data": stored.data, "seq": number}, id=f"{round(1000 * at)}-{number}")
+    pipeline.execute()
+    return number
+
+
+@pytest.mark.process
+def test_it_warns_of_what_the_node_warned_of(day: Path, server: Server, make_node: MakeNode, directory: Path) -> None:
+    """From a node's own export: the very scores, bands and drivers, at the very seconds, that it said live."""
+    exported, scores = directory / "exported.jsonl", directory / "scores.csv"
+    count = filled(server, (day / FILES[0]).read_bytes())
+    make_node({"PAYFLUX_EXPORT_MODE": "file", "PAYFLUX_EXPORT_FILE": str(exported)})
+    until(lambda: exported.exists() and exported.read_bytes().count(b"\n") == count, "all events to be exported", 60)
+    done = payflux(environ(""), "backtest", str(exported), "--scores", str(scores))
+    assert done.returncode == 0, done.stderr
+    with scores.open() as file:
+        expected = [tuple(row.values()) for row in csv.DictReader(file)]
+    assert {row[3] for row in expected} >= {"low", "critical"}
+
+    def said() -> list[tuple[str, str, str, str, str]]:
+        log = [fields[b"assessment"] for _, fields in entries(server, KEYS.assessments)]
+        told = [msgspec.json.decode(one, type=RiskAssessment) for one in log]
+        return [
+            (one.processor, str(one.second + 1), f"{one.score:.4f}", one.band, one.names[0])
+            for one in sorted(told, key=lambda one: one.second)
+        ][: len(expected)]
+
+    until(lambda: said() == expected, "the node to have said the same")

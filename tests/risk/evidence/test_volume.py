@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from payflux.risk.assessment import RiskAssessment
+from payflux.risk.evidence.volume import BLOCK_SEC, Volume
 from payflux.risk.judge import Limits
 from payflux.risk.observation import Observation
 from payflux.risk.snapshot import restore, snapshot
@@ -81,3 +82,50 @@ def test_a_week_of_silence_is_caught_up_at_once(memory: Memory) -> None:
         watch.tick(watch.due, None)
         looks += 1
     assert looks < 300
+
+
+DAY, STEP = 86_400, 10
+
+
+def due(second: int, *, holiday: bool) -> int:
+    """Events of ten seconds: many by day, few at night, and a batch of twenty minutes at two; half on a holiday."""
+    at = second % DAY
+    rate = 2 if at < 6 * 3600 else 5
+    batch = 3 if 7200 <= at < 8400 else 0
+    return (rate + batch) * STEP // (2 if holiday else 1)
+
+
+def worst(volume: Volume, days: list[bool]) -> float:
+    """The highest evidence of a drop within some days, holidays or not, looked at every ten seconds."""
+    most, second = -100.0, START
+    for holiday in days:
+        for second in range(second + STEP, second + DAY + STEP, STEP):  # noqa: B020 - goes on counting
+            if second % BLOCK_SEC == 0:
+                volume.close(second, usual=True)
+            volume.step(second, due(second, holiday=holiday))
+            if second % DAY > 1800:  # the beginning of a holiday may be a drop
+                most = max(most, volume.evidence(second))
+    return most
+
+
+def test_the_end_of_a_batch_on_a_holiday_is_no_drop() -> None:
+    """Neither is it on the day after: a day that is emptier than others is so in all its quarters."""
+    volume = Volume(START)
+    assert worst(volume, [False, False]) < 0
+    assert worst(volume, [True, False]) < 0
+    assert volume.low > 1
+
+
+def test_what_lasts_is_the_new_traffic() -> None:
+    """Half of the traffic gone for good is learned within hours, though it was taken for a drop."""
+    volume = Volume(START)
+    worst(volume, [False, False])
+    assert volume.low > 1
+    for block in range(1, 12):
+        volume.step(START + 2 * DAY + block * BLOCK_SEC - 1, BLOCK_SEC // 2)
+        volume.close(START + 2 * DAY + block * BLOCK_SEC, usual=False)
+    before = volume.level
+    for block in range(12, 30):
+        volume.step(START + 2 * DAY + block * BLOCK_SEC - 1, BLOCK_SEC)
+        volume.close(START + 2 * DAY + block * BLOCK_SEC, usual=False)
+    assert volume.level < 0.5 * before

@@ -102,7 +102,7 @@ DEMO = {
     "checkout": Processor(2.0, 0.105, ("GB", "FR", "ES", "IN", "PL")),
     "worldpay": Processor(1.6, 0.125, ("GB", "US", "NL", "BR")),
 }
-"""What a demonstration shows: 20 events/s. Five countries at most: score version 1 calls more than that a spread."""
+"""What a demonstration shows: 20 events/s, each processor in its main countries."""
 
 GEOS = {
     "US": Geo(34, "USD", -6, 1.00, 1.00),

@@ -1,8 +1,9 @@
 """Baseline: what is normal at a processor, learned from its own traffic, and not from its troubles.
 
 What is learned comes in blocks, one block late, so that a trouble that builds up is not taken for normal while nobody
-has noticed. While the charts hold evidence of a trouble nothing is learned. After 45 minutes that thaws for what is not
-far from normal, and after six hours for everything: what lasts so long is the new normal.
+has noticed. While the charts hold evidence of a trouble, blocks wait. If it comes to nothing they are learned after
+all: else only good spells would be, and less and less would be expected. After 45 minutes what is not far from normal
+is learned at once, and after six hours everything: what lasts so long is the new normal.
 """
 
 from collections.abc import Iterator
@@ -33,7 +34,9 @@ _LEAST, _MOST = 1e-6, 0.995
 _STEADY = 10.0
 _CHARTABLE = 0.9
 
-Verdict = Literal["learn", "thaw", "accept", "freeze"]
+Verdict = Literal["learn", "resume", "freeze", "thaw", "accept"]
+"""Learn what waits; drop it and go on; let the block wait too; only if it is far from normal; believe what waits alone.
+"""
 
 
 class Level:
@@ -74,6 +77,7 @@ class Baseline:
         attempts: all attempts so far.
         learned: it is known what is normal.
         frozen: blocks for which nothing has been learned.
+        confirmed: the doubts on account of which nothing was are more than doubts.
         levels: of failures that count against the processor, and of the others.
     """
 
@@ -82,6 +86,7 @@ class Baseline:
         self.attempts = 0
         self.learned = False
         self.frozen = 0
+        self.confirmed = False
         self.levels = (Level(), Level())
 
     @property
@@ -89,18 +94,21 @@ class Baseline:
         """How long a block is: at first short, so that something is known soon."""
         return BLOCK_SEC if self.learned else COLD_BLOCK_SEC
 
-    def verdict(self, *, alarmed: bool) -> Verdict:
+    def verdict(self, *, alarmed: bool, confirmed: bool) -> Verdict:
         """What to do with the blocks at hand.
 
         Args:
             alarmed: the charts held evidence of a trouble during this block.
+            confirmed: so much of it that it is reported.
         """
+        self.confirmed = self.confirmed or confirmed
         if not alarmed or not self.learned:
-            self.frozen = 0
-            return "learn"
+            done: Verdict = "resume" if self.confirmed and self.learned else "learn"
+            self.frozen, self.confirmed = 0, False
+            return done
         self.frozen += 1
         if self.frozen >= ACCEPT_BLOCKS:
-            self.frozen = 0
+            self.frozen, self.confirmed = 0, False
             return "accept"
         return "thaw" if self.frozen >= THAW_BLOCKS else "freeze"
 
@@ -112,26 +120,29 @@ class Baseline:
             segments: all segments; their ratios and charts' margins are worked out anew.
             verdict: what to do with the block.
         """
+        whole, retried = segments.whole, segments.retried
+        calm, pace = _is_moderate(whole, whole.total - whole.opened), 0
         for segment in _every(segments):
             for stream in (segment.counted, segment.other):
                 stream.catch_up()
             block = segment.total - segment.opened
             segment.opened = segment.total
-            if verdict == "learn":
-                learned, segment.pending = segment.pending, block
-            else:
-                learned, segment.pending = block if verdict == "accept" or _is_moderate(segment, block) else 0, 0
-                learned = 0 if verdict == "freeze" else learned
-            self._learn(segment, learned, whole=segment is segments.whole, only=verdict == "accept")
+            moderate = calm if segment in {whole, retried} else _is_moderate(segment, block)
+            learned, segment.pending = _sorted(segment.pending, block, verdict, moderate=moderate)
+            # Retries are taken off all traffic: both must be of the same time, so both fade at the pace of all traffic.
+            pace = learned & COUNT if segment is whole else pace
+            own = pace if segment is retried else learned & COUNT
+            self._learn(segment, learned, own, whole=segment is whole, only=verdict == "accept")
         self.attempts = segments.whole.total & COUNT
         self.settle(segments)
         segments.relearned(second)
 
-    def _learn(self, segment: Segment, block: int, *, whole: bool, only: bool) -> None:
-        n = block >> ATTEMPTS & COUNT
-        if not n:
+    def _learn(self, segment: Segment, block: int, pace: int, *, whole: bool, only: bool) -> None:
+        """Take in what happened in a segment; what was learned before fades by so many attempts."""
+        if not pace:
             return
-        keep = exp(-min(self.block_sec / FADE_SEC, n / FADE_ATTEMPTS))
+        n = block >> ATTEMPTS & COUNT
+        keep = exp(-min(self.block_sec / FADE_SEC, pace / FADE_ATTEMPTS))
         segment.size = segment.size * keep + n
         for stream, level in zip((segment.counted, segment.other), self.levels, strict=True):
             _, k, mean = stream.raw(block)
@@ -146,7 +157,8 @@ class Baseline:
         """Work out all ratios, scales, margins and prices from what was learned."""
         whole = segments.whole
         for segment in segments.all():
-            segment.charted = segment.value not in {"", "other"} and segment.size <= max(_CHARTABLE * whole.size, 100.0)
+            most = max(_CHARTABLE * (whole.total & COUNT), 100.0)  # sizes of segments fade at their own pace
+            segment.charted = segment.value not in {"", "other"} and segment.total & COUNT <= most
             if not segment.charted:
                 segment.counted.bank.reset()
                 segment.other.bank.reset()
@@ -196,6 +208,19 @@ def _clip(chance: float) -> float:
 def _odds(hits: float, size: float, drawn: float, chance: float) -> float:
     own = _clip((hits + drawn * chance) / (size + drawn))
     return own / (1.0 - own)
+
+
+def _sorted(pending: int, block: int, verdict: Verdict, *, moderate: bool) -> tuple[int, int]:
+    """What is to be learned now, and what waits, of what has waited and of a block."""
+    if verdict == "learn":
+        return pending, block
+    if verdict == "resume":
+        return 0, block
+    if verdict == "accept":
+        return pending + block, 0
+    if verdict == "thaw" and moderate:
+        return block, pending
+    return 0, pending + block
 
 
 def _is_moderate(segment: Segment, block: int) -> bool:

@@ -2,7 +2,8 @@
 
 from math import exp
 
-from payflux.risk.evidence.shares import BLOCK_SEC, FADE_SEC, FADE_TRIALS
+from payflux.risk.evidence.baseline import Verdict
+from payflux.risk.evidence.shares import BLOCK_SEC, FADE_SEC, FADE_TRIALS, joined
 from payflux.risk.evidence.streams import LATENCY, Share
 from payflux.risk.tally import EXPECTED_COUNTED, UNIT, tally
 
@@ -55,18 +56,25 @@ class Latencies:
         share.total += growth
         return share.stream.step(second, n, growth, mark)
 
-    def close(self, *, learn: bool) -> None:
-        """End a block: learn from the one before, or forget both."""
+    def close(self, verdict: Verdict) -> None:
+        """End a block; what changed for good is learned when everything is."""
         self.share.stream.catch_up()
-        if learn:
+        if verdict == "learn":
             self._disperse()
-            keep = exp(-min(BLOCK_SEC / FADE_SEC, sum(self.pending.values()) / FADE_TRIALS))
-            sizes = {class_: size * keep for class_, size in self.sizes.items()}
-            for class_, times in sorted(self.pending.items()):
-                sizes[class_] = sizes.get(class_, 0.0) + times
-            self.sizes = {class_: size for class_, size in sizes.items() if size >= 0.01}
-            self.settle()
-        self.pending, self.current = (self.current if learn else {}), {}
+            self._learn()
+        waits = verdict in {"freeze", "thaw", "accept"}
+        self.pending, self.current = (joined(self.pending, self.current) if waits else self.current), {}
+        if verdict == "accept":
+            self._learn()
+            self.pending = {}
+
+    def _learn(self) -> None:
+        keep = exp(-min(BLOCK_SEC / FADE_SEC, sum(self.pending.values()) / FADE_TRIALS))
+        sizes = {class_: size * keep for class_, size in self.sizes.items()}
+        for class_, times in sorted(self.pending.items()):
+            sizes[class_] = sizes.get(class_, 0.0) + times
+        self.sizes = {class_: size for class_, size in sizes.items() if size >= 0.01}
+        self.settle()
 
     def _disperse(self) -> None:
         n = sum(self.current.values())

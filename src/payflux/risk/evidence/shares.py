@@ -1,7 +1,9 @@
 """Shares: what part of the attempts are of a category, are retries, are small, are slow, come from a geography."""
 
 from math import exp
+from typing import TypeVar
 
+from payflux.risk.evidence.baseline import Verdict
 from payflux.risk.evidence.charts import Mark
 from payflux.risk.evidence.streams import Kind, Share, Stream
 from payflux.risk.observation import OTHER_VALUE
@@ -18,6 +20,7 @@ BLOCK_SEC = 300.0
 NOTABLE = 4.0
 """Nats from which on a stream is looked at."""
 
+Key = TypeVar("Key", str, int)
 Trials = dict[str, int]
 """Attempts by channel; by the empty string where channels do not matter."""
 
@@ -123,19 +126,21 @@ class Group:
         self._rates[value] = rates
         return rates
 
-    def close(self, *, learn: bool) -> None:
-        """End a block: learn from the one before, or forget both."""
+    def close(self, verdict: Verdict) -> None:
+        """End a block; what changed for good is learned when everything is."""
         for value, share in self.shares.items():
             self._catch_up(value, share, self.current)
             share.taken = {}
             share.stream.catch_up()
-        if learn:
+        if verdict == "learn":
             self._disperse()
             self._learn()
-            self.pending = self.current
-            for share in self.shares.values():
-                share.pending = share.current
-        else:
+        waits = verdict in {"freeze", "thaw", "accept"}
+        self.pending = joined(self.pending, self.current) if waits else self.current
+        for share in self.shares.values():
+            share.pending = joined(share.pending, share.current) if waits else share.current
+        if verdict == "accept":
+            self._learn()
             self.pending = {}
             for share in self.shares.values():
                 share.pending = {}
@@ -167,6 +172,11 @@ class Group:
     def forget(self, before: int) -> None:
         """Forget shares not hit since a second, so that others find room."""
         self.shares = {value: share for value, share in self.shares.items() if share.seen >= before}
+
+
+def joined(one: dict[Key, int], other: dict[Key, int]) -> dict[Key, int]:
+    """Counts of two stretches of time."""
+    return {**one, **{key: one.get(key, 0) + times for key, times in other.items()}}
 
 
 def _add(learned: dict[str, float], keep: float, pending: Trials) -> dict[str, float]:

@@ -173,13 +173,12 @@ class SideStreams:
         return self.geos.step(second, {"": traffic}, hits, before) if traffic else []
 
     def close(self, second: int, verdict: Verdict) -> None:
-        """End a block; see `Baseline.close`. What changed for good is learned when everything is."""
-        learn = verdict in {"learn", "accept"}
+        """End a block; see `Baseline.close`. Where traffic comes from is no trouble, and is always learned."""
         for group in self.groups():
-            group.close(learn=learn or group is self.geos)
+            group.close("learn" if group is self.geos else verdict)
         self.categories.forget(second - FORGET_SEC)
         self.geos.forget(second - FORGET_SEC)
-        self.latencies.close(learn=learn)
+        self.latencies.close(verdict)
 
     def watch(self, segments: Segments, second: int) -> None:
         """Notice where soft declines come from while they rise."""

@@ -3,7 +3,8 @@
 The charts add up `n ln r - e (r - 1)` for n events where e were due: the logarithm of the likelihood ratio of a Poisson
 count that is r times as high as expected. What is due is the lower (for the drop; the higher for the surge) of three:
 the level of the last quarter of an hour, the same quarter of an hour on earlier days, the same hour of earlier weeks.
-So neither an evening, nor a weekend, nor the end of a sale is a drop.
+On a day that is emptier than earlier ones as much less is due of its quarters. So neither an evening, nor a weekend,
+nor a holiday, nor the end of a sale is a drop.
 """
 
 from math import ceil, exp, log
@@ -21,11 +22,20 @@ BLOCK_SEC = 300
 BIN_SEC, BINS = 900, 96
 HOUR_SEC, HOURS = 3600, 168
 LEVEL_SEC = 900.0
-DAY_SHARE, WEEK_SHARE = 0.3, 0.5
-"""How much of a profile is the latest day's or week's."""
+DAY_SHARE, WEEK_SHARE, LOWER_SHARE = 0.3, 0.5, 0.6
+"""How much of a profile is the latest day's or week's; more where that had less, as one sale makes no custom."""
+
+SHARE_SEC = 3600.0
+"""What part of its profile a day has comes to light within an hour."""
 
 STEEPEST = 1.15
 """By how much more than its level a block may raise it."""
+
+THAW_BLOCKS, ACCEPT_BLOCKS = 9, 72
+"""After so many blocks with a drop what is left of the traffic is learned, if it is much, and whatever is left."""
+
+MUCH = 0.4
+"""The part of what is due that is much."""
 
 WINDOW_SEC = 30
 MOST_DISPERSION = 10.0
@@ -59,15 +69,21 @@ class Profile:
         rates: events a second of each part; `UNKNOWN` where it was never watched.
         current: events of the part at hand.
         since: the second from which on it was watched.
+        learned: how many parts were learned in all.
     """
 
-    __slots__ = ("_length", "_share", "current", "rates", "since")
+    __slots__ = ("_length", "_share", "current", "learned", "rates", "since")
 
     def __init__(self, parts: int, length: int, share: float) -> None:
         self._length, self._share = length, share
         self.rates = [UNKNOWN] * parts
-        self.current = 0
+        self.current = self.learned = 0
         self.since = -1
+
+    @property
+    def is_custom(self) -> bool:
+        """Whether it is of more cycles than one."""
+        return self.learned >= 2 * len(self.rates)
 
     def around(self, second: int) -> list[float]:
         """The rates of the part a second lies in and of its neighbours, as far as they are known.
@@ -97,8 +113,11 @@ class Profile:
         self.current, self.since = 0, second
 
     def _learn(self, part: int, rate: float) -> None:
-        known = self.rates[part]
-        self.rates[part] = rate if known == UNKNOWN else known + self._share * (rate - known)
+        known, share = self.rates[part], self._share
+        if known > rate:
+            share = max(share, LOWER_SHARE)
+        self.rates[part] = rate if known == UNKNOWN else known + share * (rate - known)
+        self.learned += 1
 
 
 class Volume:
@@ -116,6 +135,8 @@ class Volume:
         low: events due a second: the lowest of the three.
         high: the highest of them.
         level: events a second, of late.
+        share: what part of the day's profile comes, of late; 1.0 at most.
+        frozen: blocks with a drop, one after the other.
         pending: events of the block before.
         current: events of the block at hand.
         day: the day's profile.
@@ -132,6 +153,8 @@ class Volume:
         self.due = 0.0
         self.low = self.high = 0.0
         self.level = UNKNOWN
+        self.share = 1.0
+        self.frozen = 0
         self.day = Profile(BINS, BIN_SEC, DAY_SHARE)
         self.week = Profile(HOURS, HOUR_SEC, WEEK_SHARE)
         self.window = (0, 0, -1)  # its number, its events, the events of the one before
@@ -179,32 +202,46 @@ class Volume:
             usual: whether this is traffic to learn from.
         """
         self.step(second - 1, 0)
+        self.frozen = 0 if usual else self.frozen + 1
+        usual = usual or self.frozen >= ACCEPT_BLOCKS
         self.day.close(second, self.current, usual=usual)
         self.week.close(second, self.current, usual=usual)
+        usual = usual or (self.frozen >= THAW_BLOCKS and self.current >= MUCH * self.low * BLOCK_SEC)
         if usual and self.pending >= 0:
             self.level = self._follow(self.pending / BLOCK_SEC, second)
+            self._compare(self.pending / BLOCK_SEC, second - BLOCK_SEC)
         self.pending, self.current = (self.current if usual else -1), 0
         self.calm = 1.0 / min(max(self.jumps[0] / self.jumps[1], 1.0), MOST_DISPERSION)
         self._expect(second)
 
     def _follow(self, rate: float, second: int) -> float:
-        """The level after a block; it does not follow a surge far, whose end is no drop."""
+        """The level after a block; it does not follow a surge far, whose end is no drop, unless it is the custom."""
         if self.level == UNKNOWN:
             return rate
-        most = max(STEEPEST * self.level, 0.5 * max(self.day.around(second), default=rate / 0.5))
+        day = self.day.around(second)
+        most = max(STEEPEST * self.level, 0.5 * max(day) if day and self.day.is_custom else 0.0)
         return self.level + (1.0 - exp(-BLOCK_SEC / LEVEL_SEC)) * (min(rate, most) - self.level)
+
+    def _compare(self, rate: float, second: int) -> None:
+        """How the rate of a block that ended at a second compares with the day's profile."""
+        usual = self.day.rates[(second - 1) // BIN_SEC % BINS]
+        if usual > 0.0:
+            self.share += (1.0 - exp(-BLOCK_SEC / SHARE_SEC)) * (min(rate / usual, 1.0) - self.share)
 
     def _expect(self, second: int) -> None:
         day = self.day.around(second)
         known = [self.level, *day, *self.week.around(second)]
-        self.low, self.high = (min(known), max(known)) if day and self.level != UNKNOWN else (0.0, 0.0)
+        if not day or self.level == UNKNOWN:
+            self.low = self.high = 0.0
+            return
+        self.low, self.high = min(*known, self.share * min(day)), max(known)
 
     def skip(self, second: int) -> None:
         """Resume after a long silence at the beginning of a block: the profiles know it, nothing else does."""
         self.reset()
         for profile in (self.day, self.week):
             profile.current, profile.since = 0, second
-        self.level, self.low, self.high = UNKNOWN, 0.0, 0.0
+        self.level, self.share, self.low, self.high = UNKNOWN, 1.0, 0.0, 0.0
         self.pending, self.current, self.anchor = -1, 0, second - 1
         self.window = (0, 0, -1)
 
