@@ -105,7 +105,8 @@ def rows(scene: Scene, began: float, found: Sequence[Seen]) -> list[Row]:
 
 def _is_of(one: Seen, trouble: Trouble, began: float) -> bool:
     at = one.opened - began
-    return one.first["processor"] == trouble.processor and trouble.start <= at <= trouble.end + LATE_SEC
+    # An incident knows the second it opened in, which may have begun before the trouble did.
+    return one.first["processor"] == trouble.processor and trouble.start - 1.0 < at <= trouble.end + LATE_SEC
 
 
 def _wrong(one: Seen, trouble: Trouble) -> list[str]:
