@@ -6,11 +6,14 @@ import hmac
 from typing import Any
 from urllib.parse import parse_qs, urlencode
 
+import hypothesis
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from payflux.webhooks import Unreadable, Unverified, Webhook
 from payflux.webhooks.processors.braintree import SOURCE, prove
-from receiving import NOW, SECRETS, Reading, sample, signed
+from receiving import NOW, SECRETS, Reading, Receiver, sample, signed
 
 
 @pytest.fixture
@@ -135,6 +138,31 @@ def test_what_is_unreadable(reading: Reading, document: bytes) -> None:
     """Entities above all, which can grow without end or name files."""
     with pytest.raises(Unreadable):
         list(reading.adapter.read(form(base64.b64encode(document))))
+
+
+CARD = "4111 1111 1111 1111"
+ELEMENT = st.sampled_from(["kind", "timestamp", "id", "amount", "currency-iso-code", "processor-response-text", "odd"])
+TEXT = st.text(st.characters(exclude_categories=["C"], exclude_characters="<&"), max_size=20) | st.just(CARD)
+KIND = st.sampled_from(["subscription_charged_unsuccessfully", "transaction_settled", "dispute_lost", "check", "odd"])
+
+
+@given(
+    kind=KIND,
+    what=st.sampled_from(["subscription", "transaction", "dispute"]),
+    members=st.dictionaries(ELEMENT, TEXT, max_size=6),
+    torn=st.binary(max_size=40),
+)
+@hypothesis.settings(max_examples=25)
+def test_any_signed_payload_is_taken_or_refused(kind: str, what: str, members: dict[str, str], torn: bytes) -> None:
+    """2xx or 4xx, whatever the XML says or if it is none, by a signature that this file makes; no card is stored."""
+    inner = "".join(f"<{name}>{text}</{name}>" for name, text in members.items())
+    text = f"<notification><kind>{kind}</kind>{inner}<subject><{what}>{inner}</{what}></subject></notification>"
+    receiver = Receiver("braintree")
+    for payload in (text.encode(), text.encode() + torn, torn):
+        answer = receiver.send(form(base64.encodebytes(payload) or b"="))
+        assert 200 <= answer.status < 500
+        assert CARD.encode() not in answer.body
+    assert not any(CARD.encode() in entry for entry in receiver.stream.entries)
 
 
 def test_what_is_no_form_or_no_base64(reading: Reading) -> None:
