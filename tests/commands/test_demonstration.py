@@ -30,7 +30,7 @@ def test_an_incident_opens_and_ends_within_minutes(directory: Path) -> None:
         shown = payflux(environ(f"unix://{home}/valkey/valkey.sock"), "incidents", "show", told["incident"])
         text = shown.stdout.decode()
         assert (shown.returncode, text.partition(":")[0]) == (0, "stripe")
-        assert [word for word in ("resolved at", "high_failure_rate", "RUNBOOK.html#", "█") if word not in text] == []
+        assert [word for word in ("resolved at", "high_failure_rate", "runbook.html#", "█") if word not in text] == []
     finally:
         dev.send_signal(signal.SIGTERM)
         dev.wait(60)
