@@ -63,4 +63,4 @@ def test_a_message_links_to_the_runbook() -> None:
     """To its section about the incident, at the address that is configured."""
     values = load(settings(), {"PAYFLUX_RUNBOOK_URL": "https://wiki/RUNBOOK.md"})
     assert runbook_of(values)(incident()) == "https://wiki/RUNBOOK.md#segment_degradation"
-    assert runbook_of(load(settings(), {}))(incident()) == "https://payflux.dev/docs/RUNBOOK.html#segment_degradation"
+    assert runbook_of(load(settings(), {}))(incident()) == "https://payflux.dev/docs/runbook.html#segment_degradation"

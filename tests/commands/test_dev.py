@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 
 from needs import program
-from operator_commands import environ, payflux
 from payflux.commands.dev import _kept
 from payflux.errors import SettingsError
 from real_parts import binary_or_skip
@@ -394,18 +393,3 @@ def nobody(uid):
 pwd.getpwuid = nobody
 sys.exit(run(["dev"]))
 """
-
-
-@pytest.mark.thorough
-@pytest.mark.timeout(300)
-def test_whoever_has_just_started_it_sees_an_incident_open_and_end(start: Start) -> None:
-    """Within three minutes of simulated traffic, with its numbers and where it says what to do."""
-    dev = start("dev", "--simulate").ready()
-    until(lambda: '"incident_opened"' in dev.stderr, "the incident", seconds=120)
-    until(lambda: '"incident_resolved"' in dev.stderr, "its end", seconds=120)
-    (logged,) = [json.loads(line) for line in dev.stderr.splitlines() if '"incident_opened"' in line]
-    shown = payflux(environ(f"unix://{dev.home}/valkey/valkey.sock"), "incidents", "show", logged["incident"])
-    assert shown.returncode == 0
-    text = shown.stdout.decode()
-    assert text.startswith("stripe: ")
-    assert [word for word in ("resolved at", "high_failure_rate", "RUNBOOK.html#", "█") if word not in text] == []

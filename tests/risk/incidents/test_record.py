@@ -18,7 +18,7 @@ def test_the_record_of_an_open_incident() -> None:
     assert (record["since"], record["opened"]) == ("2026-01-01T14:02:00Z", "2026-01-01T14:02:05Z")
     assert (record["observed_ratio"], record["expected_ratio"]) == (0.62, 0.09)
     assert (record["payments_affected"], record["value_at_risk"]) == (310, {"GBP": 4_120_000})
-    assert record["runbook"] == "https://payflux.dev/docs/RUNBOOK.html#segment_degradation"
+    assert record["runbook"] == "https://payflux.dev/docs/runbook.html#segment_degradation"
     assert record_of(change("opened"), 300, "https://wiki/rb")["runbook"] == "https://wiki/rb#segment_degradation"
     assert record["drivers"][0]["since"] == record["since"]
     assert record["summary"].startswith("stripe: 62% of payments from GB fail")

@@ -9,7 +9,7 @@ from payflux.risk.drivers import Driver
 from payflux.risk.incidents.incident import Change
 from payflux.risk.incidents.wording import clears, measured, ratios, section, summary
 
-RUNBOOK = "https://payflux.dev/docs/RUNBOOK.html"
+RUNBOOK = "https://payflux.dev/docs/runbook.html"
 """Where the runbook is, unless told: it has a section for each driver."""
 
 Record = dict[str, Any]
