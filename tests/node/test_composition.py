@@ -23,7 +23,7 @@ from payflux.telemetry.metrics import CONSUMER_ACTIVE, EXPORT_QUEUE, RISK_SCORE,
 from payflux.telemetry.notes import CONSUMER, SUPERVISOR
 from payflux.telemetry.slab import Slab
 
-OPERATORS = {"/health", "/livez", "/readyz", "/metrics", "/export/health", "/openapi.json", *READ_PATHS}
+OPERATORS = {"/", "/health", "/livez", "/readyz", "/metrics", "/export/health", "/openapi.json", *READ_PATHS}
 
 
 @pytest.fixture

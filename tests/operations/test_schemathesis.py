@@ -48,7 +48,7 @@ def test_the_node_does_what_its_document_says(make_node: MakeNode, directory: Pa
         )
         asked = len(stripe.calls)
     assert run.returncode == 0, run.stdout + run.stderr
-    assert "Tested: 13" in run.stdout
+    assert "Tested: 14" in run.stdout
     passed = re.search(r"(\d+) generated, (\d+) passed", run.stdout)
     assert passed is not None, run.stdout
     assert int(passed[1]) == int(passed[2]) >= CASES
