@@ -24,6 +24,7 @@ SAID = {
 
 
 @pytest.mark.process
+@pytest.mark.thorough
 @pytest.mark.skipif(sys.platform != "linux", reason="the benchmark needs /proc, which only Linux has")
 def test_a_load_is_proven(tmp_path: Path) -> None:
     """One short load: the page shows each command with its output, the numbers agree, the screenshot is a picture."""

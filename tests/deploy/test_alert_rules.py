@@ -60,6 +60,7 @@ def test_each_alert_is_seen_to_fire_and_not_to_fire() -> None:
     assert seen == {alert: {True, False} for alert in alerts()}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "changes", [{"expr": "vector(0) == 1"}, {"expr": "vector(1)"}, {"for": "0s"}], ids=["never", "always", "at once"]
 )
