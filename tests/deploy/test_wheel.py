@@ -71,6 +71,7 @@ def dev(directory: Path, installed: Path) -> Iterator[subprocess.Popen[bytes]]:
     process.wait(20)
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(300)  # it installs every dependency anew
 def test_the_wheel_does_the_main_job(directory: Path, dev: subprocess.Popen[bytes]) -> None:
     """An event goes in by the command that `payflux dev` prints, and its line comes out; Ctrl-C ends it well."""

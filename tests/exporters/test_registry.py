@@ -179,6 +179,7 @@ def test_one_more_file_and_one_more_line_are_refused_checked_and_documented(tree
 
 
 @pytest.mark.process
+@pytest.mark.thorough
 def test_one_more_file_and_one_more_line_are_a_destination(tree: Path, make_node: MakeNode, directory: Path) -> None:
     """A node takes it for its mode, lines arrive there, and health, OpenAPI and metrics know its name."""
     spool = directory / "spool"

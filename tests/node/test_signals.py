@@ -36,6 +36,7 @@ def reopened(node: Node) -> int:
     return len(node.logged("export_reopened"))
 
 
+@pytest.mark.thorough
 def test_rotation_under_load(make_node: MakeNode, exported: Path) -> None:
     """Fifty rotations by rename and SIGHUP: the files together hold every event once, every line whole."""
     node = file_node(make_node, exported)
