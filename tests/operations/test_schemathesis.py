@@ -14,10 +14,10 @@ from stripe_server import KEY as STRIPE_KEY
 from stripe_server import stripe_server
 
 SECONDS = 100
-CASES = 250
+CASES = 400
 COMMAND = (
     *(str(Path(sys.executable).with_name("st")), "run", "openapi.json", "--checks", "all", "--no-color"),
-    *("--phases", "examples,coverage,fuzzing", "--max-examples", "5", "--seed", "1"),
+    *("--phases", "examples,coverage,fuzzing", "--max-examples", "8", "--seed", "1"),
     *("--generation-database", "none", "--request-timeout", "20"),
 )
 
