@@ -1,10 +1,7 @@
 """From a payment incident to a message at somebody's door: real node, Prometheus, Alertmanager and receiver."""
 
-import json
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +13,7 @@ from nodes import Node, event
 from queries import ROOT, RULES
 from real_parts import MakeNode
 from scripts.dashboards.prometheus import Monitor, Prometheus
+from scripts.scenes.monitors import Inbox
 from servers import until
 
 ALERTMANAGER = ROOT / "deploy" / "alertmanager" / "alertmanager.yml"
@@ -24,38 +22,10 @@ SECONDS = 20.0
 pytestmark = pytest.mark.process
 
 
-class Receiver:
-    """A webhook receiver: keeps the alerts it is told of."""
-
-    def __init__(self) -> None:
-        received: list[dict[str, Any]] = []
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                received.extend(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["alerts"])
-                self.send_response(200)
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                """Say nothing."""
-
-        self._received = received
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}/payflux"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def alert(self, name: str, status: str = "firing") -> dict[str, Any]:
-        """Wait for the alert of this name; fails when none comes in time."""
-        until(lambda: self._told(name, status), f"{name} to be {status}", SECONDS)
-        return self._told(name, status)[0]
-
-    def _told(self, name: str, status: str) -> list[dict[str, Any]]:
-        return [one for one in self._received if (one["labels"]["alertname"], one["status"]) == (name, status)]
-
-    def stop(self) -> None:
-        """Close it."""
-        self._server.shutdown()
-        self._server.server_close()
+def told(inbox: Inbox, name: str, status: str = "firing") -> dict[str, Any]:
+    """Wait for the alert of this name; fails when none comes in time."""
+    until(lambda: inbox.told(name, status), f"{name} to be {status}", SECONDS)
+    return inbox.told(name, status)[0]
 
 
 def hurried_rules(directory: Path) -> Path:
@@ -105,14 +75,14 @@ def send_incident(node: Node) -> None:
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
+def receiver() -> Iterator[Inbox]:
     """A receiver, closed with the test."""
-    receiver = Receiver()
+    receiver = Inbox()
     yield receiver
     receiver.stop()
 
 
-def test_an_incident_reaches_the_receiver(make_node: MakeNode, directory: Path, receiver: Receiver) -> None:
+def test_an_incident_reaches_the_receiver(make_node: MakeNode, directory: Path, receiver: Inbox) -> None:
     """The incident arrives in place of the alerts on its score, and so does a dead node; what is over is resolved."""
     node = make_node()
     with ExitStack() as running:
@@ -125,7 +95,7 @@ def test_an_incident_reaches_the_receiver(make_node: MakeNode, directory: Path, 
         running.callback(prometheus.stop)
         send_incident(node)
 
-        risky = receiver.alert("PayFluxIncident")
+        risky = told(receiver, "PayFluxIncident")
         assert (risky["labels"]["processor"], risky["labels"]["severity"]) == ("stripe", "critical")
         assert "stripe" in risky["annotations"]["summary"]
         assert node.metrics()['processor_risk_score_last{processor="stripe"}'] > 0.6
@@ -134,6 +104,6 @@ def test_an_incident_reaches_the_receiver(make_node: MakeNode, directory: Path, 
         assert {alert["metric"]["processor"] for alert in prometheus.instant(firing)} == {"stripe"}
 
         node.kill_all()
-        dead = receiver.alert("PayFluxNodeDown")
+        dead = told(receiver, "PayFluxNodeDown")
         assert (dead["labels"]["instance"], dead["labels"]["severity"]) == (f"127.0.0.1:{node.port}", "critical")
-        assert receiver.alert("PayFluxIncident", "resolved")["labels"]["processor"] == "stripe"
+        assert told(receiver, "PayFluxIncident", "resolved")["labels"]["processor"] == "stripe"

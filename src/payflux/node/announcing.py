@@ -42,8 +42,8 @@ class Announcer:
                 self._count(one)
             if one.kind != "updated":
                 self._tell(one)
-            if one.kind != "updated" and self._lines is not None:
-                self._lines.put(one.record + b"\n", 1)
+                if self._lines is not None:
+                    self._lines.put(one.record + b"\n", 1)
 
     @staticmethod
     def _tell(one: IncidentNews) -> None:

@@ -54,11 +54,16 @@ def emit_rows(headings: Sequence[str], rows: Sequence[Sequence[str]], none: str)
         none: what a terminal is told when there are no rows.
     """
     if not sys.stdout.isatty():
-        emit("".join("\t".join(row) + "\n" for row in rows).encode())
+        emit_tabbed(rows)
         return
     console = Console(highlight=False)
     for line in laid_out(headings, rows, console.width) if rows else [none]:
         console.print(line, soft_wrap=True)
+
+
+def emit_tabbed(rows: Iterable[Sequence[str]]) -> None:
+    """Write a list for programs: a line a row, with tabs between its texts."""
+    emit("".join("\t".join(row) + "\n" for row in rows).encode())
 
 
 def laid_out(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> Iterator[Text]:

@@ -21,7 +21,7 @@ from payflux.risk.incidents.record import stamp
 from payflux.stream.deliveries import at_ms
 from payflux.terminal.arguments import redis_settings
 from payflux.terminal.ending import operate, refuse
-from payflux.terminal.output import emit, emit_json, printable
+from payflux.terminal.output import emit_json, emit_tabbed, printable
 
 STYLES = {"elevated": "yellow", "high": "red", "critical": "bold red"}
 
@@ -72,7 +72,7 @@ def list_(
         elif sys.stdout.isatty():
             _show(found)
         else:
-            emit("".join("\t".join(_columns(record)) + "\n" for record in found).encode())
+            emit_tabbed(map(_columns, found))
         return 0
 
     return operate(main)
