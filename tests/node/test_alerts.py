@@ -2,9 +2,11 @@
 
 import base64
 import json
+import threading
 import time
+import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -16,7 +18,7 @@ from standardwebhooks import Webhook
 from desks import write
 from incidents import incident
 from needs import program
-from nodes import KEY, Node
+from nodes import KEY, Node, event
 from on_call import CHANNEL, ROUTING_KEY, TOKEN, Chat, Pager
 from outbreak import Outbreak
 from payflux.checks.asking import ask
@@ -169,6 +171,60 @@ def test_a_real_alertmanager_has_the_alert_while_it_is_open(
     write(server, "resolved", replace(worse, resolved=one.opened + 2, updated=one.opened + 2))
     until(lambda: not known(alertmanager), "its end")
     assert node.logged("alert_failed") == []
+
+
+@pytest.mark.thorough
+@pytest.mark.timeout(600)
+def test_traffic_by_http_reaches_everybody_within_seconds(
+    make_node: MakeNode, server: Server, alertmanager: str
+) -> None:
+    """Producers send; all know within five seconds of the opening, and of the end, though one was down meanwhile."""
+    with ExitStack() as stack:
+        duty = Duty(stack)
+        environ = duty.environ | SCORING | {"PAYFLUX_ALERT_ALERTMANAGER_URLS": alertmanager}
+        node = make_node(environ | {"PAYFLUX_ALERTS": "pagerduty,slack,webhook,alertmanager"})
+        until(lambda: node.logged("alerts_begin"), "that it tells")
+        failing = threading.Event()
+        failing.set()
+        over = stack.enter_context(producing(node, failing))
+        until(lambda: server.client.hlen(KEYS.incidents_open), "that payments fail", 60)
+        opened = time.time()
+        until(
+            lambda: all((duty.pager.seen, duty.chat.messages, duty.hook.got, known(alertmanager))),
+            "that all are told",
+        )
+        assert time.time() - opened < REACH_SECONDS
+        duty.pager.down = True
+        node.kill_child("alerts")
+        failing.clear()
+        until(lambda: str(duty.chat.texts[0]).startswith("RESOLVED"), "that others know the end", 300)
+        assert [what for what, _ in duty.pager.seen] == ["triggered"]
+        duty.pager.down = False
+        until(lambda: len(duty.pager.seen) == 2 and not server.client.exists(KEYS.alerts_told), "the end", 120)
+        over.set()
+        assert known(alertmanager) == []
+        duty.check(worsened=False)
+
+
+@contextmanager
+def producing(node: Node, failing: threading.Event) -> Iterator[threading.Event]:
+    """Send twenty events a second that fail or succeed, until what is returned is set, or the block is left."""
+    over = threading.Event()
+
+    def work() -> None:
+        while not over.wait(0.25):
+            outcome = "payment_failed" if failing.is_set() else "payment_succeeded"
+            category = "processor_error" if failing.is_set() else ""
+            told = {"event_type": outcome, "failure_category": category, "retry_result": "", "processor": "stripe"}
+            node.post_batch([event(event_id=str(uuid.uuid4()), **told) for _ in range(5)])
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield over
+    finally:
+        over.set()
+        thread.join()
 
 
 FAULTS = ("alerts", "consumer", "redis", "node", "take-over", "nothing")
