@@ -26,7 +26,7 @@ def alive(pid: int) -> bool:
 
 def connections_of(pid: int, port: int) -> int:
     """How many established connections to a port a process holds."""
-    links = (os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir() if fd.is_symlink())
+    links = (str(fd.readlink()) for fd in Path(f"/proc/{pid}/fd").iterdir() if fd.is_symlink())
     own = {link.removeprefix("socket:[").rstrip("]") for link in links if link.startswith("socket:[")}
     rows = [line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
     return sum(row[1].endswith(f":{port:04X}") and row[3] == "01" and row[9] in own for row in rows)
