@@ -102,9 +102,8 @@ class KafkaExporter:
         producer = self._connected()
         for place in places:
             self._produce(producer, lines[place], partial(_report, place, failed))
-        left = producer.flush(self._timeout + 5)
-        if left:
-            failed.update(dict.fromkeys(places, ("_TIMED_OUT", "no report in time")))
+        if unheard := _flush(producer, self._timeout + 5):
+            failed = dict.fromkeys(places, ("_TIMED_OUT", unheard)) | failed
         if failed:
             self.close()
         return failed
@@ -117,7 +116,7 @@ class KafkaExporter:
             try:
                 producer.produce(self._topic, line[:-1], key, headers=headers, on_delivery=report)
             except BufferError:
-                producer.poll(0.1)
+                _flush(producer, 0.1)
             except import_module("confluent_kafka").KafkaException as error:
                 report(error.args[0], None)
                 return
@@ -135,8 +134,8 @@ class KafkaExporter:
         self._trouble = str(error.str())
 
     def _raise_first(self, failed: Mapping[int, tuple[str, str]]) -> None:
-        for place in sorted(failed):
-            code, said = failed[place]
+        if failed:
+            code, said = next((one for one in failed.values() if one[0] in DENIED), failed[min(failed)])
             trouble = f" ({self._trouble})" if self._trouble else ""
             raise ExportFailed("denied" if code in DENIED else "unreachable", f"{said}{trouble}")
 
@@ -144,8 +143,19 @@ class KafkaExporter:
         """Give up the producer, and what is in its queue."""
         if self._producer is not None:
             self._producer.purge()
-            self._producer.flush(0.1)
+            _flush(self._producer, 0.1)
         self._producer = None
+
+
+def _flush(producer: Any, seconds: float) -> str:
+    """Wait for all reports; why some are missing, if they are."""
+    kafka = import_module("confluent_kafka")
+    try:
+        return "no report in time" if producer.flush(seconds) else ""
+    except (kafka.KafkaException, SystemError) as error:
+        # What is fatal to a producer its library raises wherever it is called next; amid a report it is the cause.
+        found = (error.__cause__ or error).args[0]
+        return str(found.str() if isinstance(found, kafka.KafkaError) else found)
 
 
 def _report(place: int, failed: dict[int, tuple[str, str]], error: Any, message: Any) -> None:

@@ -205,7 +205,9 @@ def _opened(url: str, timeout: float) -> Any:
     store = import_module("obstore.store")
     if url.startswith("file:"):
         return store.LocalStore(urlsplit(url).path, mkdir=True)
-    return store.from_url(url, client_options={"timeout": f"{timeout:.0f}s"}, retry_config={"max_retries": 1})
+    # Plain HTTP is spoken only where the address of the endpoint begins so.
+    options = {"timeout": f"{timeout:.0f}s", "allow_http": True}
+    return store.from_url(url, client_options=options, retry_config={"max_retries": 1})
 
 
 def _packed(lines: Sequence[bytes]) -> tuple[bytes, Span | None, dict[int, str]]:
