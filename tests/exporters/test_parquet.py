@@ -125,6 +125,20 @@ def test_every_event_is_there_once_whoever_writes(tmp_path: Path, seed: int) -> 
     assert sum(one["rows"] for one in manifests) == 60
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_gaps_are_filled_without_an_overlap(tmp_path: Path, seed: int) -> None:
+    """Spans of the past in any order, each by a process of its own, some of them lines that fit no column."""
+    chance = random.Random(seed)
+    lines = [line(seq, NOON + HOUR - 30) for seq in range(1, 61)]
+    lines[chance.randrange(60)] = line(99, NOON, retry_count=2**40)
+    spans = [sorted((chance.randrange(61), chance.randrange(61))) for _ in range(5)]
+    for start, end in [*(span for span in spans if span[0] < span[1]), (0, 60)]:
+        writing, batch = exporter(tmp_path), chance.randint(1, 30)
+        for first in range(start, end, batch):
+            writing.deliver(lines[first : min(first + batch, end)])
+    assert query(tmp_path, "SELECT count(*), count(DISTINCT seq) FROM EVENTS") == [(59, 59)]
+
+
 def test_a_record_that_fits_no_column_is_refused_alone(tmp_path: Path) -> None:
     """By its place; the others are written."""
     odd = line(2, event_timestamp="when it was")

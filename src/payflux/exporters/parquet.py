@@ -2,7 +2,8 @@
 
 A file is named after its first entry and made only where there is none of that name. So whoever delivers the same
 entries again, be it another node that had been given up, finds the file, reads in it how far it goes, and delivers
-what comes after: files follow one another without a gap and without an overlap.
+what comes after: files follow one another without a gap and without an overlap. What is delivered late, into a gap,
+ends where the next file begins.
 """
 
 import io
@@ -110,7 +111,7 @@ class ParquetExporter:
         self._url, self._timeout = opening.values[URL] or "", opening.timeout
         self._store: Any = None
         self._done: tuple[int, int] = (0, 0)  # everything up to here stands in some file
-        self._listed: set[str] = set()
+        self._listed: tuple[str, list[tuple[int, int]]] = ("", [])  # the hour, and where its files begin
 
     def deliver(self, lines: Sequence[bytes]) -> Mapping[int, str]:
         """Write lines; see GroupExporter."""
@@ -142,15 +143,23 @@ class ParquetExporter:
         # What a process wrote that died before it told what it refused is looked at once more.
         refused = _packed(lines[:done])[2] if done else {}
         while done < len(lines):
-            data, span, odd = _packed(lines[done:])
+            end = self._end(keys, done)
+            data, span, odd = _packed(lines[done:end])
             refused |= {done + place: why for place, why in odd.items()}
             if span is None:
-                break
+                done = end
+                continue
             self._put(folder, data, span)
             former, done = done, bisect_right(keys, self._done)
             if done == former:
                 raise ExportFailed("write", f"{folder}/{span.first_id}.parquet ends before it begins")
         return refused
+
+    def _end(self, keys: Sequence[tuple[int, int]], start: int) -> int:
+        """How many of the lines, one at least, come before the next file begins."""
+        begins = self._listed[1]
+        after = bisect_right(begins, keys[start])
+        return bisect_left(keys, begins[after], start) if after < len(begins) else len(keys)
 
     def _put(self, folder: str, data: bytes, span: Span) -> None:
         """Make the file, or learn from the one that is there how far it goes."""
@@ -174,15 +183,16 @@ class ParquetExporter:
 
     def _look(self, folder: str, first: tuple[int, int]) -> None:
         """Once for each hour: how far the file goes that begins before what is to be written, if there is one."""
-        if folder in self._listed:
+        if folder == self._listed[0]:
             return
         obstore = import_module("obstore")
         names = [str(one["path"]) for page in obstore.list(self._store, folder) for one in page]
-        before = [name for name in names if name.endswith(".parquet") and _key(_stem(name)) <= first]
-        if before:
-            last = self._read(max(before, key=lambda name: _key(_stem(name)))).last_id
+        files = sorted((_key(_stem(name)), name) for name in names if name.endswith(".parquet"))
+        begins = [key for key, _ in files]
+        if before := bisect_right(begins, first):
+            last = self._read(files[before - 1][1]).last_id
             self._done = max(self._done, _key(last.encode()))
-        self._listed = {folder}
+        self._listed = folder, begins
 
     def _read(self, path: str) -> Span:
         """What a file says of itself."""
