@@ -31,7 +31,7 @@ class Answer:
     Attributes:
         status: of HTTP.
         headers: by name in lower case.
-        body: at most its first 64 KiB.
+        body: at most its first 64 KiB, unless more was asked for.
     """
 
     status: int
@@ -86,7 +86,7 @@ def web_address(text: str) -> str:
     return text
 
 
-def post(place: Place, body: bytes, headers: Mapping[str, str], seconds: float = 10.0) -> Answer:
+def post(place: Place, body: bytes, headers: Mapping[str, str], seconds: float = 10.0, most: int = MOST_READ) -> Answer:
     """Send once and wait for the answer; blocks.
 
     Args:
@@ -94,6 +94,7 @@ def post(place: Place, body: bytes, headers: Mapping[str, str], seconds: float =
         body: what.
         headers: beside `Host`, `Content-Length` and `Connection`.
         seconds: to connect, and again for each part of the exchange.
+        most: bytes of the answer that are read.
 
     Raises:
         NotSent: there was no answer.
@@ -110,7 +111,7 @@ def post(place: Place, body: bytes, headers: Mapping[str, str], seconds: float =
             "POST", f"{target}?{parts.query}" if parts.query else target, body, {**headers, "Connection": "close"}
         )
         answer = connection.getresponse()
-        read = answer.read(MOST_READ)
+        read = answer.read(most)
         return Answer(answer.status, {name.lower(): value for name, value in answer.getheaders()}, read)
     except (OSError, http.client.HTTPException) as error:
         raise NotSent(f"{parts.hostname}: {_reason(error)}") from None
