@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from bucket import aws, bucket
+from destinations import free_port
 from needs import module
 from payflux.errors import ExportFailed
 from payflux.event.decode import ADDITIVE_FIELDS, EVENT_FIELDS
@@ -176,6 +178,22 @@ def test_an_object_store_that_is_not_there_is_a_failure(monkeypatch: pytest.Monk
     with pytest.raises(ExportFailed) as caught:
         ParquetExporter(GroupOpening(values, "parquet", 1.0)).deliver([line(1)])
     assert caught.value.code == "unreachable"
+
+
+def test_an_object_is_made_by_who_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two that do not know of each other deliver the same to S3: the second goes on behind the first one's object."""
+    with bucket(free_port()) as store:
+        for name, text in aws(store.port).items():
+            monkeypatch.setenv(name, text)
+        lines = [line(seq) for seq in range(1, 31)]
+        first, second = (ParquetExporter(GroupOpening(given("s3://events/f"), "parquet", 5.0)) for _ in range(2))
+        assert first.deliver(lines[:5]) == second.deliver(lines[:5]) == {}
+        assert first.deliver(lines[5:15]) == {}
+        assert second.deliver(lines[5:]) == {}
+        store.copy(tmp_path)
+    assert query(tmp_path / "f", "SELECT count(*), count(DISTINCT seq) FROM EVENTS") == [(30, 30)]
+    rows = [json.loads(path.read_bytes())["rows"] for path in sorted((tmp_path / "f" / "_manifest").rglob("*.json"))]
+    assert rows == [5, 10, 15]
 
 
 @pytest.mark.parametrize("text", ["relative/path", "ftp://host/x", "file://host/x", "s3:bucket"])

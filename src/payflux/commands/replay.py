@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from payflux.errors import ExportFailed, InvalidEvent, SettingsError, StreamUnavailable
-from payflux.exporters.grouped import GROUPED, group_destination
+from payflux.exporters.grouped import GROUPED, problems_of
 from payflux.log import Say
 from payflux.redis.address import address_of
 from payflux.redis.entries import FIRST, id_after, parse_position
@@ -137,7 +137,7 @@ class Places(NamedTuple):
             return redis_settings()
 
         def check(values: Values) -> Iterator[str]:
-            return (f"{problem}, as --to names {name}" for problem in group_destination(name).refuse(values))
+            return (f"{problem}, as --to names {name}" for problem in problems_of(values, name))
 
         return redis_settings(declared(name, environment()), [check])
 

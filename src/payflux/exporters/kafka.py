@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from payflux.errors import ExportFailed
-from payflux.exporters import Batch, GroupDestination, GroupOpening
+from payflux.exporters import Batch, GroupDestination, GroupOpening, Tls
 from payflux.settings import FILE, Setting, Values, choice, optional, words
 
 CONF = "PAYFLUX_EXPORT_KAFKA_CONF_"
@@ -75,6 +75,7 @@ class KafkaExporter:
             "linger.ms": "5",
             "delivery.report.only.error": True,
             "message.timeout.ms": f"{opening.timeout * 1000:.0f}",
+            **_secured(opening.tls, properties(values)),
             **properties(values),
         }
         self._producer: Any = None
@@ -181,6 +182,19 @@ def properties(values: Values) -> dict[str, str]:
     """The properties that are handed on, as librdkafka calls them."""
     given = values.given()
     return {name.removeprefix(CONF).lower().replace("_", "."): text for name, text in given.items() if _is_conf(name)}
+
+
+def _secured(tls: Tls, given: Mapping[str, str]) -> dict[str, str]:
+    """The properties that certificates stand for."""
+    if not any(tls):
+        return {}
+    sasl = any(name.startswith("sasl.") for name in given)
+    found = {
+        "ssl.ca.location": tls.authorities,
+        "ssl.certificate.location": tls.certificate,
+        "ssl.key.location": tls.key,
+    }
+    return {"security.protocol": "sasl_ssl" if sasl else "ssl", **{name: file for name, file in found.items() if file}}
 
 
 def _is_conf(name: str) -> bool:

@@ -8,6 +8,7 @@ ends where the next file begins.
 
 import io
 import os
+import re
 import time
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -53,6 +54,8 @@ COLUMNS = {
 
 KEY = "payflux."
 MAGIC = b"PAR1"
+DENIED = ("PermissionDeniedError", "UnauthenticatedError", "NotFoundError")
+STATUS = re.compile(r"status code: (\d{3})\b")
 HOUR = 3_600_000  # milliseconds
 WRITER = {"compression": "zstd(3)"}
 
@@ -108,7 +111,7 @@ class ParquetExporter:
     """
 
     def __init__(self, opening: GroupOpening) -> None:
-        self._url, self._timeout = opening.values[URL] or "", opening.timeout
+        self._url, self._timeout, self._tls = opening.values[URL] or "", opening.timeout, opening.tls
         self._store: Any = None
         self._done: tuple[int, int] = (0, 0)  # everything up to here stands in some file
         self._listed: tuple[str, list[tuple[int, int]]] = ("", [])  # the hour, and where its files begin
@@ -118,7 +121,7 @@ class ParquetExporter:
         obstore = import_module("obstore")
         try:
             if self._store is None:
-                self._store = _opened(self._url, self._timeout)
+                self._store = _opened(self._url, self._timeout, self._tls.authorities)
             return self._write(lines)
         except obstore.exceptions.BaseError as error:
             raise ExportFailed(_reason(error), _said(error)) from None
@@ -211,12 +214,14 @@ class ParquetExporter:
         """Nothing is open between two files."""
 
 
-def _opened(url: str, timeout: float) -> Any:
+def _opened(url: str, timeout: float, authorities: str) -> Any:
     store = import_module("obstore.store")
     if url.startswith("file:"):
         return store.LocalStore(urlsplit(url).path, mkdir=True)
     # Plain HTTP is spoken only where the address of the endpoint begins so.
-    options = {"timeout": f"{timeout:.0f}s", "allow_http": True}
+    options: dict[str, object] = {"timeout": f"{timeout:.0f}s", "allow_http": True}
+    if authorities:
+        options["root_certificate"] = Path(authorities).read_bytes()
     return store.from_url(url, client_options=options, retry_config={"max_retries": 1})
 
 
@@ -289,8 +294,12 @@ def _flush(path: Path) -> None:
 
 
 def _reason(error: Exception) -> str:
-    name = type(error).__name__
-    return "denied" if name in {"PermissionDeniedError", "UnauthenticatedError", "NotFoundError"} else "unreachable"
+    """Its library has a kind of error of its own for some answers to some requests; all of them name the status."""
+    found = STATUS.search(str(error))
+    status = int(found[1]) if found else 0
+    if type(error).__name__ in DENIED or status in {401, 403, 404}:
+        return "denied"
+    return "busy" if status else "unreachable"
 
 
 def _said(error: Exception) -> str:
@@ -331,4 +340,5 @@ DESTINATION = GroupDestination(
     settings=(URL,),
     refuse=_refuse,
     look=_look,
+    shows_certificate=False,
 )

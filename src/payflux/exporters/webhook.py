@@ -1,6 +1,7 @@
 """Export by webhook: batches of lines by HTTP, signed as Standard Webhooks has it."""
 
 import gzip
+import ssl
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from math import inf
@@ -8,7 +9,7 @@ from math import inf
 import msgspec
 
 from payflux.errors import ExportFailed
-from payflux.exporters import Batch, GroupDestination, GroupOpening, entry_of
+from payflux.exporters import Batch, GroupDestination, GroupOpening, Tls, entry_of
 from payflux.finding import Finding
 from payflux.outgoing.patience import retry_after
 from payflux.outgoing.post import MOST_READ, Answer, NotSent, Place, hosts, post, web_address
@@ -98,7 +99,7 @@ class WebhookExporter:
 
     def __init__(self, opening: GroupOpening) -> None:
         values = opening.values
-        self._place = Place(values[URL] or "", values[PRIVATE])
+        self._place = Place(values[URL] or "", values[PRIVATE], _trusting(opening.tls))
         self._format, self._zipped = values[FORMAT], values[GZIP]
         keys = values[SECRETS]
         self._keys, self._timeout = keys or (), opening.timeout
@@ -165,6 +166,14 @@ class WebhookExporter:
 
     def close(self) -> None:
         """Nothing is open between two batches."""
+
+
+def _trusting(tls: Tls) -> ssl.SSLContext:
+    """Made once: it holds the certificates of a hundred authorities."""
+    context = ssl.create_default_context(cafile=tls.authorities or None)
+    if tls.certificate:
+        context.load_cert_chain(tls.certificate, tls.key)
+    return context
 
 
 def _body(lines: Sequence[bytes], form: str) -> bytes:

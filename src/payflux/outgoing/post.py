@@ -61,10 +61,12 @@ class Place:
     Attributes:
         url: `http` or `https`; user and password in it become basic authentication.
         private: addresses of private networks and of this machine are allowed.
+        tls: whom it trusts, and what it shows; None: those whom the system trusts, and nothing.
     """
 
     url: str
     private: bool = True
+    tls: ssl.SSLContext | None = None
 
 
 def web_address(text: str) -> str:
@@ -102,9 +104,9 @@ def post(place: Place, body: bytes, headers: Mapping[str, str], seconds: float =
     parts = urlsplit(place.url)
     try:
         address = _address(parts, private=place.private)
-        connection = _connection(parts, address, seconds)
+        connection = _connection(parts, address, seconds, place.tls)
     except OSError as error:
-        raise NotSent(f"{parts.hostname}: {error.strerror or error}") from None
+        raise NotSent(f"{parts.hostname}: {_reason(error)}") from None
     target = parts.path or "/"
     try:
         connection.request(
@@ -159,14 +161,18 @@ class _Connected(http.client.HTTPConnection):
         self.sock = self._make()
 
 
-def _connection(parts: SplitResult, address: str, seconds: float) -> http.client.HTTPConnection:
+def _connection(
+    parts: SplitResult, address: str, seconds: float, tls: ssl.SSLContext | None
+) -> http.client.HTTPConnection:
     secure = parts.scheme == "https"
     host, port = parts.hostname or "", parts.port or (443 if secure else 80)
 
     def make() -> socket.socket:
         plain = socket.create_connection((address, port), seconds)
         try:
-            return ssl.create_default_context().wrap_socket(plain, server_hostname=host) if secure else plain
+            if not secure:
+                return plain
+            return (tls or ssl.create_default_context()).wrap_socket(plain, server_hostname=host)
         except BaseException:
             plain.close()
             raise
