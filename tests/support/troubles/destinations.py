@@ -123,6 +123,7 @@ def environ_of(destinations: Sequence[Destination]) -> dict[str, str]:
     found = {
         "PAYFLUX_EXPORTERS": ",".join(one.name for one in destinations),
         "PAYFLUX_EXPORT_FROM": "oldest",
+        "PAYFLUX_WORKERS": "1",
         "PAYFLUX_EXPORT_PARQUET_BATCH_SEC": "0",
         "PAYFLUX_EXPORT_WEBHOOK_BATCH_SEC": "0",
     }
