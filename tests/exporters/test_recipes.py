@@ -13,9 +13,11 @@ import pytest
 
 from clickhouse import clickhouse
 from deploying import ROOT
+from needs import module
 from payflux.errors import ExportFailed
 from payflux.exporters import GroupOpening
 from payflux.exporters.grouped import settings
+from payflux.exporters.parquet import COLUMNS, ParquetExporter
 from payflux.exporters.webhook import WebhookExporter
 from payflux.settings import load
 from payflux.testing import make_event
@@ -38,6 +40,12 @@ def line(seq: int, **members: object) -> bytes:
         "schema_version": 1,
     }
     return json.dumps(make_event() | more | members, separators=(",", ":")).encode() + b"\n"
+
+
+def blocks(page: str, kind: str) -> list[str]:
+    """The blocks of a page of one kind."""
+    text = (ROOT / "docs" / "export" / f"{page}.md").read_text()
+    return re.findall(rf"^```{kind}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
 
 
 LINES = [line(number) for number in range(10)]
@@ -193,3 +201,29 @@ def test_what_is_no_bulk_answer_confirms_nothing(answer: bytes, words: str) -> N
     """A proxy's page with status 200, say."""
     with serving(lambda *_: (200, {}, answer)) as url, pytest.raises(ExportFailed, match=words):
         exporter("elasticsearch", url).deliver(LINES)
+
+
+def test_duckdb_reads_files_as_the_page_has_it(tmp_path: Path) -> None:
+    """The folder aside."""
+    for name in ("arro3", "obstore", "duckdb"):
+        module(name)
+    import duckdb  # noqa: PLC0415 - not everywhere
+
+    values = load(settings(), {"PAYFLUX_EXPORT_PARQUET_URL": str(tmp_path)})
+    lines = [line(number, processor=f"p{number % 2}") for number in range(10)]
+    assert ParquetExporter(GroupOpening(values, "parquet", 5.0)).deliver(lines) == {}
+    (query, *_) = blocks("parquet", "sql")
+    with duckdb.connect() as connection:
+        found = connection.execute(query.replace("s3://bucket/payflux", str(tmp_path))).fetchall()
+    assert found == [("p0", 5, 0.25), ("p1", 5, 0.25)]
+
+
+def test_the_table_of_athena_has_the_columns_of_the_files() -> None:
+    """Each by its name, in their order, with the type that Athena has for it."""
+    (table,) = [one for one in blocks("parquet", "sql") if "EXTERNAL TABLE" in one]
+    columns = re.findall(
+        r"(\w+) (string|int|bigint|double|timestamp|array<string>)[,)]", table.partition("PARTITIONED")[0]
+    )
+    kinds = {"utf8": "string", "int32": "int", "int64": "bigint", "float64": "double", "list": "array<string>"}
+    assert dict(columns) == {name: kinds.get(kind, kind) for name, (kind, _) in COLUMNS.items()}
+    assert [name for name, _ in columns] == list(COLUMNS)

@@ -1,8 +1,7 @@
 """Export to Kafka, or whatever speaks its protocol: a record for each event, in order for each key."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -25,6 +24,11 @@ DENIED = {
 }
 OF_THE_RECORD = {"MSG_SIZE_TOO_LARGE", "INVALID_RECORD", "INVALID_MSG"}
 """Errors that say something of a record, and not of the broker."""
+
+Failure = tuple[str, str]
+"""Code and words."""
+
+VERSION = ("schema_version", b"1")
 
 SERVERS = optional(
     "PAYFLUX_EXPORT_KAFKA_SERVERS",
@@ -97,32 +101,40 @@ class KafkaExporter:
                 self._raise_first(alone)
         return refused
 
-    def _send(self, lines: Sequence[bytes], places: Sequence[int]) -> dict[int, tuple[str, str]]:
+    def _send(self, lines: Sequence[bytes], places: Sequence[int]) -> dict[int, Failure]:
         """Produce some of the lines and wait; by place what became of those that were not taken: code and words."""
-        failed: dict[int, tuple[str, str]] = {}
-        producer = self._connected()
-        for place in places:
-            self._produce(producer, lines[place], partial(_report, place, failed))
-        if unheard := _flush(producer, self._timeout + 5):
-            failed = dict.fromkeys(places, ("_TIMED_OUT", unheard)) | failed
+        heard: dict[bytes, Failure] = {}
+        values = [lines[place][:-1] for place in places]
+        unheard = self._produce(values, heard)
+        missing = ("_TIMED_OUT", unheard)
+        sent = zip(places, values, strict=True)
+        failed = {place: heard.get(value, missing) for place, value in sent if unheard or value in heard}
         if failed:
             self.close()
         return failed
 
-    def _produce(self, producer: Any, line: bytes, report: Callable[[Any, Any], None]) -> None:
-        seen = _see(line)
-        key = getattr(seen, self._member) or seen.processor
-        headers = [("event_id", seen.event_id), ("schema_version", "1"), ("risk_band", seen.band)]
-        while True:
+    def _produce(self, values: Iterable[bytes], heard: dict[bytes, Failure]) -> str:
+        """Produce records and wait for all reports, of failures; why some are missing, if they are."""
+
+        def report(error: Any, message: Any) -> None:
+            if error is not None:
+                heard[message.value()] = str(error.name()), str(error.str())
+
+        producer, topic, member = self._connected(), self._topic, self._member
+        produce, kafka = producer.produce, import_module("confluent_kafka")
+        for value in values:
+            seen = _see(value)
+            key = getattr(seen, member) or seen.processor
+            headers = [("event_id", seen.event_id), VERSION, ("risk_band", seen.band)]
             try:
-                producer.produce(self._topic, line[:-1], key, headers=headers, on_delivery=report)
-            except BufferError:
-                _flush(producer, 0.1)
-            except import_module("confluent_kafka").KafkaException as error:
-                report(error.args[0], None)
-                return
-            else:
-                return
+                try:
+                    produce(topic, value, key, headers=headers, on_delivery=report)
+                except BufferError:
+                    _flush(producer, self._timeout)
+                    produce(topic, value, key, headers=headers, on_delivery=report)
+            except (kafka.KafkaException, BufferError) as error:
+                heard[value] = _said(error)
+        return _flush(producer, self._timeout + 5)
 
     def _connected(self) -> Any:
         if self._producer is None:
@@ -134,7 +146,7 @@ class KafkaExporter:
     def _hear(self, error: Any) -> None:
         self._trouble = str(error.str())
 
-    def _raise_first(self, failed: Mapping[int, tuple[str, str]]) -> None:
+    def _raise_first(self, failed: Mapping[int, Failure]) -> None:
         if failed:
             code, said = next((one for one in failed.values() if one[0] in DENIED), failed[min(failed)])
             trouble = f" ({self._trouble})" if self._trouble else ""
@@ -159,10 +171,10 @@ def _flush(producer: Any, seconds: float) -> str:
         return str(found.str() if isinstance(found, kafka.KafkaError) else found)
 
 
-def _report(place: int, failed: dict[int, tuple[str, str]], error: Any, message: Any) -> None:
-    del message
-    if error is not None:
-        failed[place] = (str(error.name()), str(error.str()))
+def _said(error: Exception) -> Failure:
+    """What is said of a record that its library does not even take."""
+    first = error.args[0]
+    return (str(first.name()), str(first.str())) if hasattr(first, "str") else ("_QUEUE_FULL", str(first))
 
 
 def _silent() -> logging.Logger:
