@@ -9,11 +9,13 @@ from msgspec.structs import replace
 
 from payflux.risk.assessment import BANDS, RiskAssessment
 from payflux.risk.counts import Counts
+from payflux.risk.detectors.registry import DETECTORS
 from payflux.risk.drivers import Driver, Key
 from payflux.risk.evidence.side_streams import SOFTLY
 from payflux.risk.incidents.book import FAILING, Account, Book, View, view_of
 from payflux.risk.incidents.incident import EVERYWHERE, Change, Incident, Place, id_of
 from payflux.risk.incidents.places import (
+    BROAD,
     OWN,
     is_active,
     is_certain,
@@ -30,7 +32,11 @@ FAMILIES = ("failures", "declines")
 """Failures that count against the processor, and those that do not: their troubles are told apart by their places."""
 
 JOINED = {
-    "retry_pressure_spike": ("declines", "failures"),
+    **{one.driver: ("declines", "failures", *one.goes_with) for one in DETECTORS},
+    "retry_pressure_spike": (
+        *("declines", "failures"),
+        *(one.driver for one in DETECTORS if "retry_pressure_spike" in one.goes_with),
+    ),
     "geo_entropy_increase": ("declines",),
     "latency_increase": ("failures",),
     "volume_drop": ("failures",),
@@ -38,7 +44,7 @@ JOINED = {
 }
 """Drivers that go with a trouble of a family when there is one; alone, each is a trouble of its own."""
 
-AT_ONCE = frozenset({"geo_entropy_increase"})
+AT_ONCE = frozenset({"geo_entropy_increase", *(one.driver for one in DETECTORS)})
 """Drivers that open an incident although nothing says that they do harm."""
 
 HOME = 0.25
@@ -137,7 +143,7 @@ class Tracker:
             if place in taken:
                 continue
             lead = next(driver for driver in own if place_of(driver) == place)
-            if any(_is_late(lead, case, own) for case in self._cases if case.family == family):
+            if any(_is_late(lead, case, own, latest) for case in self._cases if case.family == family):
                 continue
             if self._is_echo(family, lead):
                 continue
@@ -197,7 +203,7 @@ class Tracker:
         if fitting:
             at = min(fitting, key=lambda at: (families.index(self._cases[at].family), at))
             self._cases[at] = replace(self._cases[at], members=(*self._cases[at].members, key_of(driver)))
-        elif (is_certain(driver) or _is_elsewhere(driver)) and driver.name not in NEVER:
+        elif (is_certain(driver) or _opens_at_once(driver)) and driver.name not in NEVER:
             self._begin(second, driver.name, driver, place_of(driver))
 
     def _tell(self, said: RiskAssessment, before: dict[str, Incident]) -> list[Change]:
@@ -270,8 +276,8 @@ class Tracker:
         self._over = dict(data.get("over", {}))
 
 
-def _is_elsewhere(driver: Driver) -> bool:
-    """Whether events come from where they hardly came from."""
+def _opens_at_once(driver: Driver) -> bool:
+    """Whether a sign of a detector is seen, or events come from where they hardly came from."""
     return driver.name in AT_ONCE and driver.expected < HOME * driver.attempts
 
 
@@ -301,8 +307,13 @@ def _takes(  # noqa: PLR0917 - all that decides
     return EVERYWHERE in {case.incident.place, place} or not is_other(lead, [case.incident.place], latest)
 
 
-def _is_late(lead: Driver, case: _Case, own: list[Driver]) -> bool:
-    """Whether what a driver shows began in an incident that fades: what few attempts go to recovers later."""
+def _is_late(lead: Driver, case: _Case, own: list[Driver], latest: Counter[Observation]) -> bool:
+    """Whether what a driver shows began in an incident that fades: what few attempts go to recovers later.
+
+    An incident whose segment shows no more than all traffic does not fade while that fails: it is everywhere.
+    """
+    if place_of(lead) == EVERYWHERE and is_other(lead, [case.incident.place], latest, BROAD):
+        return False
     own_place = [driver for driver in own if place_of(driver) == case.incident.place]
     return not any(map(is_active, own_place)) and lead.since <= case.incident.updated
 
