@@ -13,7 +13,7 @@ from payflux.node.settings import SETTINGS
 from payflux.redis.address import REDIS_ADDR, REDIS_URL, check_address
 from payflux.redis.entries import parse_position
 from payflux.risk.scoring import SETTINGS as RISK_SETTINGS
-from payflux.settings import Setting, Values, environment, load, secret_in, variables, words
+from payflux.settings import Check, Setting, Values, environment, load, secret_in, variables, words
 from payflux.stream.deliveries import entry_key
 
 Key = Annotated[
@@ -25,16 +25,20 @@ KeyFile = Annotated[
 ]
 
 
-def redis_settings() -> Values:
+def redis_settings(further: Sequence[Setting[Any]] = (), checks: Sequence[Check] = ()) -> Values:
     """Read what concerns Redis, outcomes and scoring: an operator's shell needs no key of a node.
+
+    Args:
+        further: settings that the command needs beside these.
+        checks: rules over them.
 
     Raises:
         SettingsError: naming every problem.
     """
-    declared: tuple[Setting[Any], ...] = (REDIS_ADDR, REDIS_URL, OUTCOMES, *RISK_SETTINGS)
+    declared: tuple[Setting[Any], ...] = (REDIS_ADDR, REDIS_URL, OUTCOMES, *RISK_SETTINGS, *further)
     others = set(variables(SETTINGS)) - set(variables(declared))
     environ = {name: value for name, value in environment().items() if name not in others}
-    return load(declared, environ, (check_address,))
+    return load(declared, environ, (check_address, *checks))
 
 
 def keys_to_send_with(key: str | None, key_file: str | None) -> list[str]:
@@ -77,14 +81,14 @@ def batch_problems(batch: int) -> Iterator[str]:
         yield f"--batch {batch}: expected 1 to {BATCH_EVENTS:,}"
 
 
-def range_problems(start: str | None, end: str | None) -> Iterator[str]:
-    """One line for each thing wrong with the arguments of `--from` and `--to`."""
+def range_problems(start: str | None, end: str | None, last: str = "--to") -> Iterator[str]:
+    """One line for each thing wrong with the arguments of `--from` and of the option that names the end."""
     found = []
-    for option, text in (("--from", start), ("--to", end)):
+    for option, text in (("--from", start), (last, end)):
         if text is not None:
             try:
-                found.append(entry_key(parse_position(text, end=option == "--to")))
+                found.append(entry_key(parse_position(text, end=option == last)))
             except ValueError as error:
                 yield f"{option} {text}: expected {error}"
     if len(found) == 2 and found[0] > found[1]:
-        yield f"--from {start} --to {end}: expected the beginning before the end"
+        yield f"--from {start} {last} {end}: expected the beginning before the end"
