@@ -183,7 +183,7 @@ class Child:
 
 async def _run(plan: Plan, answering: Answering) -> int:
     given = msgspec.json.decode(Slab(plan.slab).bytes(GIVEN), type=dict[str, str])
-    return await Child(plan, load_settings(environ=given), answering).run()
+    return await Child(plan, load_settings(environ=given, handed_on=True), answering).run()
 
 
 def main(answering: Answering) -> NoReturn:

@@ -16,7 +16,7 @@ TOKEN = b"x-payflux-node"
 """The header that tells the node's own workers from everybody else who finds the port."""
 
 METRICS_PATH, EXPORT_HEALTH_PATH = "/metrics", "/export/health"
-SECONDS = 5.0
+SECONDS = 4.0  # a program that asks gives up after five as a rule, and is to hear why
 UNANSWERED = problem(
     503,
     "operations_unavailable",

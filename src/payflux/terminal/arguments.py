@@ -10,7 +10,8 @@ from payflux.event.intake import BATCH_EVENTS
 from payflux.event.outcome import OUTCOMES
 from payflux.ingest.gatekeeper import API_KEY, API_KEYS, keys_of
 from payflux.node.settings import SETTINGS
-from payflux.redis.address import REDIS_ADDR, REDIS_URL, check_address
+from payflux.redis.address import SETTINGS as OF_REDIS
+from payflux.redis.address import check_address
 from payflux.redis.entries import parse_position
 from payflux.risk.scoring import SETTINGS as RISK_SETTINGS
 from payflux.settings import Setting, Values, environment, load, secret_in, variables, words
@@ -31,7 +32,7 @@ def redis_settings() -> Values:
     Raises:
         SettingsError: naming every problem.
     """
-    declared: tuple[Setting[Any], ...] = (REDIS_ADDR, REDIS_URL, OUTCOMES, *RISK_SETTINGS)
+    declared: tuple[Setting[Any], ...] = (*OF_REDIS, OUTCOMES, *RISK_SETTINGS)
     others = set(variables(SETTINGS)) - set(variables(declared))
     environ = {name: value for name, value in environment().items() if name not in others}
     return load(declared, environ, (check_address,))
