@@ -1,16 +1,13 @@
 """What ARCHITECTURE.md says it takes to add something: a copy of the tree grows by just that, and has it."""
 
 import json
-import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import ANY
 
 import pytest
 
-from deploying import ROOT
+from growing import Tree
 
 Grow = Callable[[str, str, str], None]
 
@@ -55,6 +52,21 @@ SOURCE = Source(
     sign=lambda body, secret, now: Webhook(body, {b"acme-secret": secret.encode()}),
     signed_by="a header",
     days=1,
+)
+'''
+
+
+DETECTOR = '''"""Payments tried for the fifth time."""
+
+from payflux.risk.detectors.detector import Detector
+
+FIFTH = Detector(
+    driver="fifth_tries",
+    name="fifth",
+    meaning="More attempts than usual are the fifth.",
+    observed="attempts are the fifth",
+    goes_with=(),
+    shows=lambda attempt: attempt.retry_count == 4,
 )
 '''
 
@@ -165,39 +177,6 @@ DESTINATION = GroupDestination(Shelf, "a shelf", batch=Batch(10, 1024, 0), setti
 '''
 
 
-class Tree:
-    """A copy of the sources, and programs run on it."""
-
-    def __init__(self, directory: Path) -> None:
-        self.root = directory / "tree"
-        shutil.copytree(ROOT / "src" / "payflux", self.root / "payflux", ignore=shutil.ignore_patterns("__pycache__"))
-
-    def write(self, name: str, text: str) -> None:
-        """A new file; there is none of that name yet."""
-        file = self.root / "payflux" / name
-        assert not file.exists()
-        file.write_text(text)
-
-    def register(self, name: str, before: str, entry: str) -> None:
-        """One entry more, behind the place where the registry begins."""
-        file = self.root / "payflux" / name
-        text = file.read_text()
-        assert text.count(before) == 1, (name, before)
-        file.write_text(text.replace(before, before + entry))
-
-    def run(self, *command: str, **environ: str) -> str:
-        """The output of Python on this tree."""
-        done = subprocess.run(
-            [sys.executable, *command],
-            env={"PYTHONPATH": str(self.root), "PATH": "/usr/bin:/bin", "HOME": str(self.root)} | environ,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-
 @pytest.fixture
 def tree(tmp_path: Path) -> Tree:
     """A copy that may grow."""
@@ -306,6 +285,25 @@ def test_a_trouble_to_judge_the_detector_by_is_an_entry(tree: Tree) -> None:
     assert (label["scenario"], label["driver"]) == ("acme", "high_failure_rate")
     assert events.read_text().count("processor_timeout") > 20
     assert tree.run("-c", "from payflux.load.corpus.schedule import NAMES; print('acme' in NAMES)") == "True\n"
+
+
+def test_a_detector_is_a_file_and_an_entry(tree: Tree) -> None:
+    """What shows its sign becomes its driver and opens an incident; the documents know it."""
+    tree.write("risk/detectors/fifth.py", DETECTOR)
+    registry = "risk/detectors/registry.py"
+    tree.register(registry, "import Attempt, Detector\n", "from payflux.risk.detectors.fifth import FIFTH\n")
+    tree.register(registry, "DETECTORS: tuple[Detector, ...] = (", "FIFTH, ")
+    code = (
+        "from payflux.risk.judge import Limits; from payflux.risk.scoring import Scorer;"
+        "from payflux.risk.reading import Facts, observed; from payflux.operations import openapi; import json;"
+        "scorer = Scorer(Limits()); usual, fifth = [observed(Facts('payment_succeeded', 'stripe', retry_count=n))"
+        " for n in (0, 4)];"
+        "[scorer.score(at // 2, 'stripe', usual if at < 15000 or at % 2 else fifth) for at in range(15200)];"
+        "scorer.tick(7598); changes = scorer.changes(7598);"
+        "print('fifth_tries' in {change.incident.driver.name for change in changes if change.kind == 'opened'});"
+        "print('fifth_tries' in json.dumps(openapi.document([])))"
+    )
+    assert tree.run("-c", code) == "True\nTrue\n"
 
 
 def test_a_webhook_adapter_is_a_file_and_an_entry(tree: Tree) -> None:

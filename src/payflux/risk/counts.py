@@ -82,4 +82,4 @@ def elsewhere(seen: Observation) -> Observation:
     """The same observation with its dimensions and category unknown, for want of room."""
     kind = "failure" if seen.failed else "success" if seen.attempt else "neutral"
     category = OTHER_VALUE if seen.failed else ""
-    return observation(kind, category, _ELSEWHERE, seen.retried, seen.small, seen.counts, seen.soft)
+    return observation(kind, category, _ELSEWHERE, seen.retried, seen.small, seen.counts, seen.soft, seen.signs)

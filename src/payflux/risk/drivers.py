@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from payflux.risk.detectors.registry import DETECTORS
 from payflux.risk.evidence.charts import ALARMED, Mark, likelihood
 from payflux.risk.evidence.segments import Segments
 from payflux.risk.evidence.streams import CATEGORY, OTHER_CATEGORY, OTHER_WHOLE, Effect, Segment, Stream, driver_of
@@ -25,6 +26,7 @@ DRIVERS = {
     "traffic_volatility": "More events come than at this time of the day and week.",
     "geo_entropy_increase": "Traffic comes from elsewhere than usual.",
     "latency_increase": "More answers than usual are slower than 95 of 100 were.",
+    **{one.driver: one.meaning for one in DETECTORS},
     "nominal_behavior": "Nothing is out of the ordinary.",
     "insufficient_data": "It is not known yet what is ordinary.",
 }

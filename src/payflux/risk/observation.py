@@ -41,6 +41,7 @@ class Observation(msgspec.Struct, frozen=True, eq=False, gc=False):
         retried: it is not the first attempt.
         small: its amount is of the smallest kind.
         attended: a customer or clerk waits for the outcome, so that a retry is an act of impatience and no schedule.
+        signs: names of the signs it shows; see `payflux.risk.detectors`.
         answered: somebody answered; how long a timeout took says only how long one waited.
         tally: the event as a tally.
     """
@@ -54,6 +55,7 @@ class Observation(msgspec.Struct, frozen=True, eq=False, gc=False):
     retried: bool
     small: bool
     attended: bool
+    signs: tuple[str, ...]
     answered: bool
     tally: int
 
@@ -67,6 +69,7 @@ def observation(  # noqa: PLR0917 - as below
     small: bool = False,  # noqa: FBT001, FBT002
     counts: bool = True,  # noqa: FBT001, FBT002
     soft: bool = False,  # noqa: FBT001, FBT002
+    signs: tuple[str, ...] = (),
 ) -> Observation:
     """Make an observation, or find the one made before.
 
@@ -78,6 +81,7 @@ def observation(  # noqa: PLR0917 - as below
         small: whether the amount is of the smallest kind; see `is_small`.
         counts: whether the failure counts against the processor; ignored when it is none.
         soft: whether it is a soft decline; ignored when it counts against the processor, or is no failure.
+        signs: the signs it shows.
     """
     failed = kind == "failure"
     attempt = failed or kind == "success"
@@ -92,6 +96,7 @@ def observation(  # noqa: PLR0917 - as below
         retried=retried,
         small=failed and small,
         attended=is_attended(values[3]),
+        signs=signs,
         answered=not (failed and is_timeout(category.lower())),
         tally=tally(attempt, counts, failed and not counts, 1),
     )

@@ -7,6 +7,8 @@ import msgspec
 
 from payflux.event.outcome import MEMO_SIZE, NOTHING_DECLARED, Declared, Kind, outcome_of
 from payflux.event.taxonomy import UNKNOWN, Failure, failure_of
+from payflux.risk.detectors.detector import Attempt
+from payflux.risk.detectors.registry import signs_of
 from payflux.risk.observation import Observation, is_small, is_small_amount, observation
 
 SOFT = frozenset({"do_not_honor", "issuer_unavailable"})
@@ -40,12 +42,13 @@ class Facts(msgspec.Struct, gc=False):
 
 
 class _Said(NamedTuple):
-    """What events of one kind say; of failures also the category, whether they count, whether they are soft."""
+    """What events of one kind say; of failures also the category, whether they count, are soft, and all of it."""
 
     kind: Kind
     category: str
     counts: bool
     soft: bool
+    failure: Failure | None
 
 
 def observed(event: Facts, declared: Declared = NOTHING_DECLARED) -> Observation | None:
@@ -72,10 +75,12 @@ def observed(event: Facts, declared: Declared = NOTHING_DECLARED) -> Observation
     )
     if said is None:
         return None
-    kind, category, counts, soft = said
+    kind, category, counts, soft, failure = said
     small = kind == "failure" and is_small_payment(event.amount_minor, event.amount_bucket)
+    retried = event.retry_count > 0
+    signs = signs_of(Attempt(failure, event.card_network, event.retry_count)) if failure or retried else ()
     values = (event.geo_bucket, event.payment_method_bucket, event.issuer_country, event.channel)
-    return observation(kind, category, values, event.retry_count > 0, small, counts, soft)
+    return observation(kind, category, values, retried, small, counts, soft, signs)
 
 
 @lru_cache(maxsize=MEMO_SIZE)
@@ -92,9 +97,10 @@ def _said(  # noqa: PLR0917 - positional arguments make the cheaper key
     if not outcome.scored:
         return None
     if outcome.kind != "failure":
-        return _Said(outcome.kind, "", counts=False, soft=False)
+        return _Said(outcome.kind, "", counts=False, soft=False, failure=None)
     failure = failure_of(failure_category, failure_origin, network_response_code, card_network)
-    return _Said("failure", _name_of(failure, failure_category), failure.counts_against_processor, _is_soft(failure))
+    name, counts = _name_of(failure, failure_category), failure.counts_against_processor
+    return _Said("failure", name, counts, _is_soft(failure), failure)
 
 
 def _name_of(failure: Failure, failure_category: str) -> str:

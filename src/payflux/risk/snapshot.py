@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from payflux.risk.assessment import RiskAssessment
+from payflux.risk.detectors.registry import KINDS
 from payflux.risk.drivers import Finding
 from payflux.risk.evidence.baseline import Baseline, Level
 from payflux.risk.evidence.breadth import Breadth
@@ -32,7 +33,7 @@ from payflux.risk.judge import Active, Judge, Limits
 from payflux.risk.severity import Hold
 from payflux.risk.watch import Watch
 
-VERSION = 3
+VERSION = 4
 """Goes up when the data change; older ones are not read, and their processor is learned anew."""
 
 KEPT: dict[type, tuple[str, ...]] = {
@@ -64,7 +65,7 @@ KEPT: dict[type, tuple[str, ...]] = {
 }
 """What is kept of each class."""
 
-_GROUPS = ("categories", "soft", "retries", "cards", "geos")
+_GROUPS = ("categories", "soft", "retries", "cards", "geos", "signs")
 
 
 def snapshot(watch: Watch) -> dict[str, Any]:
@@ -85,6 +86,7 @@ def snapshot(watch: Watch) -> dict[str, Any]:
         "active": [
             [*key, _freeze(active.hold), active.order, _finding(active.finding)] for key, active in judge.active.items()
         ],
+        "signs": list(KINDS),
         "lead": judge.lead,
         "last": msgspec.to_builtins(judge.last),
     }
@@ -99,10 +101,12 @@ def restore(processor: str, limits: Limits, data: dict[str, Any]) -> Watch:
         data: what `snapshot` gave, before or after any encoding.
 
     Raises:
-        ValueError: it is of another version.
+        ValueError: it is of another version, or of other detectors.
     """
     if data.get("version") != VERSION:
         raise ValueError(f"snapshot of version {data.get('version')!r}: expected {VERSION}")
+    if data.get("signs") != list(KINDS):
+        raise ValueError(f"snapshot of other detectors, {data.get('signs')!r}: expected {list(KINDS)}")
     watch = Watch(processor, limits, 0)
     for at, values in enumerate(data["dimensions"]):
         for value, kept in values.items():

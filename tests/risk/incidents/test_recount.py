@@ -152,12 +152,14 @@ def since(lines: list[Record], first: str, last: str) -> list[Record]:
 def measured(record: Record) -> Record | None:
     """The driver whose numbers are the incident's, if it says something now.
 
-    It is that of the worst segment; where it is everywhere that of all failures, or the one with most of them.
+    It is that of the worst segment; where it is everywhere that of all failures, or the one with most of them that
+    speaks of no segment.
     """
     own = [one for one in record["drivers"] if one["name"] in FAILING]
     there = [one for one in own if (one["dimension"], one["value"]) == (record["dimension"], record["value"])]
     whole = [one for one in own if one["name"] == "high_failure_rate"]
-    found = [there] if record["dimension"] else [whole, own]
+    broad = [one for one in own if one["dimension"] not in MEMBERS]
+    found = [there] if record["dimension"] else [whole, broad, own]
     driver = max(next((one for one in found if one), ()), key=excess, default=None)
     return driver if driver and driver["severity"] > 0 and driver["value"] != "soft_declines" else None
 

@@ -2,6 +2,7 @@
 
 from math import exp
 
+from payflux.risk.detectors.registry import KINDS
 from payflux.risk.drivers import EXPLAINED, Finding
 from payflux.risk.evidence.baseline import Verdict
 from payflux.risk.evidence.breadth import WATCHED, Breadth
@@ -35,6 +36,7 @@ class SideStreams:
         retries: retries of attended channels, of the attempts there.
         cards: small amounts, of the failures.
         geos: geographies, of the events.
+        signs: what detectors look for, of the attempts.
         latencies: slow answers.
         breadth: where soft declines come from.
         failing: the last second with events, and failures a second, of late.
@@ -49,9 +51,11 @@ class SideStreams:
         self.retries = Group("")
         self.cards = Group("")
         self.geos = Group("geo")
+        self.signs = Group("")
         self.soft.admit({SOFTLY: SOFT})
         self.retries.admit({RETRY: RETRIES})
         self.cards.admit({SMALL: CARD_TESTING})
+        self.signs.admit(KINDS)
         self.latencies = Latencies()
         self.breadth = Breadth()
         self.failing = (0, 0.0)
@@ -61,12 +65,13 @@ class SideStreams:
         self._kinds: dict[str, Kind] = {}
         self._categories: Hits = {}
         self._soft: Trials = {}
+        self._signs: Hits = {}
         self._retries: Trials = {}
         self._small = 0
 
     def groups(self) -> tuple[Group, ...]:
         """All groups of shares."""
-        return self.categories, self.soft, self.retries, self.cards, self.geos
+        return self.categories, self.soft, self.retries, self.cards, self.geos, self.signs
 
     def streams(self) -> list[Stream]:
         """All streams."""
@@ -76,6 +81,7 @@ class SideStreams:
     def open(self) -> None:
         """Begin a second."""
         self._kinds, self._categories, self._soft, self._retries, self._small = {}, {}, {}, {}, 0
+        self._signs = {}
 
     def note(self, seen: Observation, times: int, channel: str) -> None:
         """Take in failures or retries.
@@ -87,6 +93,9 @@ class SideStreams:
         """
         if seen.retried and seen.attempt and seen.attended:
             self._retries[channel] = self._retries.get(channel, 0) + times
+        for sign in seen.signs if seen.attempt else ():
+            hits = self._signs.setdefault(sign, {})
+            hits[channel] = hits.get(channel, 0) + times
         if not seen.failed:
             return
         if seen.category:
@@ -134,7 +143,8 @@ class SideStreams:
             categories.admit(self._kinds)
             self._fold()
         live = categories.step(second, channels, self._categories, before)
-        return live + self.soft.step(second, channels, {SOFTLY: self._soft}, before)
+        live += self.soft.step(second, channels, {SOFTLY: self._soft}, before)
+        return live + self.signs.step(second, channels, self._signs, before)
 
     def _fold(self) -> None:
         """Categories for which there was no room become `other`."""

@@ -64,11 +64,15 @@ SOFT = Kind("high_failure_rate", 0.02, raises=True, gate="soft")
 RETRIES = Kind("retry_pressure_spike", 0.05, raises=False, gate="retries", ladder=GENTLE, slack=1.2)
 CARD_TESTING = Kind("card_testing_suspected", 0.05, raises=False, gate="card_testing", ladder=GENTLE, slack=1.2)
 DROP = Kind("volume_drop", 0.04, raises=False, gate="drop")
-SURGE = Kind("traffic_volatility", 0.01, raises=False, gate="notice")
-GEO_SHARE = Kind("geo_entropy_increase", 0.01, raises=False, gate="notice", slack=1.4)
+SURGE = Kind("traffic_volatility", 0.006, raises=False, gate="notice")
+GEO_SHARE = Kind("geo_entropy_increase", 0.006, raises=False, gate="notice", slack=1.4)
 LATENCY = Kind("latency_increase", 0.03, raises=False, gate="latency", slack=1.3)
-"""The weights of all kinds add up to 1. Only failures that count against the processor, and soft declines that rise at
-most issuers, raise its score."""
+SIGNS_WEIGHT = 0.008
+"""What all detectors of `payflux.risk.detectors` share.
+
+The weights of all kinds and this one add up to 1. Only failures that count against the processor, and soft declines
+that rise at most issuers, raise its score.
+"""
 
 
 class Effect(NamedTuple):

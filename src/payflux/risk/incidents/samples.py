@@ -68,20 +68,22 @@ class Samples:
     def restore(self, data: Iterable[list[Any]]) -> None:
         """Go on from a snapshot, before or after any encoding."""
         self._latest.clear()
-        for second, event_id, kind, category, values, *flags in data:
-            seen = observation(kind, category, msgspec.convert(values, Values), *flags)
+        for second, event_id, kind, category, values, *flags, signs in data:
+            seen = observation(kind, category, msgspec.convert(values, Values), *flags, tuple(signs))
             self._latest.append(_Sample(second, seen, event_id))
 
 
 def _told(seen: Observation) -> list[Any]:
     kind = "failure" if seen.failed else "success" if seen.attempt else "neutral"
-    return [kind, seen.category, seen.values, seen.retried, seen.small, seen.counts, seen.soft]
+    return [kind, seen.category, seen.values, seen.retried, seen.small, seen.counts, seen.soft, seen.signs]
 
 
 def _concerns(driver: Driver, seen: Observation) -> bool:
     """Whether an event is one of those a driver speaks of; of missing and of slow ones none is known."""
     if driver.name in FAILING:
         return seen.failed and not seen.retried and view_of(driver) in views_of(seen)
-    if "retry" in driver.name:
+    if driver.value in seen.signs:
+        return True
+    if driver.name == "retry_pressure_spike":
         return seen.retried
     return driver.dimension in DIMENSIONS and seen.values[DIMENSIONS.index(driver.dimension)] == driver.value

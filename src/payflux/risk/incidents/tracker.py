@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from payflux.risk.assessment import BANDS, RiskAssessment
 from payflux.risk.counts import Counts
+from payflux.risk.detectors.registry import DETECTORS
 from payflux.risk.drivers import Driver, Key
 from payflux.risk.evidence.side_streams import SOFTLY
 from payflux.risk.incidents.book import FAILING, Account, Book, View, view_of
@@ -30,7 +31,11 @@ FAMILIES = ("failures", "declines")
 """Failures that count against the processor, and those that do not: their troubles are told apart by their places."""
 
 JOINED = {
-    "retry_pressure_spike": ("declines", "failures"),
+    **{one.driver: ("declines", "failures", *one.goes_with) for one in DETECTORS},
+    "retry_pressure_spike": (
+        *("declines", "failures"),
+        *(one.driver for one in DETECTORS if "retry_pressure_spike" in one.goes_with),
+    ),
     "geo_entropy_increase": ("declines",),
     "latency_increase": ("failures",),
     "volume_drop": ("failures",),
@@ -38,7 +43,7 @@ JOINED = {
 }
 """Drivers that go with a trouble of a family when there is one; alone, each is a trouble of its own."""
 
-AT_ONCE = frozenset({"geo_entropy_increase"})
+AT_ONCE = frozenset({"geo_entropy_increase", *(one.driver for one in DETECTORS)})
 """Drivers that open an incident although nothing says that they do harm."""
 
 HOME = 0.25
@@ -197,7 +202,7 @@ class Tracker:
         if fitting:
             at = min(fitting, key=lambda at: (families.index(self._cases[at].family), at))
             self._cases[at] = replace(self._cases[at], members=(*self._cases[at].members, key_of(driver)))
-        elif (is_certain(driver) or _is_elsewhere(driver)) and driver.name not in NEVER:
+        elif (is_certain(driver) or _opens_at_once(driver)) and driver.name not in NEVER:
             self._begin(second, driver.name, driver, place_of(driver))
 
     def _tell(self, said: RiskAssessment, before: dict[str, Incident]) -> list[Change]:
@@ -270,8 +275,8 @@ class Tracker:
         self._over = dict(data.get("over", {}))
 
 
-def _is_elsewhere(driver: Driver) -> bool:
-    """Whether events come from where they hardly came from."""
+def _opens_at_once(driver: Driver) -> bool:
+    """Whether a sign of a detector is seen, or events come from where they hardly came from."""
     return driver.name in AT_ONCE and driver.expected < HOME * driver.attempts
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+from payflux.risk.detectors.registry import DETECTORS
 from payflux.risk.drivers import Driver
 from payflux.risk.incidents import places
 from payflux.risk.incidents.book import FAILING
@@ -50,6 +51,7 @@ def observation_of(incident: Incident) -> str:
         "card_testing_suspected": "failures are of the smallest amounts",
         "latency_increase": "answers are slow",
         "geo_entropy_increase": f"events come from {driver.value}",
+        **{one.driver: one.observed for one in DETECTORS},
     }.get(driver.name, f"{_called(incident)} fail{_how(driver)}")
     return f"{observed:.0%} of {what} ({expected:.0%} expected)"
 
@@ -103,6 +105,7 @@ def clears(incident: Incident, hold_sec: int) -> str:
         "card_testing_suspected": f"small amounts are back near {expected:.0%} of failures",
         "latency_increase": f"slow answers are back near {expected:.0%}",
         "geo_entropy_increase": f"{driver.value} is back near {expected:.0%} of events",
+        **{one.driver: f"they are back near {expected:.0%} of attempts" for one in DETECTORS},
     }
     what = wanted.get(driver.name, f"failures{_how(driver)} of {_called(incident)} are back near {expected:.0%}")
     return f"{what}, for {hold_sec} seconds"
