@@ -362,7 +362,7 @@ def test_others_come_between_the_parts_of_a_large_batch() -> None:
     """A small one that came later is answered first; each has the results it would have had alone, in their order."""
     node = Ingestion()
     node.clock.step = 0.003  # a slice takes more than a turn
-    large = [payment(channel="4-" * 50, retry_count=101 if number % 3 else 0) for number in range(300)]
+    large = [payment(channel="4-" * 50, retry_count=101 if number % 3 else 0) for number in range(600)]
     answers: list[Response] = []
     for events in (large, [payment()]):
         body = b"\n".join(json.dumps(one).encode() for one in events)
@@ -378,10 +378,10 @@ def test_others_come_between_the_parts_of_a_large_batch() -> None:
         turns += 1
     small, late = map(Answer, answers)
     assert numbers(small) == (1, 0, 0)
-    assert numbers(late) == (100, 0, 200)
-    assert [one["index"] for one in late.json["results"]] == list(range(300))
-    assert [one["status"] for one in late.json["results"]] == ["accepted", "rejected", "rejected"] * 100
-    assert turns > 2
+    assert numbers(late) == (200, 0, 400)
+    assert [one["index"] for one in late.json["results"]] == list(range(600))
+    assert [one["status"] for one in late.json["results"]] == ["accepted", "rejected", "rejected"] * 200
+    assert turns > 10
 
 
 def test_a_defect_costs_one_batch(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -137,6 +137,8 @@ class Ingestion:
         head.body = body
         answers: list[Response] = []
         handler.handle(head, answers.append)
+        while self.turns:
+            self.turns.pop(0)()
         self.stream.work()
         (answer,) = answers
         return Answer(answer)
