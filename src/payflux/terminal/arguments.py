@@ -64,6 +64,32 @@ def keys_of_environment() -> list[str]:
     return list(keys_of(values))[:1]
 
 
+def secret_to_use(option: str, given: str | None, file: str | None, setting: Setting[Any]) -> str:
+    """A secret of `--OPTION`, of the file of `--OPTION-file`, or the first of a setting; empty without any.
+
+    Args:
+        option: its name without dashes.
+        given: what was given with it, which all who list processes see.
+        file: what was given as its file.
+        setting: of the environment, or a file that the environment names.
+
+    Raises:
+        SettingsError: both options are given, or a file cannot be read.
+    """
+    if given is not None and file is not None:
+        raise SettingsError([f"--{option} and --{option}-file: expected one of the two"])
+    if file is None and given is not None:
+        return given
+    try:
+        if file is not None:
+            return secret_in(file)
+    except ValueError as error:
+        raise SettingsError([f"--{option}-file {file}: expected {error}"]) from None
+    environ = environment()
+    found = load((setting,), {name: environ.get(name, "") for name in variables((setting,))})[setting]
+    return (found if isinstance(found, str) else next(iter(found), "")) if found else ""
+
+
 def key_problems(keys: Sequence[str]) -> Iterator[str]:
     """One line for what is wrong with the keys to send with."""
     if not keys:
