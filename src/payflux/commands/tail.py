@@ -4,7 +4,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 from rich.console import Console
@@ -17,6 +17,7 @@ from payflux.redis.address import address_of
 from payflux.redis.entries import FIRST, id_after
 from payflux.redis.history import PAGE, StreamHistory
 from payflux.redis.keys import Keys
+from payflux.risk.assessment import Band
 from payflux.settings import Values
 from payflux.stream.deliveries import Delivery, at_ms, entry_key
 from payflux.terminal.arguments import redis_settings
@@ -24,8 +25,6 @@ from payflux.terminal.ending import EXIT_USAGE, complain, operate, refuse
 from payflux.terminal.incident_marks import IncidentMarks
 from payflux.terminal.output import emit, narrator, printable, reader_gone
 from payflux.terminal.scored_lines import LineFilter, LineMaker, ScoredLine
-
-Band = Literal["low", "elevated", "high", "critical"]
 
 BLOCK_SECONDS = 1.0
 BACKOFF_SECONDS = (0.1, 2.0)

@@ -170,6 +170,7 @@ class Scoring:
     def _news(self, place: Scored) -> RiskNews:
         """The snapshot that is due, if one is."""
         assert self._scorer is not None
+        self._snapshots.forget(self._scorer.rest(place.second))
         forgotten = self._scorer.take_forgotten()
         self._snapshots.forget(forgotten)
         processor = self._snapshots.due(self._scorer, place)

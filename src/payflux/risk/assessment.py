@@ -1,10 +1,13 @@
 """Assessments: what is said of one processor at one second."""
 
+from typing import Literal, get_args
+
 import msgspec
 
 from payflux.risk.drivers import Driver
 
-BANDS = ("low", "elevated", "high", "critical")
+Band = Literal["low", "elevated", "high", "critical"]
+BANDS: tuple[str, ...] = get_args(Band)
 """From harmless to worst; the three thresholds lie between them."""
 
 

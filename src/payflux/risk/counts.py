@@ -1,6 +1,6 @@
 """Counts: what happened at one processor within one second, and nothing but additions."""
 
-from payflux.risk.observation import OTHER_VALUE, Observation, observation
+from payflux.risk.observation import OTHER_VALUE, Observation, latency_class, observation
 
 MOST_OBSERVATIONS = 4096
 """Different observations told apart within a second; beyond, their dimensions become `other`."""
@@ -33,6 +33,18 @@ class Counts:
         self.latencies: dict[int, int] = {}
         self.values: dict[tuple[Observation, str], int] = {}
         self.samples: dict[Observation, str] = {}
+
+    def take(self, seen: Observation, latency_ms: int, currency: str, amount_minor: int, event_id: str) -> None:
+        """Count all that one event says; see `Scorer.observe`."""
+        self.add(seen)
+        if latency_ms >= 0 and seen.answered:
+            self.add_latency(latency_class(latency_ms))
+        if seen.failed:
+            self.add_sample(seen, event_id)
+            if amount_minor:
+                self.add_value(seen, currency, amount_minor)
+        elif seen.retried:
+            self.add_sample(seen, event_id)
 
     def add(self, seen: Observation, times: int = 1) -> None:
         """Count an observation, once or several times."""

@@ -14,7 +14,8 @@ from payflux.risk.incidents.silences import Arrivals
 from payflux.risk.incidents.standstill import Standstill
 from payflux.risk.incidents.tracker import Tracker
 from payflux.risk.judge import Limits
-from payflux.risk.observation import Observation, latency_class
+from payflux.risk.observation import Observation
+from payflux.risk.resting import REST_SEC, Resting
 from payflux.risk.snapshot import restore, snapshot
 from payflux.risk.watch import Watch
 from payflux.settings import Setting, Values, flag, integer
@@ -105,6 +106,7 @@ class Scorer:
         self._history = History()  # for events that come late
         self._most = most_processors
         self._followed: OrderedDict[str, _Followed] = OrderedDict()  # the one idle longest first
+        self._resting = Resting(most_processors)
         self._ticked = -1
         self._changes: deque[Change] = deque(maxlen=MOST_CHANGES)
         self._abandoned: list[Incident] = []  # open ones of processors that were forgotten
@@ -134,7 +136,7 @@ class Scorer:
         followed = self._followed.get(processor) or self._follow(processor)
         second = at_ms // 1000
         counts = followed.counts if second == followed.second else self._open(processor, followed, second)
-        _count(counts, seen, latency_ms, currency, amount_minor, event_id)
+        counts.take(seen, latency_ms, currency, amount_minor, event_id)
 
     def score(  # noqa: PLR0917 - as above
         self,
@@ -173,7 +175,7 @@ class Scorer:
                 self._said += self.tick_one(processor, second - 1)
             counts = self._open(processor, followed, second)
         if seen is not None and second > followed.known:
-            _count(counts, seen, latency_ms, currency, amount_minor, event_id)
+            counts.take(seen, latency_ms, currency, amount_minor, event_id)
         holds = followed.holds
         return holds if holds.second < second else self._history.at(processor, second)
 
@@ -186,6 +188,27 @@ class Scorer:
         """The processors that were forgotten since the last call."""
         forgotten, self._forgotten = self._forgotten, []
         return forgotten
+
+    def rest(self, second: int) -> list[str]:
+        """Put to rest what has been idle for a week, and forget what rested until it had been for thirty days.
+
+        Args:
+            second: stream time.
+
+        Returns:
+            The processors that are not followed any more, the one idle longest first; each comes back as it was.
+        """
+        self._forgotten += self._resting.expire(second)
+        idle = []
+        for processor, followed in self._followed.items():
+            watch = followed.watch
+            if watch and watch.touched <= second - REST_SEC and not (followed.waiting or followed.tracker.open):
+                idle.append(processor)
+                self._resting.lay_down(processor, watch.touched, self.snapshot(processor))
+        for processor in idle:
+            del self._followed[processor]
+            self._history.forget(processor)
+        return idle
 
     def recall(self, said: RiskAssessment) -> None:
         """What another scorer said, for events that come late."""
@@ -324,6 +347,7 @@ class Scorer:
             ValueError: the snapshot is of another version.
         """
         watch = restore(processor, self.limits, data)
+        self._resting.wake(processor)
         followed = self._follow(processor)
         followed.watch, followed.holds, followed.known = watch, watch.judge.last, watch.moved
         if "incidents" in data:
@@ -333,6 +357,7 @@ class Scorer:
         """Forget everything."""
         self._said, self._forgotten, self._history = [], [], History()
         self._followed.clear()
+        self._resting = Resting(self._most)
         self._ticked = -1
         self._changes.clear()
         self._abandoned.clear()
@@ -344,8 +369,10 @@ class Scorer:
             self._abandoned += former.tracker.open
             self._forgotten.append(gone)
             self._history.forget(gone)
-        followed = self._followed[processor] = _Followed(processor)
-        return followed
+        self._followed[processor] = _Followed(processor)
+        if known := self._resting.wake(processor):
+            self.restore(processor, known)
+        return self._followed[processor]
 
     def _open(self, processor: str, followed: _Followed, second: int) -> Counts:
         self._followed.move_to_end(processor)
@@ -364,17 +391,3 @@ class Scorer:
 def _abandoned(incident: Incident, second: int) -> Change:
     note = "its processor is not followed any more"
     return Change("resolved", second, replace(incident, resolved=second, updated=second, note=note))
-
-
-def _count(  # noqa: PLR0917 - as above
-    counts: Counts, seen: Observation, latency_ms: int, currency: str, amount_minor: int, event_id: str
-) -> None:
-    counts.add(seen)
-    if latency_ms >= 0 and seen.answered:
-        counts.add_latency(latency_class(latency_ms))
-    if seen.failed:
-        counts.add_sample(seen, event_id)
-        if amount_minor:
-            counts.add_value(seen, currency, amount_minor)
-    elif seen.retried:
-        counts.add_sample(seen, event_id)

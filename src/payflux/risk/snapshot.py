@@ -53,7 +53,7 @@ KEPT: dict[type, tuple[str, ...]] = {
     Baseline: ("begun", "attempts", "learned", "frozen", "confirmed", "levels"),
     Profile: ("rates", "current", "since", "learned"),
     Volume: (
-        *("levels", "marks", "anchor", "events", "current", "pending", "due", "low", "high", "level", "share"),
+        *("levels", "marks", "anchor", "begun", "events", "current", "pending", "due", "low", "high", "level", "share"),
         *("frozen", "day", "week", "window", "jumps", "calm"),
     ),
     Hold: ("band", "below"),

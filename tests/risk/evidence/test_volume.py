@@ -129,3 +129,14 @@ def test_what_lasts_is_the_new_traffic() -> None:
         volume.step(START + 2 * DAY + block * BLOCK_SEC - 1, BLOCK_SEC)
         volume.close(START + 2 * DAY + block * BLOCK_SEC, usual=False)
     assert volume.level < 0.5 * before
+
+
+def test_the_level_is_known_whenever_one_begins_to_look() -> None:
+    """A block of which only the last second was seen says nothing: else nothing would be due for days."""
+    for late in (BLOCK_SEC - 1, 1, 0):
+        volume = Volume(START - late - 1)
+        for second in range(START - late, START + 3 * BLOCK_SEC):
+            if second % BLOCK_SEC == 0:
+                volume.close(second, usual=True)
+            volume.step(second, 5)
+        assert volume.level == 5.0

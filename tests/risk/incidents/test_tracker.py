@@ -17,7 +17,7 @@ from payflux.risk.incidents.tracker import Tracker
 from payflux.risk.judge import Limits
 from payflux.risk.snapshot import restore, snapshot
 from payflux.risk.watch import Watch
-from risk_traffic import Fault, Memory, Traffic, few, outage, resumed, seeds, segment_outage
+from risk_traffic import Fault, Memory, Traffic, counted, few, outage, resumed, seeds, seen, segment_outage
 
 GEO, METHOD = 0, 1
 
@@ -160,6 +160,19 @@ def hear(tracker: Tracker, second: int, *drivers: Driver) -> list[str]:
     """What becomes of incidents when the watch says so."""
     said = RiskAssessment(second, "stripe", 0.7, "high", drivers, learned=True)
     return [change.kind for change in tracker.tick(second, None, [said]) if change.kind != "updated"]
+
+
+@pytest.mark.parametrize(("web", "everywhere"), [(2, True), (30, False)])
+def test_a_segment_that_shows_no_more_than_all_is_no_place(web: int, *, everywhere: bool) -> None:
+    """The first failures were of web payments by chance, and now all fail; else the segment fades before all does."""
+    tracker, all_since = Tracker("stripe"), NOON + 9
+    hear(tracker, NOON + 10, driver("segment_degradation", "channel", "web"))
+    counts = counted([seen("processor_error", ("US", "wallet", "US", "mobile"))] * (31 - web))
+    counts.add(seen("processor_error"), web)
+    tracker.tick(NOON + 20, counts, [])
+    hear(tracker, NOON + 30, driver("high_failure_rate", "", "", since=all_since, observed=31, expected=1.0))
+    (incident,) = tracker.open
+    assert (incident.place == EVERYWHERE) is everywhere
 
 
 def test_soft_declines_and_their_category_are_one_trouble() -> None:

@@ -130,6 +130,7 @@ class Volume:
         levels: nats of each chart, drops first.
         marks: where each chart that is not at 0 left it.
         anchor: the second up to which everything is taken in.
+        begun: the second from which on it is watched; a block that began before says nothing of the level.
         events: events so far.
         due: events due so far.
         low: events due a second: the lowest of the three.
@@ -148,6 +149,7 @@ class Volume:
         self.levels = [0.0] * len(_TERMS)
         self.marks: list[VolumeMark] = [(0, 0, 0.0)] * len(_TERMS)
         self.anchor = second
+        self.begun = second + 1
         self.events = self.current = 0
         self.pending = -1
         self.due = 0.0
@@ -210,7 +212,8 @@ class Volume:
         if usual and self.pending >= 0:
             self.level = self._follow(self.pending / BLOCK_SEC, second)
             self._compare(self.pending / BLOCK_SEC, second - BLOCK_SEC)
-        self.pending, self.current = (self.current if usual else -1), 0
+        whole = self.begun <= second - BLOCK_SEC
+        self.pending, self.current = (self.current if usual and whole else -1), 0
         self.calm = 1.0 / min(max(self.jumps[0] / self.jumps[1], 1.0), MOST_DISPERSION)
         self._expect(second)
 

@@ -15,6 +15,7 @@ from payflux.risk.evidence.side_streams import SOFTLY
 from payflux.risk.incidents.book import FAILING, Account, Book, View, view_of
 from payflux.risk.incidents.incident import EVERYWHERE, Change, Incident, Place, id_of
 from payflux.risk.incidents.places import (
+    BROAD,
     OWN,
     is_active,
     is_certain,
@@ -142,7 +143,7 @@ class Tracker:
             if place in taken:
                 continue
             lead = next(driver for driver in own if place_of(driver) == place)
-            if any(_is_late(lead, case, own) for case in self._cases if case.family == family):
+            if any(_is_late(lead, case, own, latest) for case in self._cases if case.family == family):
                 continue
             if self._is_echo(family, lead):
                 continue
@@ -306,8 +307,13 @@ def _takes(  # noqa: PLR0917 - all that decides
     return EVERYWHERE in {case.incident.place, place} or not is_other(lead, [case.incident.place], latest)
 
 
-def _is_late(lead: Driver, case: _Case, own: list[Driver]) -> bool:
-    """Whether what a driver shows began in an incident that fades: what few attempts go to recovers later."""
+def _is_late(lead: Driver, case: _Case, own: list[Driver], latest: Counter[Observation]) -> bool:
+    """Whether what a driver shows began in an incident that fades: what few attempts go to recovers later.
+
+    An incident whose segment shows no more than all traffic does not fade while that fails: it is everywhere.
+    """
+    if place_of(lead) == EVERYWHERE and is_other(lead, [case.incident.place], latest, BROAD):
+        return False
     own_place = [driver for driver in own if place_of(driver) == case.incident.place]
     return not any(map(is_active, own_place)) and lead.since <= case.incident.updated
 
