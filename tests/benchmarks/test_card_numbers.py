@@ -3,6 +3,7 @@
 import json
 import random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -26,6 +27,26 @@ def test_no_text_costs_more_than_some_times_a_plain_event(pieces: list[str], cut
     body = body[: len(body) - cut]
     plain, found = seconds(PLAIN, 30), seconds(body, 7)
     assert found / len(body) <= LIMIT * DECODINGS_OF_AN_EVENT * plain / len(PLAIN)
+
+
+BODIES = {
+    "numbers": b'{"x":[' + b"1," * 5000,
+    "objects": PLAIN[:-1] + b',"x":[' + b'{"a":0},' * 2000 + b'{}],"event_type":"a"}',
+    "members": PLAIN[:-1]
+    + b",".join(b',"a%d":0' % number for number in range(1000)).replace(b",,", b",")
+    + b',"a1":0}',
+    "depth": b'{"x":' + b"[" * 900 + b"]" * 900 + b"}",
+    "a long text": PLAIN.replace(b"checkout_api", b"4-" * 5000),
+    "escapes": PLAIN[:-1] + b',"x":"' + b"\\u00e9" * 2000,
+}
+"""What is no event, and costs most to refuse."""
+
+
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES.keys())
+def test_what_is_no_event_costs_no_more_for_each_byte(body: bytes) -> None:
+    """Three times a plain event at most, on a machine that does nothing else; here twice that."""
+    plain, found = seconds(PLAIN, 30), seconds(body, 7)
+    assert found / len(body) <= 2 * 3 * DECODINGS_OF_AN_EVENT * plain / len(PLAIN)
 
 
 def test_what_is_no_card_is_made_of_each_kind() -> None:

@@ -1,7 +1,7 @@
 """One child process of a node: it starts its parts, runs them until it is told to end, and ends them in order.
 
 Run as `python -m payflux.node.child PLAN`; the supervisor starts it so and owns every descriptor named in the plan. It
-knows nothing of how pages for operators are made: that takes a quarter of its start, and is for `operating` to do.
+knows nothing of how pages for operators are made: that takes a tenth of a start, and is for `operating` to do.
 """
 
 import asyncio
