@@ -10,7 +10,8 @@ from payflux.event.intake import BATCH_EVENTS
 from payflux.event.outcome import OUTCOMES
 from payflux.ingest.gatekeeper import API_KEY, API_KEYS, keys_of
 from payflux.node.settings import SETTINGS
-from payflux.redis.address import REDIS_ADDR, REDIS_URL, check_address
+from payflux.redis.address import SETTINGS as OF_REDIS
+from payflux.redis.address import check_address
 from payflux.redis.entries import parse_position
 from payflux.risk.scoring import SETTINGS as RISK_SETTINGS
 from payflux.settings import Check, Setting, Values, environment, load, secret_in, variables, words
@@ -35,7 +36,7 @@ def redis_settings(further: Sequence[Setting[Any]] = (), checks: Sequence[Check]
     Raises:
         SettingsError: naming every problem.
     """
-    declared: tuple[Setting[Any], ...] = (REDIS_ADDR, REDIS_URL, OUTCOMES, *RISK_SETTINGS, *further)
+    declared: tuple[Setting[Any], ...] = (*OF_REDIS, OUTCOMES, *RISK_SETTINGS, *further)
     others = set(variables(SETTINGS)) - set(variables(declared))
     environ = {name: value for name, value in environment().items() if name not in others}
     return load(declared, environ, (check_address, *checks))
@@ -65,6 +66,32 @@ def keys_of_environment() -> list[str]:
     except SettingsError:
         return []
     return list(keys_of(values))[:1]
+
+
+def secret_to_use(option: str, given: str | None, file: str | None, setting: Setting[Any]) -> str:
+    """A secret of `--OPTION`, of the file of `--OPTION-file`, or the first of a setting; empty without any.
+
+    Args:
+        option: its name without dashes.
+        given: what was given with it, which all who list processes see.
+        file: what was given as its file.
+        setting: of the environment, or a file that the environment names.
+
+    Raises:
+        SettingsError: both options are given, or a file cannot be read.
+    """
+    if given is not None and file is not None:
+        raise SettingsError([f"--{option} and --{option}-file: expected one of the two"])
+    if file is None and given is not None:
+        return given
+    try:
+        if file is not None:
+            return secret_in(file)
+    except ValueError as error:
+        raise SettingsError([f"--{option}-file {file}: expected {error}"]) from None
+    environ = environment()
+    found = load((setting,), {name: environ.get(name, "") for name in variables((setting,))})[setting]
+    return (found if isinstance(found, str) else next(iter(found), "")) if found else ""
 
 
 def key_problems(keys: Sequence[str]) -> Iterator[str]:
