@@ -277,7 +277,7 @@ def webhooks(answers: Callable[[Response], None] = lambda _: None) -> Iterator[P
     slab = create_slab(["ingest-0"], **{BUCKETS: 8})
     bucket = TokenBucket(10_000_000, 10_000_000, slab, alone=True)
     made = WebhookParts("stripe", source, adapter, normaliser, cast("AppendStream", Appended()), bucket, 0)
-    endpoint = WebhookEndpoint(made, Metrics(slab, "ingest-0"), lambda: now)
+    endpoint = WebhookEndpoint(made, Metrics(slab, "ingest-0"), lambda: now, lambda work: work())
     yield Part(
         "a webhook of Stripe, from its body to its answer", each(lambda one: endpoint.handle(one, answers), received)
     )

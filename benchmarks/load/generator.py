@@ -151,6 +151,24 @@ class LoadGenerator:
         command = [self._wrk, *options, "-s", str(HERE / "wrk.lua"), f"http://127.0.0.1:{port}", "--", *what]
         return _read(command, seconds)
 
+    def prepared(self, port: int, connections: int, requests: Path) -> Load:
+        """Keep connections busy with requests that were made before, each sent once.
+
+        Args:
+            port: of what takes them.
+            connections: at once.
+            requests: the file of them, as `prepared.lua` says; more than are answered.
+
+        Raises:
+            GeneratorMissing: wrk is not installed.
+            subprocess.SubprocessError: the generator failed.
+        """
+        if not self._wrk:
+            raise GeneratorMissing("this needs wrk: apt-get install wrk")
+        options = ["-t1", f"-c{connections}", f"-d{self._seconds:.0f}s", "--timeout", "10s"]
+        command = [self._wrk, *options, "-s", str(HERE / "prepared.lua"), f"http://127.0.0.1:{port}"]
+        return _read([*command, "--", str(requests)], self._seconds)
+
     def paced(self, port: int, shape: Shape, rate: float, seconds: float) -> Load:
         """Send at a constant rate, each request when it is due, whatever became of those before it.
 

@@ -10,8 +10,9 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import msgspec
@@ -111,6 +112,7 @@ class Node:
         maxlen: of the stream, approximately.
         port: 0 takes a free one.
         source: where its package is imported from; None for the one that is installed.
+        further: variables besides.
 
     Raises:
         NodeFailed: it does not start.
@@ -126,6 +128,7 @@ class Node:
         maxlen: int = 200_000,
         port: int = 0,
         source: Path | None = None,
+        further: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         directory.mkdir()
         self.redis = redis
@@ -140,7 +143,9 @@ class Node:
             "PAYFLUX_RATELIMIT_RPS": "10000000",
             "PAYFLUX_RATELIMIT_BURST": "10000000",
             "PAYFLUX_STREAM_MAXLEN": str(maxlen),
-        } | ({"PYTHONPATH": str(source)} if source else {})
+            **({"PYTHONPATH": str(source)} if source else {}),
+            **further,
+        }
         self.lines = Lines()
         command = [sys.executable, "-P", "-m", "payflux", "serve"]
         self.started = time.perf_counter()
@@ -155,6 +160,7 @@ class Node:
         pids = {str(line["child"]): int(str(line["pid"])) for line in self._said("child_started")}
         self.consumer = pids.pop("consumer")
         self.ingest = list(pids.values())
+        self.workers = [pid for child, pid in pids.items() if child.startswith("ingest")]
 
     @property
     def pids(self) -> list[int]:

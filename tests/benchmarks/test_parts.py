@@ -2,6 +2,7 @@
 
 import random
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from typing import cast
 
 import pytest
 
+from benchmarks import webhooks as webhooks_benchmark
 from benchmarks.bench import PRESETS, choose, measure, parse
 from benchmarks.load.generator import EXAMPLE_ID, KEY, Load, LoadGenerator, Shape, event_of, fill, store
 from benchmarks.machine import ROOT, cpu_seconds
@@ -139,6 +141,16 @@ def test_the_webhooks_that_are_measured_are_taken() -> None:
     assert sum(step.us for step in steps) > 0
     assert {step.within for step in steps} == {"webhook"}
     assert whole.us > 0
+
+
+@pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed")
+def test_webhooks_are_measured_beside_events(capfd: pytest.CaptureFixture[str]) -> None:
+    """A short run: both tables are there, and whatever a webhook cost is a figure above nothing."""
+    arguments = ["--rounds", "1", "--seconds", "1", "--rate", "100", "--beside", "20"]
+    assert webhooks_benchmark.main(arguments) in (0, 1)
+    rows = [line.split(" | ") for line in capfd.readouterr().out.splitlines() if line.startswith("| a")]
+    assert [row[0] for row in rows] == ["| an event of a producer", "| a webhook of Stripe", "| alone"]
+    assert all(float(row[1]) > 0 for row in rows)
 
 
 def test_every_target_has_its_scenario_and_floors() -> None:

@@ -113,7 +113,7 @@ class Receiver:
         source, normaliser = source_of(processor), Normaliser(processor, Hasher(HASH_KEY))
         parts = Parts(processor, source, adapter or reading.adapter, normaliser, self.stream, bucket, 0)
         self.now = NOW
-        self.endpoint = WebhookEndpoint(parts, metrics, lambda: self.now)
+        self.endpoint = WebhookEndpoint(parts, metrics, lambda: self.now, lambda work: work())
 
     def send(self, webhook: Webhook, **headers: bytes) -> Response:
         """One webhook, from its head to its answer."""

@@ -2,47 +2,31 @@
 
 import csv
 import json
-import random
 from pathlib import Path
 
 import pytest
 
 from operator_commands import environ, payflux
-from payflux.webhooks.sampling import samples_of
-from receiving import NOW, Receiver, signed
+from receiving import NOW
+from webhook_day import told
 
 pytestmark = [pytest.mark.process, pytest.mark.thorough, pytest.mark.timeout(300)]
 
 QUIET, BUSY = 0.4, 2.0
 DAY = {
-    "stripe": [(7600, "quiet"), (8100, "outage"), (11_000, "quiet"), (11_400, "card_testing"), (12_400, "quiet")],
-    "adyen": [(9600, "quiet"), (10_100, "issuer_outage"), (12_400, "quiet")],
+    "stripe": [
+        *((7600, "quiet", QUIET), (8100, "outage", QUIET), (11_000, "quiet", QUIET)),
+        *((11_400, "card_testing", BUSY), (12_400, "quiet", QUIET)),
+    ],
+    "adyen": [(9600, "quiet", QUIET), (10_100, "issuer_outage", QUIET), (12_400, "quiet", QUIET)],
 }
 """Until which second which kind of traffic lasts; the first two hours are what the scorer learns from."""
-
-
-def told(processor: str, seed: int) -> list[tuple[float, bytes]]:
-    """The events that a processor's webhooks of that day become, with their times: signed, verified, normalised."""
-    receiver = Receiver(processor, PAYFLUX_WEBHOOK_ADYEN_BASIC="user:password")
-    chance, at = random.Random(seed), 0.0
-    found: list[tuple[float, bytes]] = []
-    proved = {"authorization": b"Basic dXNlcjpwYXNzd29yZA=="} if processor == "adyen" else {}
-    for end, kind in DAY[processor]:
-        while at < end:
-            now = NOW + at
-            receiver.now = now
-            body = samples_of(processor).body(samples_of(processor).drawn(kind, chance), chance, now)
-            assert receiver.send(signed(processor, body, now=now), **proved).status < 300
-            found += [(now, event) for event in receiver.stream.entries]
-            receiver.stream.entries.clear()
-            at += chance.expovariate(BUSY if kind == "card_testing" else QUIET)
-    return found
 
 
 def test_only_the_outage_of_the_processor_counts_against_it(tmp_path: Path) -> None:
     """Three incidents, each named right; the score of Stripe rises during its own outage alone, that of Adyen never."""
     events, scores = tmp_path / "events.jsonl", tmp_path / "scores.csv"
-    lines = sorted([*told("stripe", 1), *told("adyen", 2)])
+    lines = sorted([*told("stripe", 1, DAY["stripe"]), *told("adyen", 2, DAY["adyen"])])
     events.write_bytes(b"".join(event + b"\n" for _, event in lines))
     done = payflux(environ("unix:///nowhere"), "backtest", str(events), "--json", "--scores", str(scores))
     assert done.returncode == 0, done.stderr

@@ -3,14 +3,17 @@
 import gzip
 import json
 import zlib
+from collections.abc import Callable
+from typing import cast
 
 import pytest
 
 from ingesting import PAN, Answer
 from payflux.http.limits import BODY_BYTES
 from payflux.http.messages import Request, Response
-from payflux.webhooks import Webhook
+from payflux.webhooks import Payment, Webhook
 from payflux.webhooks.endpoint import Challenge
+from payflux.webhooks.normal import Normal, Normaliser
 from receiving import NOW, Receiver, sample, signed
 
 
@@ -114,6 +117,33 @@ def test_an_old_signature_is_counted_by_its_reason(receiver: Receiver) -> None:
     old = signed("stripe", sample("stripe", "charge.failed"), now=NOW - 600)
     assert receiver.refusal(old) == (401, "timestamp_outside")
     assert receiver.counted() == {"timestamp_outside": 1}
+
+
+def test_what_arrives_together_is_answered_one_by_one(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Good, forged, unreadable, unused, and one that meets a defect of ours: each gets its own answer, in its place."""
+    later: list[Callable[[], None]] = []
+    monkeypatch.setattr(receiver.endpoint, "_soon", later.append)
+    names = ("charge.failed", "charge.succeeded", "plan.created", "charge.refunded")
+    good, defective, unused, last = (signed("stripe", sample("stripe", name, seed)) for seed, name in enumerate(names))
+    forged = Webhook(b"{}", good.headers)
+    usual = receiver.endpoint._parts.normaliser
+
+    class Defective:
+        def event(self, payment: Payment) -> Normal:
+            if payment.event_type == "payment_succeeded":
+                raise RuntimeError
+            return usual.event(payment)
+
+    parts = receiver.endpoint._parts._replace(normaliser=cast("Normaliser", Defective()))
+    monkeypatch.setattr(receiver.endpoint, "_parts", parts)
+    answers = [receiver.begin(webhook) for webhook in (good, forged, signed("stripe", b"{"), defective, unused, last)]
+    assert not any(answers)
+    (work,) = later
+    work()
+    receiver.stream.work()
+    assert [[one.status for one in each] for each in answers] == [[200], [401], [400], [500], [200], [200]]
+    assert [one["event_type"] for one in receiver.events()] == ["payment_failed", "payment_refunded"]
+    assert receiver.counted() == {"accepted": 2, "signature_wrong": 1, "invalid": 1, "ignored": 1}
 
 
 def test_a_challenge_is_answered_or_refused() -> None:

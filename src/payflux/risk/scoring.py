@@ -269,12 +269,12 @@ class Scorer:
         self._changes.clear()
         self._abandoned.clear()
         changes.sort(key=lambda one: (one.second, one.incident.id))
-        return self.standstill.fold(second, changes, self._arrivals())
+        return self.standstill.fold(second, changes, self._arrivals(second))
 
-    def _arrivals(self) -> dict[str, Arrivals]:
+    def _arrivals(self, second: int) -> dict[str, Arrivals]:
         watches = {name: one.watch for name, one in self._followed.items() if one.watch}
         return {
-            name: Arrivals(one.touched, one.volume.low, one.volume.level, one.baseline.begun)
+            name: Arrivals(one.touched, one.volume.low, one.volume.level, one.baseline.begun, one.volume.custom(second))
             for name, one in watches.items()
         }
 

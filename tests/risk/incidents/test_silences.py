@@ -117,3 +117,89 @@ def test_they_go_on_from_a_snapshot() -> None:
     watched.run(5, every=0)
     watched.run(1)
     assert watched.kinds() == ["opened", "resolved"]
+
+
+DAY = 24 * HOUR
+
+
+class Sparse:
+    """One processor that sends little, looked at once a minute; after a day its custom is known."""
+
+    def __init__(self, seed: int) -> None:
+        self.silences, self.random = Silences(), Random(seed)
+        self.at, self.last = START, START
+        self.changes: list[Change] = []
+
+    def run(self, seconds: int, rate: float, custom: float | None = None) -> None:
+        """Let so many seconds pass, with events by chance, so many a second, where the custom is as many or another."""
+        usual = rate if custom is None else custom
+        for _ in range(0, seconds, 60):
+            self.at += 60
+            self.last = self.at if self.random.random() < 60 * rate else self.last
+            known = usual if self.at - START > DAY else 0.0
+            now = {"stripe": Arrivals(self.last, 0.3 * rate, rate, START, known)}
+            self.changes += self.silences.look(self.at, now, self.at - 60)
+
+    def days(self, number: int, rate: float) -> None:
+        """Days of fourteen hours, and nights in which next to nothing comes."""
+        for _ in range(number):
+            self.run(14 * HOUR, rate)
+            self.run(10 * HOUR, rate / 30)
+
+    def kinds(self) -> list[str]:
+        """What became of incidents, their numbers aside."""
+        return [change.kind for change in self.changes if change.kind != "updated"]
+
+
+def test_who_sends_little_and_stops_is_noticed_within_hours() -> None:
+    """Ten an hour, fewer than the watch says anything of: by day, once; it ends with the next event."""
+    sparse = Sparse(1)
+    sparse.days(3, 10 / HOUR)
+    sparse.run(5 * HOUR, 10 / HOUR)
+    assert sparse.changes == []
+    sparse.run(4 * HOUR, 0.0, 10 / HOUR)
+    assert sparse.kinds() == ["opened"]
+    opened = sparse.changes[0].incident
+    assert (opened.driver.name, opened.since) == ("volume_drop", sparse.last)
+    assert 2 * HOUR <= opened.opened - opened.since <= 3 * HOUR
+    assert 20 <= opened.payments <= 30
+    sparse.run(HOUR, 1 / 60)
+    assert sparse.kinds() == ["opened", "resolved"]
+    assert sparse.silences.open == {}
+
+
+def test_nights_and_chance_are_no_silence_of_who_sends_little() -> None:
+    """Four weeks at a few events an hour and next to none by night, and four at one rate all day."""
+    for seed in range(2):
+        uneven, even = Sparse(seed), Sparse(seed)
+        uneven.days(28, 8 / HOUR)
+        even.run(28 * DAY, 4 / HOUR)
+        assert [*uneven.changes, *even.changes] == []
+
+
+def test_a_restart_is_no_silence_of_who_sends_little() -> None:
+    """What was missing before counts on, the time in between does not."""
+    sparse = Sparse(4)
+    sparse.run(2 * DAY, 10 / HOUR)
+    sparse.run(HOUR, 0.0, 10 / HOUR)
+    kept = msgspec.msgpack.decode(msgspec.msgpack.encode(sparse.silences.snapshot()))
+    sparse.silences = Silences()
+    sparse.silences.restore(kept)
+    sparse.at += 12 * HOUR
+    sparse.run(1800, 0.0, 10 / HOUR)
+    assert sparse.changes == []
+    sparse.run(HOUR, 0.0, 10 / HOUR)
+    assert sparse.kinds() == ["opened"]
+
+
+def test_the_new_normal_of_who_sends_little_is_told_once() -> None:
+    """Whoever was switched off is no new incident when its old one has ended, nor after a restart."""
+    sparse = Sparse(2)
+    sparse.run(2 * DAY, 20 / HOUR)
+    sparse.run(DAY, 0.0, 20 / HOUR)
+    kept = msgspec.msgpack.decode(msgspec.msgpack.encode(sparse.silences.snapshot()))
+    sparse.silences = Silences()
+    sparse.silences.restore(kept)
+    sparse.run(2 * DAY, 0.0, 20 / HOUR)
+    assert sparse.kinds() == ["opened", "resolved"]
+    assert sparse.changes[-1].incident.note == "it is the new normal"

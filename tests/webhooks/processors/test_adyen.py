@@ -62,6 +62,7 @@ REASONS = (
     *("No savings account available on Card", "Mobile pin required", "Contactless fallback"),
     *("Authentication required", "RReq not received from DS", "Current AID is in Penalty Box.", "CVM Required Restart"),
     *("3DS Authentication Error", "Transaction blocked by Adyen to prevent excessive retry fees"),
+    *("Insufficient balance on payment", "Transaction hasn't been captured, refund not possible"),  # of modifications
 )
 PASSWORD = "webhooks:a password"
 PROVED = {b"authorization": b"Basic " + base64.b64encode(PASSWORD.encode())}

@@ -239,6 +239,11 @@ class Volume:
             return
         self.low, self.high = min(*known, self.share * min(day)), max(known)
 
+    def custom(self, second: int) -> float:
+        """Events a second that came on earlier days, and weeks where these are known, at this time; 0 when unknown."""
+        day, week = self.day.rates[second // BIN_SEC % BINS], self.week.rates[second // HOUR_SEC % HOURS]
+        return max(day if week == UNKNOWN else min(day, week), 0.0)
+
     def skip(self, second: int) -> None:
         """Resume after a long silence at the beginning of a block: the profiles know it, nothing else does."""
         self.reset()

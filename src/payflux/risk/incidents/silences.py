@@ -3,6 +3,10 @@
 Once a day's profile is learned the watch itself says what is due. Before, only the unmistakable is said: a processor
 that has been followed for an hour, that would have sent `DUE` events at the rate of late, and that has been silent
 several times as long as ever before in the last hour or two. Whoever sends in batches has long silences anyway.
+
+Of whoever sends so little that the watch says nothing, webhooks of a small account perhaps, silence is measured by the
+events that came on earlier days and weeks at the same times: `FEW_DUE` of them are missing, for an hour at least, and
+several times as many as ever were between two events in the last week or two.
 """
 
 from collections.abc import Mapping
@@ -26,12 +30,19 @@ LEAST_SEC, TIMES_LONGER = 10, 3
 KNOWN_SEC = 3600
 """For so long a processor must have been followed; silences are remembered as long, up to twice as long."""
 
+FEW_DUE, FEW_SEC = 20.0, 3600
+"""The same of whoever sends little: events that are missing, and the least time."""
+
+WEEK_SEC = 7 * 86_400
 RENEWED_SEC = 30
 """After so long the numbers of a silence that goes on are told anew."""
 
 NEW_NORMAL_SEC = 6 * 3600
 SEVERITY, BAND = 0.7, "high"
 """Sure and bad, but what is normal is not known."""
+
+
+_NEVER = (1 << 62, 0.0)
 
 
 class Arrivals(NamedTuple):
@@ -42,12 +53,14 @@ class Arrivals(NamedTuple):
         rate: the events due a second at this time of day; 0 while that is not known.
         level: the events a second of late; below 0 while that is not known.
         begun: the second from which on it was followed.
+        custom: the events a second that came on earlier days at this time; 0 while that is not known.
     """
 
     last: int
     rate: float
     level: float = 0.0
     begun: int = 0
+    custom: float = 0.0
 
     @property
     def usual(self) -> float:
@@ -81,11 +94,50 @@ class _Gaps(msgspec.Struct):
             self.longest, self.before, self.turned = 0, self.longest, last
 
 
+class _Missed(msgspec.Struct):
+    """How many events were missing between two that came, by what is the custom at such times.
+
+    Attributes:
+        last: the second of the last event.
+        at: the second up to which is counted what is missing; below 0 when that is not known.
+        due: events missing since the last.
+        most: the most of this week.
+        before: the most of the week before.
+        turned: when this week began.
+        told: the last event before the silence that was told of; below 0: none was.
+    """
+
+    last: int
+    at: int
+    due: float = 0.0
+    most: float = 0.0
+    before: float = 0.0
+    turned: int = 0
+    told: int = -1
+
+    def take(self, second: int, one: Arrivals) -> None:
+        """Take in the time up to a second."""
+        if one.last != self.last:
+            self.most, self.due, self.last = max(self.most, self.due), 0.0, one.last
+            self.at = max(self.at, one.last)
+            if one.last - self.turned >= WEEK_SEC:
+                self.most, self.before, self.turned = 0.0, self.most, one.last
+        if 0 <= self.at < second:
+            self.due += one.custom * (second - self.at)
+        self.at = max(self.at, second)
+
+    @property
+    def enough(self) -> float:
+        """So many are missing in a silence that is none by chance."""
+        return max(FEW_DUE, TIMES_LONGER * self.most, TIMES_LONGER * self.before)
+
+
 class _Silence(msgspec.Struct, frozen=True):
-    """A silence that goes on: its incident, and the events due a second."""
+    """A silence that goes on: its incident, the events due a second, and the second at which it is the new normal."""
 
     incident: Incident
     rate: float
+    until: int = 0
 
 
 class Silences:
@@ -97,6 +149,7 @@ class Silences:
 
     def __init__(self) -> None:
         self._gaps: dict[str, _Gaps] = {}
+        self._missed: dict[str, _Missed] = {}
         self.open: dict[str, _Silence] = {}
 
     def look(self, second: int, arrivals: Mapping[str, Arrivals], after: int) -> list[Change]:
@@ -109,27 +162,31 @@ class Silences:
         """
         changes = []
         for name, one in arrivals.items():
-            if one.rate <= 0.0 and name not in self.open:
-                begins = self._begins(name, one)
-                if begins <= second:
-                    changes.append(self._begin(name, one, max(begins, after + 1)))
+            missed = self._missed.setdefault(name, _Missed(one.last, one.last, turned=one.last))
+            missed.take(second, one)
+            if one.rate < LEAST_DUE and name not in self.open:
+                begins, rate = min(self._begins(name, one), _begins_of_few(second, one, missed))
+                if begins <= second and one.last != missed.told:
+                    missed.told = one.last
+                    changes.append(self._begin(name, one, rate, max(begins, after + 1)))
         for name in list(self.open):
             changes += self._go_on(name, arrivals.get(name), second)
-        if len(self._gaps) > len(arrivals):
+        if len(self._missed) > len(arrivals):
             self._gaps = {name: gaps for name, gaps in self._gaps.items() if name in arrivals}
+            self._missed = {name: missed for name, missed in self._missed.items() if name in arrivals}
         return changes
 
-    def _begins(self, name: str, one: Arrivals) -> int:
-        """The second from which on a silence would be unmistakable."""
+    def _begins(self, name: str, one: Arrivals) -> tuple[int, float]:
+        """The second from which on a silence would be unmistakable, and the events that are due a second."""
         gaps = self._gaps.setdefault(name, _Gaps(-1, turned=one.last))
         gaps.take(one.last)
-        if one.usual <= 0.0:
-            return 1 << 62
+        if one.rate > 0.0 or one.usual <= 0.0:
+            return _NEVER
         longest = max(gaps.longest, gaps.before)
-        return one.last + max(LEAST_SEC, ceil(DUE / one.level), TIMES_LONGER * longest)
+        return one.last + max(LEAST_SEC, ceil(DUE / one.level), TIMES_LONGER * longest), one.level
 
-    def _begin(self, name: str, one: Arrivals, second: int) -> Change:
-        driver = missing(one.level, one.last, second)
+    def _begin(self, name: str, one: Arrivals, rate: float, second: int) -> Change:
+        driver = missing(rate, one.last, second)
         incident = Incident(
             id=id_of(name, second, driver),
             processor=name,
@@ -143,7 +200,7 @@ class Silences:
             drivers=(driver,),
             payments=driver.observed,
         )
-        self.open[name] = _Silence(incident, one.level)
+        self.open[name] = _Silence(incident, rate, max(one.last, second - FEW_SEC) + NEW_NORMAL_SEC)
         return Change("opened", second, incident)
 
     def _go_on(self, name: str, one: Arrivals | None, second: int) -> list[Change]:
@@ -151,7 +208,7 @@ class Silences:
         before, note = known.incident, ""
         if one is None:
             note = "its processor is not followed any more"
-        elif second - before.since >= NEW_NORMAL_SEC:
+        elif second >= (known.until or before.since + NEW_NORMAL_SEC):
             note = "it is the new normal"
         if note or (one and one.last > before.since):
             del self.open[name]
@@ -160,7 +217,7 @@ class Silences:
             return []
         driver = missing(known.rate, before.since, second)
         now = replace(before, updated=second, drivers=(driver,), payments=driver.observed)
-        self.open[name] = _Silence(now, known.rate)
+        self.open[name] = _Silence(now, known.rate, known.until)
         return [Change("updated", second, now)]
 
     def rate_of(self, name: str) -> float:
@@ -169,7 +226,7 @@ class Silences:
 
     def snapshot(self) -> dict[str, Any]:
         """All that is known, as plain data."""
-        kept: dict[str, Any] = msgspec.to_builtins({"gaps": self._gaps, "open": self.open})
+        kept: dict[str, Any] = msgspec.to_builtins({"gaps": self._gaps, "missed": self._missed, "open": self.open})
         return kept
 
     def restore(self, data: dict[str, Any]) -> None:
@@ -177,7 +234,20 @@ class Silences:
         self._gaps = msgspec.convert(data["gaps"], dict[str, _Gaps])
         for gaps in self._gaps.values():
             gaps.take(-1)  # it is older than the events that came since
+        self._missed = msgspec.convert(data.get("missed", {}), dict[str, _Missed])  # a version before this had none
+        for missed in self._missed.values():
+            missed.at = -1
         self.open = msgspec.convert(data["open"], dict[str, _Silence])
+
+
+def _begins_of_few(second: int, one: Arrivals, missed: _Missed) -> tuple[int, float]:
+    """The second from which on the silence of a processor that sends little is none by chance, and what is due."""
+    enough = missed.enough
+    if one.custom <= 0.0 or missed.due < enough:
+        return _NEVER
+    since = second - int((missed.due - enough) / one.custom)
+    begins = max(since, one.last + FEW_SEC)
+    return begins, missed.due / max(second - one.last, 1)
 
 
 def missing(rate: float, since: int, second: int) -> Driver:

@@ -38,17 +38,31 @@ _KINDS = {
 """The kinds that are used: what each is of, and what it is."""
 
 _CODES = {
-    "2001": "insufficient_funds",
-    **dict.fromkeys(("2002", "2003", "2026"), "limit_exceeded"),
-    **dict.fromkeys(("2000", "2038", "2046", "2044", "2015", "2057"), "do_not_honor"),
-    **dict.fromkeys(("2025", "3000", "2034", "2035"), "processor_technical"),
-    **dict.fromkeys(("2014", "2020", "2021"), "fraud_suspected"),
-    **dict.fromkeys(("2047", "2053"), "lost_or_stolen"),
-    **dict.fromkeys(("2005", "2007", "2008", "2009"), "account_closed_or_invalid"),
-    **dict.fromkeys(("2004", "2006", "2010"), "expired_or_bad_data"),
-    **dict.fromkeys(("2041", "2019", "2018", "2045"), "not_permitted"),
+    code: category
+    for category, codes in {
+        "insufficient_funds": "2001",
+        "limit_exceeded": "2002 2003 2056 2086 2097 2098",
+        "do_not_honor": "2000 2011 2015 2034 2038 2041 2043 2044 2046 2057 2074 2076 2104 2105 2106",
+        "processor_technical": "2035 3000",
+        "authentication_required": "2099 2101",
+        "fraud_suspected": "2014 2020 2021 2077 2085",
+        "lost_or_stolen": "2012 2013 2047 2053",
+        "account_closed_or_invalid": "2005 2007 2008 2009 2075 2093 2107 2108",
+        "expired_or_bad_data": "2004 2006 2010 2022 2051 2059 2060 2092 2102 2103",
+        "not_permitted": "2019 2023 2024 2082",
+        "mandate_revoked": "2017 2018 2070",
+        "merchant_configuration": (
+            "2025 2026 2027 2028 2029 2030 2032 2040 2042 2045 2055 2058 2063 2066 2068 2071 2072 2079 2080 2087 2088 "
+            "2089 2090 2091 2100"
+        ),
+        "invalid_request": (
+            "2016 2031 2033 2036 2037 2039 2048 2049 2050 2054 2061 2062 2064 2065 2067 2069 2073 2078 2081 2083 2084 "
+            "2094 2095 2096"
+        ),
+    }.items()
+    for code in codes.split()
 }
-"""`processor_response_code` where its text says less; others are read by their text."""
+"""`processor_response_code`: developer.paypal.com/braintree, "Authorization responses"; others are read as text."""
 
 _CHALLENGE = re.compile(r"[a-f0-9]{20,32}", re.ASCII)
 _FORBIDDEN = re.compile(rb"<!(?:DOCTYPE|ENTITY)", re.IGNORECASE)

@@ -106,24 +106,24 @@ class Stripe:
         check_code(codes, self._secrets, lambda secret: hex_code(secret, signed))
         check_time(float(stamp) if stamp.isdigit() else float("nan"), now)
 
-    def read(self, webhook: Webhook) -> Iterator[Payment]:
+    def read(self, webhook: Webhook) -> Sequence[Payment]:
         """One payment of an event that is used."""
         event = read_json(_read_event, webhook.body)
-        if event.type in _CHARGES or event.type in _OBJECTS:
-            if event.data is None or not event.id or not event.created:
-                raise Unreadable("an event of Stripe has an id, a time and data")
-            yield from _payments(event, event.data.object)
+        if event.type not in _CHARGES and event.type not in _OBJECTS:
+            return ()
+        if event.data is None or not event.id or not event.created:
+            raise Unreadable("an event of Stripe has an id, a time and data")
+        return _payments(event, event.data.object)
 
 
-def _payments(event: _Event, told: msgspec.Raw) -> Iterator[Payment]:
+def _payments(event: _Event, told: msgspec.Raw) -> Sequence[Payment]:
     """One payment of an object, by the type of the event that tells of it."""
     if (kind := _CHARGES.get(event.type)) is not None:
-        charge = read_json(_read_charge, told)
-        yield _of_charge(event, charge, *kind)
-    elif (reader := _OBJECTS.get(event.type)) is not None:
-        found = read_json(_read_object, told)
-        if (payment := reader(event, found)) is not None:
-            yield payment
+        return (_of_charge(event, read_json(_read_charge, told), *kind),)
+    if (reader := _OBJECTS.get(event.type)) is None:
+        return ()
+    payment = reader(event, read_json(_read_object, told))
+    return () if payment is None else (payment,)
 
 
 def exported(body: bytes) -> Iterator[Payment] | None:
@@ -132,7 +132,7 @@ def exported(body: bytes) -> Iterator[Payment] | None:
     return None if states is None else chain.from_iterable(map(_of_state, states))
 
 
-def _of_state(state: State) -> Iterator[Payment]:
+def _of_state(state: State) -> Sequence[Payment]:
     if state.event_type and not state.created:
         raise Unreadable("an object of Stripe has a time")
     event = _Event(type=state.event_type, created=state.created, livemode=state.livemode)
