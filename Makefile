@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 $(shell $(BIN)/payflux --version >/dev/null 2>&1 || rm -f $(VENV)/.run $(VENV)/.dev)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test thorough check docs faults smoke bench bench-full bench-detection bench-detection-full compare scenes rehearsal structure dashboard screens pictures site wheel lock clean
+.PHONY: help run test thorough check docs faults exports hostile smoke bench bench-full bench-detection bench-detection-full compare scenes rehearsal structure dashboard screens pictures site wheel lock clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -32,6 +32,13 @@ docs: $(VENV)/.dev  ## write the reference tables of the documentation from the 
 
 faults: $(VENV)/.dev  ## draw random histories of faults, many and others each time; takes a few minutes
 	$(BIN)/pytest -n 2 --dist worksteal --hypothesis-profile faults tests/consume/test_faults_model.py
+
+exports: $(VENV)/.dev  ## 20,000 events to each exporter while its destination is in every trouble; two minutes, a table
+	$(BIN)/pytest -n 0 -m thorough tests/node/test_export_troubles.py
+	@cat build/export-troubles.md
+
+hostile: $(VENV)/.dev  ## bad JSON, bad framing, slow clients and strangers' entries, sixty rounds of others each; takes five minutes
+	HOSTILE_ROUNDS=60 $(BIN)/pytest -n 2 --dist worksteal tests/hostile
 
 smoke: $(VENV)/.dev  ## send 10,000 events through a node of its own and prove that each came out once
 	$(BIN)/python -m scripts.smoke.run

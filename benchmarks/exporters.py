@@ -1,10 +1,11 @@
 """CPU of an event in each exporter with a group of its own, beside its library alone: `python -m benchmarks.exporters`.
 
-Both sides make the lines of the same entries; then one hands them to the exporter, and the other does the least its
-library can do with the same bytes: a file, a request, records without key and headers. What Redis costs is the same on
-both sides and left out, which makes the ratio larger than it is. The brokers are those inside librdkafka.
+Both sides read the same entries from a Redis of their own and make the lines; then one hands them to the exporter, and
+the other does the least its library can do for the same to arrive: a file, a request, records with key and headers.
+This process alone is counted; the web server and the brokers, those inside librdkafka, are in it on both sides.
 """
 
+import asyncio
 import gzip
 import http.client
 import io
@@ -14,26 +15,38 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import Any
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
 
 import arro3.io
 import confluent_kafka
 
+from benchmarks.machine import describe
+from benchmarks.servers.redis import Redis
 from payflux.consume.line import Enricher
 from payflux.exporters import GroupExporter, GroupOpening
 from payflux.exporters.grouped import common, group_destination
 from payflux.exporters.parquet import WRITER, _schema
+from payflux.redis.address import parse_url
+from payflux.redis.follow import RedisReader
+from payflux.redis.keys import Keys
 from payflux.risk.history import History
 from payflux.settings import load
 from payflux.stream.deliveries import Delivery
+from payflux.stream.protocol import GROUP
 from payflux.telemetry.metrics import Metrics, create_slab
 from payflux.testing import make_event
 
 EVENTS = 20_000
 BATCH = 1000
+ROUNDS = 5
+HEADERS = [("event_id", "550e8400-e29b-41d4-a716-446655440000"), ("schema_version", b"1"), ("risk_band", "low")]
 Work = Callable[[Sequence[bytes]], object]
+Make = Callable[[], GroupExporter]
 
 
 def entries() -> list[Delivery]:
@@ -42,6 +55,23 @@ def entries() -> list[Delivery]:
     for seq in range(1, EVENTS + 1):
         data = json.dumps(make_event(event_id=str(uuid.uuid4())), separators=(",", ":")).encode()
         found.append(Delivery(b"%d-0" % (1_767_960_000_000 + seq), seq, data))
+    return found
+
+
+async def stored(redis: Redis) -> RedisReader:
+    """A reader of the stream, which holds them."""
+    for one in entries():
+        redis.command("XADD", Keys().stream, one.id.decode(), "data", (one.data or b"").decode(), "seq", str(one.seq))
+    reader = RedisReader(parse_url(redis.url), Keys(), GROUP, "bench", "bench")
+    await reader.connect()
+    return reader
+
+
+async def read(reader: RedisReader) -> list[Delivery]:
+    """All of them, by the code of the node."""
+    found: list[Delivery] = []
+    while page := await reader.follow(found[-1].id if found else b"0-0", BATCH, 0.001):
+        found += page
     return found
 
 
@@ -97,45 +127,95 @@ def bare_post(port: int) -> Work:
     return work
 
 
-def bare_kafka(servers: str) -> Work:
-    """Records without key and headers."""
-    producer: Any = confluent_kafka.Producer({"bootstrap.servers": servers, "enable.idempotence": True, "linger.ms": 5})
+def bare_kafka(servers: str, **record: Any) -> Work:
+    """Records of the same bytes, and what else is given of each, the same for all."""
+    producer: Any = confluent_kafka.Producer(
+        {"bootstrap.servers": servers, "enable.idempotence": True, "linger.ms": 5, "log_level": 0}
+    )
 
     def work(lines: Sequence[bytes]) -> None:
         for line in lines:
-            producer.produce("bare", line)
+            producer.produce("bare", line, **record)
             producer.poll(0)
         producer.flush()
 
     return work
 
 
-def main() -> int:
-    """Measure and print a table."""
-    deliveries = entries()
+class Round(NamedTuple):
+    """Seconds of CPU for all events."""
+
+    reading: float
+    making: float
+    bare: float
+    ours: float
+
+    @property
+    def ratio(self) -> float:
+        """What the exporter's way costs, of what the library's costs."""
+        before = self.reading + self.making
+        return (before + self.ours) / (before + self.bare)
+
+
+async def measured(reader: RedisReader, make: Make, bare: Work) -> Round:
+    """One round, with an exporter that has delivered nothing yet but one line, so that it is connected."""
+    ours = make()
     begun = time.process_time()
+    deliveries = await read(reader)
+    reading, begun = time.process_time() - begun, time.process_time()
     lines = lines_of(deliveries)
     making = time.process_time() - begun
-    cluster: Any = confluent_kafka.Producer({"test.mock.num.brokers": 1, "bootstrap.servers": "mock"})
+    ours.deliver(lines[:1])
+    found = Round(reading, making, cpu(bare, lines), cpu(ours.deliver, lines))
+    ours.close()
+    return found
+
+
+def row(name: str, rounds: Sequence[Round]) -> str:
+    """What a table says of an exporter: the median of each, and of the ratios within a round."""
+    reading, making, bare, ours = (median(times) / EVENTS * 1e6 for times in zip(*rounds, strict=True))
+    ratio = median(one.ratio for one in rounds)
+    alone = 1e6 / (reading + making + ours)
+    micros = " | ".join(f"{one:.1f}" for one in (reading, making, bare, ours))
+    return f"| {name} | {micros} | {ratio:.2f} | {alone:,.0f} |\n"
+
+
+async def compare(redis: Redis, sides: Mapping[str, tuple[Make, Work]]) -> None:
+    """Measure each, in turn, and print a table."""
+    reader = await stored(redis)
+    rounds = [{name: await measured(reader, *side) for name, side in sides.items()} for _ in range(ROUNDS)]
+    machine = describe(())
+    sys.stdout.write(f"{machine['cpu']}, {machine['cpus']} CPUs, Python {machine['python']}\n\n")
+    sys.stdout.write(
+        "| exporter | read µs | line µs | library alone µs | exporter µs | ratio | events/s on one core |\n"
+    )
+    sys.stdout.write("| --- | --- | --- | --- | --- | --- | --- |\n")
+    for name in sides:
+        sys.stdout.write(row(name, [one[name] for one in rounds]))
+
+
+def main() -> int:
+    """Set up both sides of each, and compare them."""
+    cluster: Any = confluent_kafka.Producer({"test.mock.num.brokers": 1, "bootstrap.servers": "mock", "log_level": 0})
     broker = next(iter(cluster.list_topics(timeout=10).brokers.values()))
     servers = f"{broker.host}:{broker.port}"
     server = HTTPServer(("127.0.0.1", 0), _Sink)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     port = server.server_address[1]
-    folder = tempfile.mkdtemp()
-    sides: dict[str, tuple[GroupExporter, Work]] = {
-        "webhook": (exporter("webhook", URL=f"http://127.0.0.1:{port}/", PRIVATE="true"), bare_post(port)),
-        "parquet": (exporter("parquet", URL=folder), bare_parquet),
-        "kafka": (exporter("kafka", SERVERS=servers, CONF_COMPRESSION_TYPE="none"), bare_kafka(servers)),
-    }
-    sys.stdout.write("| exporter | line µs | library alone µs | exporter µs | with lines, of the floor |\n")
-    sys.stdout.write("| --- | --- | --- | --- | --- |\n")
-    for name, (ours, bare) in sides.items():
-        floor, took = cpu(bare, lines), cpu(ours.deliver, lines)
-        ratio = (making + took) / (making + floor)
-        shown = (f"{seconds / EVENTS * 1e6:.1f}" for seconds in (making, floor, took))
-        sys.stdout.write(f"| {name} | {' | '.join(shown)} | {ratio:.2f} |\n")
-        ours.close()
+    with tempfile.TemporaryDirectory() as folder:
+        web = partial(exporter, "webhook", URL=f"http://127.0.0.1:{port}/", PRIVATE="true")
+        kafka = partial(exporter, "kafka", SERVERS=servers, CONF_COMPRESSION_TYPE="none")
+        sides: dict[str, tuple[Make, Work]] = {
+            "webhook": (web, bare_post(port)),
+            "parquet": (lambda: exporter("parquet", URL=tempfile.mkdtemp(dir=folder)), bare_parquet),
+            "kafka": (kafka, bare_kafka(servers, key="stripe", headers=HEADERS)),
+            "kafka, library without key and headers": (kafka, bare_kafka(servers)),
+        }
+        redis = Redis(Path(folder, "redis"), "off")
+        try:
+            asyncio.run(compare(redis, sides))
+        finally:
+            redis.stop()
     return 0
 
 

@@ -12,7 +12,7 @@ from mkdocs.structure.pages import Page
 SECTIONS = {
     "Start": ("quickstart", "deployment", "status", "comparison"),
     "Events in": ("events", "connect/*", "errors", "api"),
-    "Lines out": ("export", "shipping/*"),
+    "Lines out": ("export", "export/*", "shipping/*"),
     "Risk": ("risk", "incidents", "alerting", "detection", "backtest", "corpus"),
     "Operate": ("runbook", "operations", "commands", "configuration", "metrics", "persistence", "performance"),
     "Extend": ("extending", "release"),
@@ -20,7 +20,7 @@ SECTIONS = {
 """Pages in the order of reading; `*` stands for the others of its folder, and pages that are not named come last."""
 HOME = "index.md"
 REST = "More"
-TITLES = {"shipping": "Shipping", "connect": "Connect a processor"}
+TITLES = {"export": "Destinations", "shipping": "Shipping", "connect": "Connect a processor"}
 OUTSIDE = {"RUNBOOK.md": "runbook.md"}
 """Files of the repository that are pages of the site, and their names there."""
 LINK = re.compile(r"\[([^\]]+)\]\((\.\./[^)#]+)(#[^)]*)?\)")

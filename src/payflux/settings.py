@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Generic, Literal, TypeVar, cast
 
 from payflux.errors import SettingsError
@@ -17,6 +18,7 @@ PREFIX = "PAYFLUX_"
 FILE = "_FILE"
 """What is added to the name of a secret's variable to name a file that holds it."""
 SECRET_BYTES = 65_536
+NO_FILES: Mapping[str, str] = MappingProxyType({})
 _LOGIN = re.compile(r"(//|^|[\s,=])[^\s,=/@:]*:\S*@")  # user:password@, a password may hold anything
 
 
@@ -70,11 +72,11 @@ class Values:
         values: Mapping[str, object],
         texts: Mapping[str, str],
         warnings: Sequence[str],
-        from_files: Iterable[str] = (),
+        files: Mapping[str, str] = NO_FILES,
     ) -> None:
         self._values = values
         self._texts = texts
-        self._from_files = frozenset(from_files)
+        self._files = files
         self.warnings = tuple(warnings)
 
     def __getitem__(self, setting: Setting[T]) -> T:
@@ -86,13 +88,21 @@ class Values:
 
     def source(self, setting: Setting[Any]) -> Literal["environment", "file", "default"]:
         """Where its value comes from."""
-        if setting.name in self._from_files:
+        if setting.name in self._files:
             return "file"
         return "environment" if self.is_set(setting) else "default"
 
     def given(self) -> dict[str, str]:
         """All that was set, as an environment for another process of the node: secrets as they are, none in a file."""
         return dict(self._texts)
+
+    def file_of(self, setting: Setting[Any]) -> str:
+        """The path of the file its value stood in; empty when there is none."""
+        return self._files.get(setting.name, "")
+
+    def handed_on(self) -> dict[str, str]:
+        """What is `given`, and in which files it stood, for another process of the node: see `load`."""
+        return self.given() | {name + FILE: path for name, path in self._files.items()}
 
     def text(self, setting: Setting[Any]) -> str | None:
         """What the environment holds, or the default; as it may be shown."""
@@ -109,13 +119,20 @@ def environment() -> dict[str, str]:
     return dict(os.environ)  # noqa: TID251
 
 
-def load(declared: Sequence[Setting[Any]], environ: Mapping[str, str], checks: Sequence[Check] = ()) -> Values:
+def load(
+    declared: Sequence[Setting[Any]],
+    environ: Mapping[str, str],
+    checks: Sequence[Check] = (),
+    *,
+    handed_on: bool = False,
+) -> Values:
     """Read all settings.
 
     Args:
         declared: every setting of the program.
         environ: the environment; an empty value counts as unset.
         checks: rules over several settings, asked only about values that could be read.
+        handed_on: the environment is what another process of the node has `handed_on`, and no file is read.
 
     Returns:
         The values, with `warnings` for unknown `PAYFLUX_*` variables that resemble none of ours.
@@ -125,7 +142,8 @@ def load(declared: Sequence[Setting[Any]], environ: Mapping[str, str], checks: S
     """
     texts = {s.name: environ[s.name].strip() for s in declared if environ.get(s.name, "").strip()}
     values: dict[str, object] = {}
-    in_files, unusable, problems = _secrets(declared, environ, texts)
+    files = {s.name: path for s in declared if s.secret and (path := environ.get(s.name + FILE, "").strip())}
+    in_files, unusable, problems = ({}, set[str](), list[str]()) if handed_on else _secrets(files, texts)
     texts |= in_files
     for setting in declared:
         if setting.name in unusable:
@@ -137,7 +155,7 @@ def load(declared: Sequence[Setting[Any]], environ: Mapping[str, str], checks: S
             problems.append(f"{setting.name}={setting.show(text or '')!r}: expected {error}")
     misspelt, warnings = _unknown(variables(declared), environ)
     problems += misspelt
-    loaded = Values(values, texts, warnings, in_files)
+    loaded = Values(values, texts, warnings, files)
     for check in checks:
         try:
             problems += check(loaded)
@@ -153,23 +171,18 @@ def variables(settings: Iterable[Setting[Any]]) -> list[str]:
     return [name for s in settings for name in ((s.name, s.name + FILE) if s.secret else (s.name,))]
 
 
-def _secrets(
-    declared: Sequence[Setting[Any]], environ: Mapping[str, str], texts: Mapping[str, str]
-) -> tuple[dict[str, str], set[str], list[str]]:
+def _secrets(files: Mapping[str, str], texts: Mapping[str, str]) -> tuple[dict[str, str], set[str], list[str]]:
     """The secrets that stand in files; the names of those that cannot be had, and why."""
     found: dict[str, str] = {}
     problems: dict[str, str] = {}
-    for setting in declared:
-        path = environ.get(setting.name + FILE, "").strip() if setting.secret else ""
-        if not path:
-            continue
-        if setting.name in texts:
-            problems[setting.name] = f"{setting.name}{FILE}={path!r}: expected nothing, as {setting.name} is set too"
+    for name, path in files.items():
+        if name in texts:
+            problems[name] = f"{name}{FILE}={path!r}: expected nothing, as {name} is set too"
             continue
         try:
-            found[setting.name] = secret_in(path)
+            found[name] = secret_in(path)
         except ValueError as error:
-            problems[setting.name] = f"{setting.name}{FILE}={path!r}: expected {error}"
+            problems[name] = f"{name}{FILE}={path!r}: expected {error}"
     return found, set(problems), list(problems.values())
 
 

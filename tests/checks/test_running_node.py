@@ -96,7 +96,7 @@ def test_what_a_node_lost_and_refused_is_told(make_node: MakeNode, directory: Pa
     statuses = [node.post(event()) for _ in range(3)]
     assert statuses[0] == 202
     assert 429 in statuses
-    until(lambda: "fail" in _node(node).values(), "the export to fail")
+    until(lambda: _node(node).get("export") == "fail", "the export to fail")
     found = _node(node)
     assert found["export"] == "fail"
     assert found["losses"] == found["rate_limited"] == "warn"

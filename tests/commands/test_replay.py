@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 
+from needs import module
 from nodes import event
 from operator_commands import START_MS, add, canonical, environ, on_a_terminal, payflux, stream, traffic
 from payflux.cli import app
 from real_parts import MakeNode
 from servers import Server, until
+from their_server import receiving
 
 Run = Callable[..., tuple[int, list[dict[str, Any]], str]]
 START = datetime.fromtimestamp(START_MS / 1000, UTC)
@@ -74,6 +76,7 @@ def time_of(seq: int, **further: float) -> str:
         (("--from", time_of(10), "--to", time_of(12)), range(10, 13)),
         (("--from", time_of(10, milliseconds=1), "--to", time_of(13, milliseconds=-1)), range(11, 13)),
         (("--to", f"{START_MS + 5_000}"), range(1, 6)),
+        (("--until", f"{START_MS + 5_000}"), range(1, 6)),
         (("--from", "2030-01-01T00:00:00Z"), ()),
         (("--limit", "7"), range(1, 8)),
         (("--processor", "adyen"), range(3, 31, 3)),
@@ -108,8 +111,14 @@ def test_to_another_stream(run: Run, server: Server) -> None:
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        ((), "--to-stdout, --to-stream NAME: expected one of the two"),
-        (("--to-stdout", "--to-stream", "x"), "expected one of the two"),
+        ((), "--to-stdout, --to-stream NAME, --to EXPORTER: expected one of them"),
+        (("--to-stdout", "--to-stream", "x"), "expected one of them"),
+        (("--to-stdout", "--to", "parquet"), "expected one of them"),
+        (("--to", "noon"), "--to noon: expected an exporter (webhook, parquet, kafka or module:Name), or a time"),
+        (("--to", "no.such:Thing"), "--to no.such:Thing: expected an exporter"),
+        (("--to", "webhook"), "PAYFLUX_EXPORT_WEBHOOK_URL: expected a URL such as https://host/path, as --to names"),
+        (("--to-stdout", "--until", "noon"), "--until noon: expected a time such as"),
+        (("--to-stdout", "--from", "2-0", "--until", "1-0"), "--from 2-0 --until 1-0: expected the beginning"),
         (("--to-stream", "events_stream"), "--to-stream events_stream"),
         (("--to-stream", "events_stream_dlq"), "PayFlux's own"),
         (("--to-stream", "{events_stream}:state"), "PayFlux's own"),
@@ -125,6 +134,68 @@ def test_wrong_usage_is_named(arguments: tuple[str, ...], problem: str, run: Run
     assert (code, lines) == (2, [])
     assert problem in err
     assert server.client.dbsize() == 0
+
+
+def given(monkeypatch: pytest.MonkeyPatch, name: str, **settings: str) -> None:
+    """The settings of an exporter stand in the environment."""
+    for end, text in settings.items():
+        monkeypatch.setenv(f"PAYFLUX_EXPORT_{name}_{end}", text)
+
+
+def test_to_files_once_however_often(
+    run: Run, server: Server, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A part of them first, then all: what is there already is not written again, and the gap is filled."""
+    for name in ("arro3", "obstore", "duckdb"):
+        module(name)
+    import duckdb  # noqa: PLC0415 - not everywhere
+
+    traffic(server, 30)
+    given(monkeypatch, "PARQUET", URL=str(directory / "files"), BATCH_EVENTS="7")
+    middle = ("--from", f"{START_MS + 10_000}-0", "--until", f"{START_MS + 19_000}-0")
+    for arguments, count in ((middle, 10), ((), 30)):
+        code, lines, err = run(*arguments, "--to", "parquet")
+        assert (code, lines) == (0, [])
+        assert json.loads(err.splitlines()[-1])["replayed"] == count
+    with duckdb.connect() as connection:
+        sql = f"SELECT count(*), count(DISTINCT seq), max(seq) FROM '{directory}/files/dt=*/hour=*/*.parquet'"  # noqa: S608
+        assert connection.execute(sql).fetchall() == [(30, 30, 30)]
+
+
+def test_to_a_webhook_as_its_exporter_would(run: Run, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In its batches, through its filter, marked; tried again when it is busy, and what it refuses is told."""
+    traffic(server, 10)
+    with receiving() as theirs:
+        theirs.answers.extend([(503, {}, b""), (200, {}, b""), (422, {}, b""), (422, {}, b"odd")])
+        own = {"URL": theirs.url, "PRIVATE": "true", "GZIP": "false", "BATCH_EVENTS": "4", "BACKOFF_SEC": "1"}
+        given(monkeypatch, "WEBHOOK", **own, PROCESSORS="stripe")
+        code, _, err = run("--to", "webhook")
+    told = [json.loads(line) for line in err.splitlines()]
+    assert code == 1
+    assert [one["msg"] for one in told] == ["export_failed", "replay_refused", "replay_ended"]
+    assert told[1]["reason"] == "HTTP 422: odd"
+    assert (told[-1]["replayed"], told[-1]["refused"]) == (9, 1)
+    taken = [json.loads(line) for one in theirs.got[1:] for line in one.body.splitlines()]
+    assert all(line["replayed"] and line["processor"] == "stripe" for line in taken)
+    assert {line["seq"] for line in taken} == {1, 2, 4, 5, 7, 8, 10}
+
+
+def test_a_destination_that_fails_is_said_with_how_to_continue(
+    run: Run, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit code 1; from the first event that is not there."""
+    traffic(server, 10)
+    with receiving() as theirs:
+        theirs.answers.extend([(200, {}, b""), (401, {}, b"who?")])
+        given(monkeypatch, "WEBHOOK", URL=theirs.url, PRIVATE="true", GZIP="false", BATCH_EVENTS="4")
+        code, _, err = run("--to", "webhook")
+        report, last = err.splitlines()
+        assert (code, last) == (1, "payflux: the destination failed: HTTP 401: who? (denied)")
+        told = json.loads(report)
+        assert (told["replayed"], told["continue_with"]) == (4, f"--from {START_MS + 5000}-0")
+        assert run("--to", "webhook", *told["continue_with"].split())[0] == 0
+    taken = [json.loads(line)["seq"] for one in theirs.got for line in one.body.splitlines()]
+    assert taken == [1, 2, 3, 4, 5, 6, 7, 8, 5, 6, 7, 8, 9, 10]
 
 
 def test_a_start_that_was_trimmed_is_said(run: Run, server: Server) -> None:

@@ -122,7 +122,7 @@ dlq list --reason --id --from --to
 dlq show
 dlq requeue --reason --id --from --to --yes
 dlq purge --reason --id --from --to --yes
-replay --from --to --processor --to-stdout --to-stream
+replay --from --until --to --processor --to-stdout --to-stream
 webhooks status --json
 webhooks send --count --incident --secret
 webhooks try

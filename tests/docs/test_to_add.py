@@ -354,9 +354,7 @@ def test_an_alert_receiver_is_a_file_and_an_entry(tree: Tree) -> None:
 
 def test_an_endpoint_is_its_handler_and_its_description(tree: Tree) -> None:
     """It is described in the document of the node that serves it."""
-    tree.register(
-        "operations/routes.py", '        ("/livez", alive, everybody),\n', '        ("/alive", alive, everybody),\n'
-    )
+    tree.register("operations/routes.py", '        ("/livez", alive),\n', '        ("/alive", alive),\n')
     tree.register(
         "operations/openapi.py",
         '        "/livez": _question("live", "Whether the process is alive", fine),\n',
@@ -365,7 +363,7 @@ def test_an_endpoint_is_its_handler_and_its_description(tree: Tree) -> None:
     code = (
         "import json; from payflux.operations import openapi, routes;"
         "from unittest.mock import Mock;"
-        "paths = routes.routes(Mock(), Mock(), Mock());"
+        "paths = routes.probes(Mock());"
         "print(json.dumps(openapi.document(paths)['paths']['/alive']['get']['summary']))"
     )
     assert tree.run("-c", code) == '"Whether it is alive"\n'

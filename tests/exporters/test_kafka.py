@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 
+from broker import broker, kafka_answer, ready
+from destinations import free_port
+from gate import Trouble, gate
 from needs import module
 from payflux.errors import ExportFailed
 from payflux.exporters import GroupOpening
@@ -117,6 +120,29 @@ def test_brokers_that_are_not_there_are_a_failure() -> None:
         assert caught.value.code == "unreachable"
         assert "timed out" in str(caught.value)
     sending.close()
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "words"),
+    [(29, "denied", "Topic authorization failed"), (89, "unreachable", "quota has been exceeded")],
+)
+def test_what_is_fatal_to_a_producer_is_told_and_the_next_try_succeeds(code: int, reason: str, words: str) -> None:
+    """Not authorised, over the quota: with the broker's words; nothing is missing afterwards, and order holds."""
+    port = free_port()
+    with gate(port) as before, broker(port, f"127.0.0.1:{before.port}") as running:
+        ready(running, TOPIC)
+        sending = exporter(running.address, 5.0)
+        lines = [line(number) for number in range(50)]
+        assert sending.deliver(lines[:20]) == {}
+        before.set(Trouble.ANSWERING, kafka_answer(code))
+        with pytest.raises(ExportFailed, match=words) as caught:
+            sending.deliver(lines[20:])
+        assert caught.value.code == reason
+        before.set(Trouble.NONE)
+        assert sending.deliver(lines[20:]) == {}
+        sending.close()
+        found = [json.loads(record.value())["seq"] for record in running.records(TOPIC, len(lines))]
+        assert list(dict.fromkeys(found)) == list(range(50))
 
 
 def test_the_key_is_that_of_whose_order_is_wanted(cluster: Cluster) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from bucket import aws, bucket
+from destinations import free_port
 from needs import module
 from payflux.errors import ExportFailed
 from payflux.event.decode import ADDITIVE_FIELDS, EVENT_FIELDS
@@ -125,6 +127,20 @@ def test_every_event_is_there_once_whoever_writes(tmp_path: Path, seed: int) -> 
     assert sum(one["rows"] for one in manifests) == 60
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_gaps_are_filled_without_an_overlap(tmp_path: Path, seed: int) -> None:
+    """Spans of the past in any order, each by a process of its own, some of them lines that fit no column."""
+    chance = random.Random(seed)
+    lines = [line(seq, NOON + HOUR - 30) for seq in range(1, 61)]
+    lines[chance.randrange(60)] = line(99, NOON, retry_count=2**40)
+    spans = [sorted((chance.randrange(61), chance.randrange(61))) for _ in range(5)]
+    for start, end in [*(span for span in spans if span[0] < span[1]), (0, 60)]:
+        writing, batch = exporter(tmp_path), chance.randint(1, 30)
+        for first in range(start, end, batch):
+            writing.deliver(lines[first : min(first + batch, end)])
+    assert query(tmp_path, "SELECT count(*), count(DISTINCT seq) FROM EVENTS") == [(59, 59)]
+
+
 def test_a_record_that_fits_no_column_is_refused_alone(tmp_path: Path) -> None:
     """By its place; the others are written."""
     odd = line(2, event_timestamp="when it was")
@@ -162,6 +178,22 @@ def test_an_object_store_that_is_not_there_is_a_failure(monkeypatch: pytest.Monk
     with pytest.raises(ExportFailed) as caught:
         ParquetExporter(GroupOpening(values, "parquet", 1.0)).deliver([line(1)])
     assert caught.value.code == "unreachable"
+
+
+def test_an_object_is_made_by_who_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two that do not know of each other deliver the same to S3: the second goes on behind the first one's object."""
+    with bucket(free_port()) as store:
+        for name, text in aws(store.port).items():
+            monkeypatch.setenv(name, text)
+        lines = [line(seq) for seq in range(1, 31)]
+        first, second = (ParquetExporter(GroupOpening(given("s3://events/f"), "parquet", 5.0)) for _ in range(2))
+        assert first.deliver(lines[:5]) == second.deliver(lines[:5]) == {}
+        assert first.deliver(lines[5:15]) == {}
+        assert second.deliver(lines[5:]) == {}
+        store.copy(tmp_path)
+    assert query(tmp_path / "f", "SELECT count(*), count(DISTINCT seq) FROM EVENTS") == [(30, 30)]
+    rows = [json.loads(path.read_bytes())["rows"] for path in sorted((tmp_path / "f" / "_manifest").rglob("*.json"))]
+    assert rows == [5, 10, 15]
 
 
 @pytest.mark.parametrize("text", ["relative/path", "ftp://host/x", "file://host/x", "s3:bucket"])

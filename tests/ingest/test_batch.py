@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from ingesting import BEARER, JSON, NDJSON, PAN, Answer, Ingestion, dumped, payment
 from payflux.event.intake import BATCH_EVENTS, BATCH_PATH
+from payflux.http.messages import Request, Response
 
 BAD_ID = "not-a-uuid"
 
@@ -355,3 +356,43 @@ def test_answers_and_counters_agree_with_what_is_stored(batches: list[list[Any]]
     counted = node.counted()
     assert counted.get("ingest_accepted", 0) == counted.get("events_by_processor stripe", 0) == accepted
     assert counted.get("ingest_duplicate", 0) == duplicates
+
+
+def test_others_come_between_the_parts_of_a_large_batch() -> None:
+    """A small one that came later is answered first; each has the results it would have had alone, in their order."""
+    node = Ingestion()
+    node.clock.step = 0.003  # a slice takes more than a turn
+    large = [payment(channel="4-" * 50, retry_count=101 if number % 3 else 0) for number in range(600)]
+    answers: list[Response] = []
+    for events in (large, [payment()]):
+        body = b"\n".join(json.dumps(one).encode() for one in events)
+        request = Request("POST", BATCH_PATH, "", NDJSON, b"", len(body))
+        assert node.batch.admit(request) is None
+        request.complete(body)
+        node.batch.handle(request, answers.append)
+    turns = 0
+    while node.turns:
+        assert turns or not node.stream.entries
+        node.turns.pop(0)()
+        node.stream.work()
+        turns += 1
+    small, late = map(Answer, answers)
+    assert numbers(small) == (1, 0, 0)
+    assert numbers(late) == (200, 0, 400)
+    assert [one["index"] for one in late.json["results"]] == list(range(600))
+    assert [one["status"] for one in late.json["results"]] == ["accepted", "rejected", "rejected"] * 200
+    assert turns > 10
+
+
+def test_a_defect_costs_one_batch(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is answered 500 and logged by its kind; the next one is stored."""
+    node = Ingestion()
+
+    def broken(item: bytes) -> None:
+        raise RuntimeError(item)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("payflux.ingest.batch.decode_event", broken)
+        assert node.ask_batch([payment()]).status == 500
+    assert json.loads(capsys.readouterr().err)["error"] == "RuntimeError"
+    assert numbers(node.ask_batch([payment()])) == (1, 0, 0)

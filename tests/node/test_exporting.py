@@ -3,13 +3,10 @@
 import gzip
 import json
 from collections.abc import Iterator
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from needs import module
 from nodes import Node, event
 from real_parts import MakeNode
 from servers import Server, until
@@ -92,21 +89,6 @@ def test_a_destination_that_is_down_stalls_nothing_else(make_node: MakeNode, the
     assert node.metrics()['export_errors_total{destination="webhook",reason="busy"}'] == 3
 
 
-def test_a_killed_exporter_goes_on_where_it_was(make_node: MakeNode, theirs: Receiving) -> None:
-    """Killed again and again, nothing is missing and order holds; the node is not harmed by its deaths."""
-    node = make_node(exporting(theirs))
-    sent = []
-    for _ in range(3):
-        more = [event() for _ in range(100)]
-        sent += more
-        assert node.post_batch(more)[0] == 200
-        node.kill_child("export-webhook")
-    until(lambda: {line["event_id"] for line in received(theirs)} == {one["event_id"] for one in sent}, "all of them")
-    firsts = list(dict.fromkeys(line["event_id"] for line in received(theirs)))
-    assert firsts == [one["event_id"] for one in sent]
-    assert node.get("/health")[0] == 200
-
-
 def test_what_is_refused_for_good_is_its_own_dead_letter(
     make_node: MakeNode, theirs: Receiving, server: Server
 ) -> None:
@@ -141,37 +123,3 @@ def test_a_new_one_begins_with_the_newest(make_node: MakeNode, theirs: Receiving
     assert other.post(after) == 202
     until(lambda: [line["event_id"] for line in received(theirs)] == [after["event_id"]], "the new event")
     assert node.metrics()['export_lost_total{destination="webhook",reason="trimmed"}'] == 0
-
-
-def has_files(folder: Path, count: int) -> bool:
-    """Whether there are so many."""
-    return len(list(folder.rglob("*.parquet"))) >= count
-
-
-def test_files_hold_every_event_once_whatever_dies(make_node: MakeNode, directory: Path) -> None:
-    """The exporter is killed while it writes, again and again: no event is missing in its files, none comes twice."""
-    for name in ("arro3", "obstore", "duckdb"):
-        module(name)
-    import duckdb  # noqa: PLC0415 - not everywhere
-
-    folder = directory / "files"
-    node = make_node(
-        {
-            "PAYFLUX_EXPORTERS": "parquet",
-            "PAYFLUX_EXPORT_FROM": "oldest",
-            "PAYFLUX_EXPORT_PARQUET_URL": str(folder),
-            "PAYFLUX_EXPORT_PARQUET_BATCH_EVENTS": "40",
-            "PAYFLUX_EXPORT_PARQUET_BATCH_SEC": "0",
-        }
-    )
-    sent = 0
-    for kills in range(1, 3):
-        assert node.post_batch([event() for _ in range(400)])[0] == 200
-        sent += 400
-        until(partial(has_files, folder, 4 * kills), "files")
-        node.kill_child("export-parquet")
-    until(lambda: node.metrics()['exporter_lag_messages{exporter="parquet"}'] == 0, "nothing to wait")
-    with duckdb.connect() as connection:
-        sql = f"SELECT count(*), count(DISTINCT seq), min(seq), max(seq) FROM '{folder}/dt=*/hour=*/*.parquet'"  # noqa: S608
-        assert connection.execute(sql).fetchall() == [(sent, sent, 1, sent)]
-    assert node.get("/health")[0] == 200

@@ -24,6 +24,14 @@ def alive(pid: int) -> bool:
         return False
 
 
+def connections_of(pid: int, port: int) -> int:
+    """How many established connections to a port a process holds."""
+    links = (str(fd.readlink()) for fd in Path(f"/proc/{pid}/fd").iterdir() if fd.is_symlink())
+    own = {link.removeprefix("socket:[").rstrip("]") for link in links if link.startswith("socket:[")}
+    rows = [line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
+    return sum(row[1].endswith(f":{port:04X}") and row[3] == "01" and row[9] in own for row in rows)
+
+
 def test_ingest_worker_killed(server: Server, make_node: MakeNode) -> None:
     """One of two ingest workers dies: the other's connections notice nothing, and no count is forgotten.
 
@@ -35,11 +43,13 @@ def test_ingest_worker_killed(server: Server, make_node: MakeNode) -> None:
         counted = node.metrics()["ingest_accepted_total"]
         former = node.child_pid("ingest-0")
         os.kill(former, signal.SIGSTOP)  # so that each of its connections has a request under way when it dies
-        load.more(500)
+        held = connections_of(former, node.port)
+        if held < 16:  # as nearly always; on a busy machine one worker may have them all
+            load.more(500)
         assert node.kill_child("ingest-0") != former
         assert node.metrics()["ingest_accepted_total"] >= counted
         load.more()
-    assert 0 < len(load.troubled) < 16
+    assert len(load.troubled) == held
     verdicts = load.repost(node)
     assert {verdicts[event_id] for event_id in load.stored} == {"duplicate"}
     uncounted = sum(verdicts[event_id] == "duplicate" for event_id in load.unknown)

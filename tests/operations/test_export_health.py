@@ -31,10 +31,7 @@ def metrics() -> Iterator[Metrics]:
 
 async def export_health(metrics: Metrics | None, mode: str) -> dict[str, Any]:
     """The answer, read."""
-    response = await ExportHealth(mode, MODES[mode], metrics).answer()
-    assert response.status == 200
-    assert b"Content-Type: application/json\r\n" in response.head
-    answer: dict[str, Any] = json.loads(response.body)
+    answer: dict[str, Any] = json.loads(await ExportHealth(mode, MODES[mode], metrics).text())
     assert list(answer) == ["enabled", "export_mode", "destinations"]
     assert answer["export_mode"] == mode
     return answer

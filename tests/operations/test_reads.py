@@ -12,7 +12,7 @@ from payflux.errors import StreamUnavailable
 from payflux.http.messages import NOT_MODIFIED, Request, Response
 from payflux.http.router import Router
 from payflux.operations.reads import Reads
-from payflux.operations.relay import TOKEN
+from payflux.operations.relay import TOKEN, Fetched
 from payflux.redis.address import parse_url
 from payflux.redis.monitor import Progress
 from payflux.redis.risk.view import RiskView
@@ -30,7 +30,11 @@ class Asking:
         self.view = RiskView(parse_url(url), KEYS)
         self.progress = FLOWS
         self.clock = 0.0
-        self._router = Router(Reads(self.view, self._ask, "token", now=lambda: NOW, clock=lambda: self.clock).routes())
+        self.use(Reads(self.view, self._ask, now=lambda: NOW, clock=lambda: self.clock))
+
+    def use(self, reads: Reads) -> None:
+        """From now on these answer."""
+        self._router = Router({path: {"GET": Fetched(answer, "token")} for path, answer in reads.answers().items()})
 
     async def _ask(self) -> Progress:
         return self.progress
@@ -192,6 +196,6 @@ async def test_while_redis_does_not_tell(asking: Asking, monkeypatch: pytest.Mon
         raise StreamUnavailable("redis_down", "gone")
 
     monkeypatch.setattr(asking, "_ask", down)
-    asking._router = Router(Reads(asking.view, down, "token").routes())
+    asking.use(Reads(asking.view, down))
     response = await asking.get("/v1/risk")
     assert (response.status, json.loads(response.body)["code"]) == (503, "redis_down")

@@ -7,18 +7,11 @@ import os
 import pytest
 
 from payflux.http.messages import Request, Response
-from payflux.operations.export_health import ExportHealth
-from payflux.operations.exposition import Scrape
 from payflux.operations.health import OK, Readiness
-from payflux.operations.routes import Answer, alive, routes
-from payflux.redis.address import parse_url
-from payflux.redis.keys import Keys
-from payflux.redis.monitor import Progress, RedisMonitor
-from payflux.stream.protocol import GROUP
+from payflux.operations.routes import Answer, alive, probes
+from payflux.redis.monitor import Progress
 from payflux.telemetry.metrics import Metrics, create_slab
 from payflux.telemetry.notes import CONSUMER, SUPERVISOR
-
-NOBODY = RedisMonitor(parse_url("unix:///nowhere/redis.sock"), Keys(), GROUP)
 
 
 async def works() -> None:
@@ -35,13 +28,13 @@ async def test_a_process_that_answers_is_alive() -> None:
     assert await alive() is OK
 
 
-async def test_every_operator_path_answers() -> None:
-    """Each of the five paths takes GET from anybody and answers."""
+async def test_every_probe_answers() -> None:
+    """Each of the three takes GET from anybody and answers."""
     slab = create_slab([SUPERVISOR, CONSUMER])
     consumer = Metrics(slab, CONSUMER)
     readiness = Readiness(works, flows, Metrics(slab, SUPERVISOR).notes, consumer, now=lambda: 0.0)
-    found = routes(readiness, Scrape(slab, NOBODY, readiness), ExportHealth("stdout", ("stdout",), consumer))
-    assert set(found) == {"/health", "/livez", "/readyz", "/metrics", "/export/health"}
+    found = probes(readiness)
+    assert set(found) == {"/health", "/livez", "/readyz"}
     for path, methods in found.items():
         (handler,) = methods.values()
         assert list(methods) == ["GET"]

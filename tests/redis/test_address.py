@@ -1,9 +1,12 @@
 """Where Redis is: the forms of an address, and what is refused."""
 
+from pathlib import Path
+from urllib.parse import quote
+
 import pytest
 
 from payflux.errors import SettingsError
-from payflux.redis.address import REDIS_ADDR, REDIS_URL, RedisAddress, address_of, check_address, parse_addr, parse_url
+from payflux.redis.address import REDIS_URL, SETTINGS, RedisAddress, address_of, check_address, parse_addr, parse_url
 from payflux.settings import load
 
 PASSWORD = "s3cret/:@#%"
@@ -92,7 +95,44 @@ def test_other_urls_are_refused(text: str) -> None:
     """What would be misread is refused, with what is wanted and nothing of what was given."""
     with pytest.raises(ValueError, match=r"^redis://\[user:password@\]host") as raised:
         parse_url(text)
-    assert str(raised.value).endswith("[?db=n]")
+    assert "[?db=n]" in str(raised.value)
+
+
+@pytest.mark.parametrize("character", "#/?")
+def test_how_to_write_a_password_is_said(character: str) -> None:
+    """A character that ends what comes before it is refused unescaped, and the refusal says how to write each."""
+    with pytest.raises(ValueError, match="in a password write") as raised:
+        parse_url(f"redis://:pass{character}word@h")
+    assert f"{quote(character, safe='')} for {character}" in str(raised.value)
+    assert parse_url(f"redis://:pass{quote(character, safe='')}word@h").password == f"pass{character}word"
+
+
+def test_what_is_not_ambiguous_is_taken() -> None:
+    """An @ belongs to the password where another one follows, a % where no two digits do."""
+    assert parse_url("redis://:100%@word@h").password == "100%@word"
+
+
+def test_certificates_are_for_tls(tmp_path: Path) -> None:
+    """They come with the address, or it is said what is missing; a file that is not there is named."""
+    pem = tmp_path / "x.pem"
+    pem.touch()
+    certificates = {"PAYFLUX_REDIS_CA": str(pem), "PAYFLUX_REDIS_CERT": str(pem), "PAYFLUX_REDIS_KEY": str(pem)}
+    address = address_of(load(SETTINGS, {"REDIS_URL": "rediss://h"} | certificates, [check_address]))
+    assert address == RedisAddress("h", tls=True, authority=str(pem), certificate=str(pem), key=str(pem))
+    for environ, problem in (
+        (
+            {"REDIS_URL": "redis://h", **certificates},
+            "PAYFLUX_REDIS_CA, PAYFLUX_REDIS_CERT, PAYFLUX_REDIS_KEY: expected",
+        ),
+        ({"REDIS_URL": "rediss://h", "PAYFLUX_REDIS_KEY": str(pem)}, "PAYFLUX_REDIS_KEY: expected PAYFLUX_REDIS_CERT"),
+        (
+            {"REDIS_URL": "rediss://h", "PAYFLUX_REDIS_CA": "/none"},
+            "PAYFLUX_REDIS_CA='/none': expected a file that can",
+        ),
+    ):
+        with pytest.raises(SettingsError) as raised:
+            load(SETTINGS, environ, [check_address])
+        assert raised.value.problems[0].startswith(problem)
 
 
 @pytest.mark.parametrize("scheme", ["redis", "rediss", "unix"])
@@ -125,7 +165,7 @@ def test_a_url_is_shown_without_its_login(url: str, shown: str) -> None:
 
 def test_settings_give_the_address() -> None:
     """REDIS_URL wins over the default of REDIS_ADDR; both set are refused, a secret in it is masked."""
-    declared = (REDIS_ADDR, REDIS_URL)
+    declared = SETTINGS
     assert address_of(load(declared, {}, [check_address])) == RedisAddress()
     assert address_of(load(declared, {"REDIS_ADDR": "h:1"}, [check_address])) == RedisAddress("h", 1)
     assert address_of(load(declared, {"REDIS_URL": "redis://h:2/3"}, [check_address])) == RedisAddress(

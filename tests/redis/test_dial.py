@@ -3,8 +3,10 @@
 import socket
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -115,7 +117,7 @@ async def test_a_server_that_hangs_up_is_down() -> None:
 
 @pytest.fixture
 def certificate(directory: Path) -> Path:
-    """A self-signed certificate of localhost, with its key beside it."""
+    """A self-signed certificate of localhost, with its key beside it, and one file with both."""
     openssl = program("openssl")
     subprocess.run(
         [
@@ -126,17 +128,19 @@ def certificate(directory: Path) -> Path:
         check=True,
         capture_output=True,
     )
-    return directory / "cert.pem"
+    cert, key = directory / "cert.pem", directory / "key.pem"
+    (directory / "both.pem").write_bytes(cert.read_bytes() + key.read_bytes())
+    return cert
 
 
-def tls_server(directory: Path, certificate: Path, port: int) -> Server:
-    """A server with TLS; skips the test where no binary can."""
+def tls_server(directory: Path, certificate: Path, port: int, *further: str) -> Server:
+    """A server with TLS and further options; skips the test where no binary can."""
     binary = binary_or_skip("redis-7")
     options = ("--tls-port", str(port), "--tls-cert-file", str(certificate), "--tls-auth-clients", "no")
     key = ("--tls-key-file", str(certificate.with_name("key.pem")))
     if b"libssl" not in subprocess.run([program("ldd"), binary], capture_output=True).stdout:
         pytest.skip("this redis-server has no TLS")
-    return Server(binary, directory, *options, *key)
+    return Server(binary, directory, *options, *key, *further)
 
 
 async def test_tls_is_verified(directory: Path, certificate: Path, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,6 +157,48 @@ async def test_tls_is_verified(directory: Path, certificate: Path, port: int, mo
         assert (await refused(RedisAddress("127.0.0.1", port, tls=True))).code == "redis_tls"
     finally:
         server.stop()
+
+
+async def test_an_authority_of_our_own_and_a_certificate_of_ours(directory: Path, certificate: Path, port: int) -> None:
+    """Redis wants to know us: without a certificate it says so, with the one it trusts we are let in."""
+    key = certificate.with_name("key.pem")
+    wants = ("--tls-auth-clients", "yes", "--tls-ca-cert-file", str(certificate))
+    server = tls_server(directory, certificate, port, *wants)
+    try:
+        address = replace(parse_url(f"rediss://localhost:{port}"), authority=str(certificate))
+        error = await refused(address)
+        assert (error.code, "PAYFLUX_REDIS_CERT" in str(error)) == ("redis_tls", True)
+        async with linked(replace(address, certificate=str(certificate), key=str(key))) as link:
+            assert await link.call("PING") == b"PONG"
+        async with linked(replace(address, certificate=str(directory / "both.pem"))) as link:
+            assert await link.call("PING") == b"PONG"
+    finally:
+        server.stop()
+
+
+async def test_a_certificate_that_is_none_is_named(directory: Path) -> None:
+    """Whatever stands in the file, the setting is named, and nothing of what is in it."""
+    file = directory / "x.pem"
+    file.write_text("secret")
+    for address, setting in (
+        (RedisAddress(tls=True, authority=str(file)), "PAYFLUX_REDIS_CA"),
+        (RedisAddress(tls=True, certificate=str(file)), "PAYFLUX_REDIS_CERT"),
+    ):
+        error = await refused(address)
+        assert (error.code, setting in str(error), "secret" in str(error)) == ("redis_tls", True, False)
+
+
+async def test_a_new_password_is_read_from_its_file(tcp_server: Server, directory: Path) -> None:
+    """For each connection anew; what cannot be read then leaves the address as it was."""
+    file = directory / "url"
+    old = replace(parse_url(f"unix://:{quote(PASSWORD, safe='')}@{tcp_server.path}"), file=str(file))
+    async with linked(old) as link:
+        assert await link.call("PING") == b"PONG"
+    tcp_server.client.config_set("requirepass", "another")
+    assert (await refused(old)).code == "redis_auth"
+    file.write_text(f"unix://:another@{tcp_server.path}\n")
+    async with linked(old) as link:
+        assert await link.call("PING") == b"PONG"
 
 
 async def test_tls_where_there_is_none_and_none_where_there_is(

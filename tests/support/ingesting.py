@@ -68,13 +68,14 @@ class MemoryStream:
 
 
 class Clock:
-    """A clock that is set by hand."""
+    """A clock that is set by hand, or goes on by a step whenever it is looked at."""
 
     def __init__(self) -> None:
-        self.time = 1000.0
+        self.time, self.step = 1000.0, 0.0
 
     def __call__(self) -> float:
         """The time."""
+        self.time += self.step
         return self.time
 
 
@@ -113,7 +114,8 @@ class Ingestion:
         keeper = Gatekeeper(KEYS, TokenBucket(rate, burst, self.slab, alone=True, now=self.clock))
         self._together: list[Callable[[], None]] | None = None
         self.single = Ingest(self.stream, keeper, metrics, self.clock, soon=self._soon)
-        self.batch = IngestBatch(self.stream, keeper, metrics, self.clock)
+        self.turns: list[Callable[[], None]] = []
+        self.batch = IngestBatch(self.stream, keeper, metrics, self.clock, soon=self.turns.append)
 
     def ask(
         self,
@@ -135,6 +137,8 @@ class Ingestion:
         head.body = body
         answers: list[Response] = []
         handler.handle(head, answers.append)
+        while self.turns:
+            self.turns.pop(0)()
         self.stream.work()
         (answer,) = answers
         return Answer(answer)

@@ -101,6 +101,10 @@ class Node:
         assert not text or text.endswith(b"\n")
         return [json.loads(line) for line in text.splitlines()]
 
+    def whole_lines(self) -> list[dict[str, Any]]:
+        """The exported lines, without the one that a kill may have cut off."""
+        return [json.loads(line) for line in self.lines_file.read_bytes().split(b"\n")[:-1]]
+
     def child_pid(self, name: str) -> int:
         """The process that is this child just now."""
         pid: int = [line["pid"] for line in self.logged("child_started") if line["child"] == name][-1]

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 PACKAGES = {
     "amtool": "prometheus-alertmanager",
+    "clickhouse-server": "clickhouse-server",
     "curl": "curl",
     "fish": "fish",
     "git": "git",

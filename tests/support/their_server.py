@@ -1,5 +1,6 @@
 """A server of somebody else's: it keeps what it is sent, and answers as it is told."""
 
+import ssl
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -51,7 +52,7 @@ class Receiving:
 
 
 @contextmanager
-def serving(handle: Handle) -> Iterator[str]:
+def serving(handle: Handle, tls: ssl.SSLContext | None = None) -> Iterator[str]:
     """A server on a port of its own that answers with what `handle` returns; its address."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -73,10 +74,12 @@ def serving(handle: Handle) -> Iterator[str]:
             """Say nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
+        yield f"http{'s' if tls else ''}://127.0.0.1:{server.server_address[1]}"
     finally:
         server.shutdown()
         server.server_close()

@@ -1,13 +1,16 @@
 """What commands are told: keys, batches and ranges are judged before anything is done."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cyclopts import App
 
 from payflux.cli import app
 from payflux.errors import SettingsError
+from payflux.ingest.gatekeeper import METRICS_TOKEN
 from payflux.redis.address import REDIS_URL
+from payflux.settings import Setting
 from payflux.terminal.arguments import (
     batch_problems,
     key_problems,
@@ -15,8 +18,10 @@ from payflux.terminal.arguments import (
     keys_to_send_with,
     range_problems,
     redis_settings,
+    secret_to_use,
 )
 from payflux.terminal.ending import EXIT_USAGE
+from payflux.webhooks.registry import secrets_of
 from scripts.docs.tables import every_command, options
 
 
@@ -120,3 +125,24 @@ def test_an_operator_needs_redis_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REDIS_URL", "somewhere")
     with pytest.raises(SettingsError):
         redis_settings()
+
+
+@pytest.mark.parametrize("setting", [METRICS_TOKEN, secrets_of("stripe")], ids=["one", "several"])
+def test_a_secret_is_taken_from_where_it_is_seen_least(
+    setting: Setting[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The option, its file, the variable or its file; two of the options, and a file that is none, are named."""
+    file = tmp_path / "secret"
+    file.write_text("in-a-file\n")
+    monkeypatch.setenv(setting.name, "in-a-variable")
+    assert secret_to_use("token", "given", None, setting) == "given"
+    assert secret_to_use("token", None, str(file), setting) == "in-a-file"
+    assert secret_to_use("token", None, None, setting) == "in-a-variable"
+    monkeypatch.delenv(setting.name)
+    assert not secret_to_use("token", None, None, setting)
+    monkeypatch.setenv(f"{setting.name}_FILE", str(file))
+    assert secret_to_use("token", None, None, setting) == "in-a-file"
+    with pytest.raises(SettingsError, match="--token and --token-file"):
+        secret_to_use("token", "given", str(file), setting)
+    with pytest.raises(SettingsError, match="--token-file /none: expected a file that can be read"):
+        secret_to_use("token", None, "/none", setting)

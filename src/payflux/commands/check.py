@@ -21,7 +21,8 @@ from payflux.consume.consumer import CLAIM_IDLE_SEC
 from payflux.errors import REMEDIES, SettingsError, StreamUnavailable
 from payflux.finding import Finding
 from payflux.node.settings import SETTINGS, load_settings, quoted_secrets
-from payflux.redis.address import REDIS_ADDR, REDIS_URL, RedisAddress, address_of
+from payflux.redis.address import SETTINGS as REDIS_SETTINGS
+from payflux.redis.address import RedisAddress, address_of
 from payflux.redis.append import STREAM_MAXLEN
 from payflux.redis.dial import connect
 from payflux.redis.inspection import inspect
@@ -35,7 +36,7 @@ from payflux.stream.protocol import GROUP
 from payflux.terminal.ending import EXIT_FAILED, EXIT_USAGE, complain, operate
 from payflux.terminal.output import emit, emit_json, printable
 
-OF_REDIS = (REDIS_ADDR, REDIS_URL, STREAM_MAXLEN, CLAIM_IDLE_SEC)
+OF_REDIS = (*REDIS_SETTINGS, STREAM_MAXLEN, CLAIM_IDLE_SEC)
 STYLES = {"pass": "green", "warn": "yellow", "fail": "bold red"}
 """Every verdict, in the order they are shown in: what has to be done stands where a terminal stops."""
 
@@ -129,7 +130,7 @@ async def _refused(problems: Sequence[str], *, production: bool, as_json: bool) 
     findings = [Finding("configuration", "fail", *told) for told in zip(problems, fixes, strict=True)]
     wrong = {setting.name for setting in OF_REDIS if any(line.startswith(setting.name) for line in problems)}
     loss = ""
-    if not wrong & {REDIS_ADDR.name, REDIS_URL.name}:
+    if not wrong & {setting.name for setting in REDIS_SETTINGS}:
         environ = environment()
         names = variables(setting for setting in OF_REDIS if setting.name not in wrong)
         right = {name: environ.get(name, "") for name in names}

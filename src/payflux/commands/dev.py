@@ -28,9 +28,10 @@ from payflux.load.traffic import Traffic
 from payflux.log import announce, log
 from payflux.node.settings import load_settings
 from payflux.node.supervisor import supervise
+from payflux.redis.address import SETTINGS as OF_REDIS
 from payflux.redis.embedded import EmbeddedServer
 from payflux.risk.scoring import RISK_SCORE_WINDOW_SEC
-from payflux.settings import FILE, environment, set_environment
+from payflux.settings import FILE, environment, set_environment, variables
 from payflux.terminal.ending import refuse
 from payflux.terminal.home import WEBHOOK_FILE, dev_home, webhook_secret_of_dev
 from payflux.webhooks.identifiers import HASH_KEY
@@ -136,7 +137,7 @@ def _end(number: int, frame: object) -> NoReturn:
 def _prepare(home: Path, url: str, *, simulate: bool) -> str:
     """Set what the node reads: where its Valkey is and where to listen, a key, no checkout. Returns the key."""
     environ = environment()
-    changes = {"REDIS_URL": url, "REDIS_ADDR": ""}
+    changes = dict.fromkeys(variables(OF_REDIS), "") | {"REDIS_URL": url}
     if simulate and not environ.get(RISK_SCORE_WINDOW_SEC.name):
         changes[RISK_SCORE_WINDOW_SEC.name] = f"{WINDOW_SEC}"
     changes["HTTP_ADDR"] = environ.get("HTTP_ADDR", "").strip() or LISTEN

@@ -149,6 +149,24 @@ class Batch(NamedTuple):
     seconds: int
 
 
+class Tls(NamedTuple):
+    """What secures the way to a destination: files in PEM, empty where there is none.
+
+    Attributes:
+        authorities: certificates of those who vouch for the destination.
+        certificate: what PayFlux shows to it.
+        key: of this certificate.
+    """
+
+    authorities: str = ""
+    certificate: str = ""
+    key: str = ""
+
+
+SYSTEMS = Tls()
+"""Those of the system, and none of PayFlux's."""
+
+
 @dataclass(frozen=True)
 class GroupOpening:
     """What an exporter with a group of its own is made of.
@@ -158,12 +176,14 @@ class GroupOpening:
         name: of the exporter, in lower case.
         timeout: seconds a destination is given to confirm.
         consumer: name in the group.
+        tls: certificates, where the way is secured by others than those of the system.
     """
 
     values: Values
     name: str
     timeout: float
     consumer: str = ""
+    tls: Tls = SYSTEMS
 
 
 @dataclass(frozen=True)
@@ -178,6 +198,7 @@ class GroupDestination:
         further: settings of its own whose names the environment tells.
         refuse: what is wrong with them when it is to be used; a line for each problem, naming variable and reason.
         look: what `payflux check` finds out about it without leaving a trace.
+        shows_certificate: it can show a certificate of PayFlux's to its destination.
     """
 
     make: Callable[[GroupOpening], GroupExporter]
@@ -187,3 +208,4 @@ class GroupDestination:
     further: Callable[[Mapping[str, str]], tuple[Setting[Any], ...]] = _nothing
     refuse: Callable[[Values], Iterable[str]] = _nothing
     look: Callable[[Values], Iterable[Finding]] = _nothing
+    shows_certificate: bool = True

@@ -1,10 +1,12 @@
 """Exporters with consumer groups of their own: which there are, which a node runs, and the settings all have."""
 
+import ssl
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from payflux.exporters import Batch, GroupDestination
+from payflux.exporters import Batch, GroupDestination, Tls
 from payflux.risk.assessment import BANDS
 from payflux.settings import Setting, Values, choice, imported, integer, optional, words
 
@@ -86,6 +88,9 @@ class Common(NamedTuple):
     event_types: Setting[tuple[str, ...] | None]
     outcomes: Setting[tuple[str, ...] | None]
     least_band: Setting[str | None]
+    tls_ca: Setting[str | None]
+    tls_cert: Setting[str | None]
+    tls_key: Setting[str | None]
 
 
 @lru_cache(maxsize=64)
@@ -106,7 +111,20 @@ def common(name: str) -> Common:
         optional(f"{start}EVENT_TYPES", words, f"{name}: only events of these types, separated by commas."),
         optional(f"{start}OUTCOMES", _outcomes, f"{name}: only these outcomes: {', '.join(OUTCOMES)}."),
         optional(f"{start}LEAST_BAND", choice(*BANDS), f"{name}: only events of processors in this band or above."),
+        optional(f"{start}TLS_CA", _pem, f"{name}: file of the authorities that vouch for the destination, in PEM."),
+        optional(f"{start}TLS_CERT", _pem, f"{name}: file of the certificate that is shown to it, in PEM."),
+        optional(f"{start}TLS_KEY", _pem, f"{name}: file of that certificate's key, in PEM."),
     )
+
+
+def _pem(text: str) -> str:
+    try:
+        found = b"-----BEGIN " in Path(text).read_bytes()
+    except OSError as error:
+        raise ValueError(f"a file in PEM ({error.strerror})") from None
+    if not found:
+        raise ValueError("a file in PEM")
+    return text
 
 
 def _outcomes(text: str) -> tuple[str, ...]:
@@ -146,8 +164,37 @@ def batch_of(values: Values, name: str) -> Batch:
     return Batch(values[of.batch_events], values[of.batch_bytes], values[of.batch_sec])
 
 
+def tls_of(values: Values, name: str) -> Tls:
+    """What secures the way to a destination."""
+    of = common(name)
+    return Tls(*(values[one] or "" for one in (of.tls_ca, of.tls_cert, of.tls_key)))
+
+
+def problems_of(values: Values, name: str) -> Iterator[str]:
+    """What is wrong with the settings of an exporter when it is to be used: a line for each problem."""
+    kind, of, tls = group_destination(name), common(name), tls_of(values, name)
+    yield from kind.refuse(values)
+    if bool(tls.certificate) != bool(tls.key):
+        yield f"{of.tls_cert.name} and {of.tls_key.name}: expected both or none"
+    elif tls.certificate and not kind.shows_certificate:
+        yield f"{of.tls_cert.name}: expected it to be unset, its library shows no certificates"
+    elif why := _unusable(tls):
+        yield f"{of.tls_ca.name}, {of.tls_cert.name}: expected certificates, and a key without a password ({why})"
+
+
+def _unusable(tls: Tls) -> str:
+    """Why certificates cannot be used; empty when they can."""
+    try:
+        context = ssl.create_default_context(cafile=tls.authorities or None)
+        if tls.certificate:
+            context.load_cert_chain(tls.certificate, tls.key, password=lambda: b"")
+    except OSError as error:
+        return getattr(error, "reason", None) or str(error)
+    return ""
+
+
 def check_exporters(values: Values) -> Iterator[str]:
     """What is wrong with the exporters that are to run: a line for each problem."""
     for name in running(values):
-        for problem in group_destination(name).refuse(values):
+        for problem in problems_of(values, name):
             yield f"{problem}, as {EXPORTERS.name} names {name}"

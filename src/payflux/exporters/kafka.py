@@ -1,8 +1,7 @@
 """Export to Kafka, or whatever speaks its protocol: a record for each event, in order for each key."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import msgspec
 
 from payflux.errors import ExportFailed
-from payflux.exporters import Batch, GroupDestination, GroupOpening
+from payflux.exporters import Batch, GroupDestination, GroupOpening, Tls
 from payflux.settings import FILE, Setting, Values, choice, optional, words
 
 CONF = "PAYFLUX_EXPORT_KAFKA_CONF_"
@@ -25,6 +24,11 @@ DENIED = {
 }
 OF_THE_RECORD = {"MSG_SIZE_TOO_LARGE", "INVALID_RECORD", "INVALID_MSG"}
 """Errors that say something of a record, and not of the broker."""
+
+Failure = tuple[str, str]
+"""Code and words."""
+
+VERSION = ("schema_version", b"1")
 
 SERVERS = optional(
     "PAYFLUX_EXPORT_KAFKA_SERVERS",
@@ -75,6 +79,7 @@ class KafkaExporter:
             "linger.ms": "5",
             "delivery.report.only.error": True,
             "message.timeout.ms": f"{opening.timeout * 1000:.0f}",
+            **_secured(opening.tls, properties(values)),
             **properties(values),
         }
         self._producer: Any = None
@@ -96,33 +101,40 @@ class KafkaExporter:
                 self._raise_first(alone)
         return refused
 
-    def _send(self, lines: Sequence[bytes], places: Sequence[int]) -> dict[int, tuple[str, str]]:
+    def _send(self, lines: Sequence[bytes], places: Sequence[int]) -> dict[int, Failure]:
         """Produce some of the lines and wait; by place what became of those that were not taken: code and words."""
-        failed: dict[int, tuple[str, str]] = {}
-        producer = self._connected()
-        for place in places:
-            self._produce(producer, lines[place], partial(_report, place, failed))
-        left = producer.flush(self._timeout + 5)
-        if left:
-            failed.update(dict.fromkeys(places, ("_TIMED_OUT", "no report in time")))
+        heard: dict[bytes, Failure] = {}
+        values = [lines[place][:-1] for place in places]
+        unheard = self._produce(values, heard)
+        missing = ("_TIMED_OUT", unheard)
+        sent = zip(places, values, strict=True)
+        failed = {place: heard.get(value, missing) for place, value in sent if unheard or value in heard}
         if failed:
             self.close()
         return failed
 
-    def _produce(self, producer: Any, line: bytes, report: Callable[[Any, Any], None]) -> None:
-        seen = _see(line)
-        key = getattr(seen, self._member) or seen.processor
-        headers = [("event_id", seen.event_id), ("schema_version", "1"), ("risk_band", seen.band)]
-        while True:
+    def _produce(self, values: Iterable[bytes], heard: dict[bytes, Failure]) -> str:
+        """Produce records and wait for all reports, of failures; why some are missing, if they are."""
+
+        def report(error: Any, message: Any) -> None:
+            if error is not None:
+                heard[message.value()] = str(error.name()), str(error.str())
+
+        producer, topic, member = self._connected(), self._topic, self._member
+        produce, kafka = producer.produce, import_module("confluent_kafka")
+        for value in values:
+            seen = _see(value)
+            key = getattr(seen, member) or seen.processor
+            headers = [("event_id", seen.event_id), VERSION, ("risk_band", seen.band)]
             try:
-                producer.produce(self._topic, line[:-1], key, headers=headers, on_delivery=report)
-            except BufferError:
-                producer.poll(0.1)
-            except import_module("confluent_kafka").KafkaException as error:
-                report(error.args[0], None)
-                return
-            else:
-                return
+                try:
+                    produce(topic, value, key, headers=headers, on_delivery=report)
+                except BufferError:
+                    _flush(producer, self._timeout)
+                    produce(topic, value, key, headers=headers, on_delivery=report)
+            except (kafka.KafkaException, BufferError) as error:
+                heard[value] = _said(error)
+        return _flush(producer, self._timeout + 5)
 
     def _connected(self) -> Any:
         if self._producer is None:
@@ -134,9 +146,9 @@ class KafkaExporter:
     def _hear(self, error: Any) -> None:
         self._trouble = str(error.str())
 
-    def _raise_first(self, failed: Mapping[int, tuple[str, str]]) -> None:
-        for place in sorted(failed):
-            code, said = failed[place]
+    def _raise_first(self, failed: Mapping[int, Failure]) -> None:
+        if failed:
+            code, said = next((one for one in failed.values() if one[0] in DENIED), failed[min(failed)])
             trouble = f" ({self._trouble})" if self._trouble else ""
             raise ExportFailed("denied" if code in DENIED else "unreachable", f"{said}{trouble}")
 
@@ -144,14 +156,25 @@ class KafkaExporter:
         """Give up the producer, and what is in its queue."""
         if self._producer is not None:
             self._producer.purge()
-            self._producer.flush(0.1)
+            _flush(self._producer, 0.1)
         self._producer = None
 
 
-def _report(place: int, failed: dict[int, tuple[str, str]], error: Any, message: Any) -> None:
-    del message
-    if error is not None:
-        failed[place] = (str(error.name()), str(error.str()))
+def _flush(producer: Any, seconds: float) -> str:
+    """Wait for all reports; why some are missing, if they are."""
+    kafka = import_module("confluent_kafka")
+    try:
+        return "no report in time" if producer.flush(seconds) else ""
+    except (kafka.KafkaException, SystemError) as error:
+        # What is fatal to a producer its library raises wherever it is called next; amid a report it is the cause.
+        found = (error.__cause__ or error).args[0]
+        return str(found.str() if isinstance(found, kafka.KafkaError) else found)
+
+
+def _said(error: Exception) -> Failure:
+    """What is said of a record that its library does not even take."""
+    first = error.args[0]
+    return (str(first.name()), str(first.str())) if hasattr(first, "str") else ("_QUEUE_FULL", str(first))
 
 
 def _silent() -> logging.Logger:
@@ -171,6 +194,19 @@ def properties(values: Values) -> dict[str, str]:
     """The properties that are handed on, as librdkafka calls them."""
     given = values.given()
     return {name.removeprefix(CONF).lower().replace("_", "."): text for name, text in given.items() if _is_conf(name)}
+
+
+def _secured(tls: Tls, given: Mapping[str, str]) -> dict[str, str]:
+    """The properties that certificates stand for."""
+    if not any(tls):
+        return {}
+    sasl = any(name.startswith("sasl.") for name in given)
+    found = {
+        "ssl.ca.location": tls.authorities,
+        "ssl.certificate.location": tls.certificate,
+        "ssl.key.location": tls.key,
+    }
+    return {"security.protocol": "sasl_ssl" if sasl else "ssl", **{name: file for name, file in found.items() if file}}
 
 
 def _is_conf(name: str) -> bool:

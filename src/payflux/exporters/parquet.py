@@ -2,11 +2,13 @@
 
 A file is named after its first entry and made only where there is none of that name. So whoever delivers the same
 entries again, be it another node that had been given up, finds the file, reads in it how far it goes, and delivers
-what comes after: files follow one another without a gap and without an overlap.
+what comes after: files follow one another without a gap and without an overlap. What is delivered late, into a gap,
+ends where the next file begins.
 """
 
 import io
 import os
+import re
 import time
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -52,6 +54,8 @@ COLUMNS = {
 
 KEY = "payflux."
 MAGIC = b"PAR1"
+DENIED = ("PermissionDeniedError", "UnauthenticatedError", "NotFoundError")
+STATUS = re.compile(r"status code: (\d{3})\b")
 HOUR = 3_600_000  # milliseconds
 WRITER = {"compression": "zstd(3)"}
 
@@ -107,17 +111,17 @@ class ParquetExporter:
     """
 
     def __init__(self, opening: GroupOpening) -> None:
-        self._url, self._timeout = opening.values[URL] or "", opening.timeout
+        self._url, self._timeout, self._tls = opening.values[URL] or "", opening.timeout, opening.tls
         self._store: Any = None
         self._done: tuple[int, int] = (0, 0)  # everything up to here stands in some file
-        self._listed: set[str] = set()
+        self._listed: tuple[str, list[tuple[int, int]]] = ("", [])  # the hour, and where its files begin
 
     def deliver(self, lines: Sequence[bytes]) -> Mapping[int, str]:
         """Write lines; see GroupExporter."""
         obstore = import_module("obstore")
         try:
             if self._store is None:
-                self._store = _opened(self._url, self._timeout)
+                self._store = _opened(self._url, self._timeout, self._tls.authorities)
             return self._write(lines)
         except obstore.exceptions.BaseError as error:
             raise ExportFailed(_reason(error), _said(error)) from None
@@ -142,15 +146,23 @@ class ParquetExporter:
         # What a process wrote that died before it told what it refused is looked at once more.
         refused = _packed(lines[:done])[2] if done else {}
         while done < len(lines):
-            data, span, odd = _packed(lines[done:])
+            end = self._end(keys, done)
+            data, span, odd = _packed(lines[done:end])
             refused |= {done + place: why for place, why in odd.items()}
             if span is None:
-                break
+                done = end
+                continue
             self._put(folder, data, span)
             former, done = done, bisect_right(keys, self._done)
             if done == former:
                 raise ExportFailed("write", f"{folder}/{span.first_id}.parquet ends before it begins")
         return refused
+
+    def _end(self, keys: Sequence[tuple[int, int]], start: int) -> int:
+        """How many of the lines, one at least, come before the next file begins."""
+        begins = self._listed[1]
+        after = bisect_right(begins, keys[start])
+        return bisect_left(keys, begins[after], start) if after < len(begins) else len(keys)
 
     def _put(self, folder: str, data: bytes, span: Span) -> None:
         """Make the file, or learn from the one that is there how far it goes."""
@@ -174,15 +186,16 @@ class ParquetExporter:
 
     def _look(self, folder: str, first: tuple[int, int]) -> None:
         """Once for each hour: how far the file goes that begins before what is to be written, if there is one."""
-        if folder in self._listed:
+        if folder == self._listed[0]:
             return
         obstore = import_module("obstore")
         names = [str(one["path"]) for page in obstore.list(self._store, folder) for one in page]
-        before = [name for name in names if name.endswith(".parquet") and _key(_stem(name)) <= first]
-        if before:
-            last = self._read(max(before, key=lambda name: _key(_stem(name)))).last_id
+        files = sorted((_key(_stem(name)), name) for name in names if name.endswith(".parquet"))
+        begins = [key for key, _ in files]
+        if before := bisect_right(begins, first):
+            last = self._read(files[before - 1][1]).last_id
             self._done = max(self._done, _key(last.encode()))
-        self._listed = {folder}
+        self._listed = folder, begins
 
     def _read(self, path: str) -> Span:
         """What a file says of itself."""
@@ -201,11 +214,15 @@ class ParquetExporter:
         """Nothing is open between two files."""
 
 
-def _opened(url: str, timeout: float) -> Any:
+def _opened(url: str, timeout: float, authorities: str) -> Any:
     store = import_module("obstore.store")
     if url.startswith("file:"):
         return store.LocalStore(urlsplit(url).path, mkdir=True)
-    return store.from_url(url, client_options={"timeout": f"{timeout:.0f}s"}, retry_config={"max_retries": 1})
+    # Plain HTTP is spoken only where the address of the endpoint begins so.
+    options: dict[str, object] = {"timeout": f"{timeout:.0f}s", "allow_http": True}
+    if authorities:
+        options["root_certificate"] = Path(authorities).read_bytes()
+    return store.from_url(url, client_options=options, retry_config={"max_retries": 1})
 
 
 def _packed(lines: Sequence[bytes]) -> tuple[bytes, Span | None, dict[int, str]]:
@@ -277,8 +294,12 @@ def _flush(path: Path) -> None:
 
 
 def _reason(error: Exception) -> str:
-    name = type(error).__name__
-    return "denied" if name in {"PermissionDeniedError", "UnauthenticatedError", "NotFoundError"} else "unreachable"
+    """Its library has a kind of error of its own for some answers to some requests; all of them name the status."""
+    found = STATUS.search(str(error))
+    status = int(found[1]) if found else 0
+    if type(error).__name__ in DENIED or status in {401, 403, 404}:
+        return "denied"
+    return "busy" if status else "unreachable"
 
 
 def _said(error: Exception) -> str:
@@ -319,4 +340,5 @@ DESTINATION = GroupDestination(
     settings=(URL,),
     refuse=_refuse,
     look=_look,
+    shows_certificate=False,
 )

@@ -1,22 +1,26 @@
 """Export by webhook: batches of lines by HTTP, signed as Standard Webhooks has it."""
 
 import gzip
+import ssl
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from math import inf
 
+import msgspec
+
 from payflux.errors import ExportFailed
-from payflux.exporters import Batch, GroupDestination, GroupOpening, entry_of
+from payflux.exporters import Batch, GroupDestination, GroupOpening, Tls, entry_of
 from payflux.finding import Finding
 from payflux.outgoing.patience import retry_after
-from payflux.outgoing.post import Answer, NotSent, Place, hosts, post, web_address
+from payflux.outgoing.post import MOST_READ, Answer, NotSent, Place, hosts, post, web_address
 from payflux.outgoing.signature import key_of, signed
 from payflux.settings import Setting, Values, choice, flag, optional, words
 
-TYPES = {"ndjson": "application/x-ndjson", "json": "application/json"}
+TYPES = {"ndjson": "application/x-ndjson", "json": "application/json", "bulk": "application/x-ndjson"}
 GONE = 410
+CONFLICT = 409
 DENIED = {401, 403, 404, 405, 407, 421}
-TOO_LARGE = 413
+MOST_ANSWERED = 8_388_608  # bytes of an answer that says something of each line
 MOST_REFUSED = 100  # single lines, one after the other, before it is given up to find one that is taken
 
 URL = optional("PAYFLUX_EXPORT_WEBHOOK_URL", web_address, "Where batches are sent to; required for `webhook`.")
@@ -24,7 +28,7 @@ FORMAT = Setting(
     "PAYFLUX_EXPORT_WEBHOOK_FORMAT",
     choice(*TYPES),
     "ndjson",
-    "How lines are sent: a line each (ndjson), or one JSON array (json).",
+    "How lines are sent: a line each (ndjson), one JSON array (json), or as Elasticsearch's bulk API has it (bulk).",
 )
 GZIP = Setting("PAYFLUX_EXPORT_WEBHOOK_GZIP", flag, "true", "Whether bodies are compressed (Content-Encoding: gzip).")
 PRIVATE = Setting(
@@ -66,6 +70,26 @@ HEADERS = optional(
 )
 
 
+class _Error(msgspec.Struct):
+    type: str = ""
+    reason: str = ""
+
+
+class _Item(msgspec.Struct):
+    status: int
+    error: _Error = msgspec.field(default_factory=_Error)
+
+
+class _Items(msgspec.Struct):
+    """An answer of a bulk request; each item has one member, which is named after the action."""
+
+    errors: bool
+    items: list[dict[str, _Item]] = []
+
+
+_items = msgspec.json.Decoder(_Items).decode
+
+
 class WebhookExporter:
     """Sends batches, one at a time.
 
@@ -75,8 +99,8 @@ class WebhookExporter:
 
     def __init__(self, opening: GroupOpening) -> None:
         values = opening.values
-        self._place = Place(values[URL] or "", values[PRIVATE])
-        self._array, self._zipped = values[FORMAT] == "json", values[GZIP]
+        self._place = Place(values[URL] or "", values[PRIVATE], _trusting(opening.tls))
+        self._format, self._zipped = values[FORMAT], values[GZIP]
         keys = values[SECRETS]
         self._keys, self._timeout = keys or (), opening.timeout
         self._headers = {"Content-Type": TYPES[values[FORMAT]], "User-Agent": "payflux"}
@@ -93,6 +117,7 @@ class WebhookExporter:
             places = waiting.pop()
             answer = self._send([lines[place] for place in places])
             if answer.taken:
+                refused |= self._refused_within(answer, places)
                 continue
             if len(places) > 1:
                 half = len(places) // 2
@@ -103,16 +128,37 @@ class WebhookExporter:
                 raise ExportFailed("all_refused", answer.told())
         return refused
 
+    def _refused_within(self, answer: Answer, places: Sequence[int]) -> dict[int, str]:
+        """What a success says of each line, where it does: why some were refused for good."""
+        if self._format != "bulk":
+            return {}
+        try:
+            found = _items(answer.body)
+        except msgspec.DecodeError as error:
+            raise ExportFailed("write", f"{answer.told()} is no answer to a bulk request: {error}") from None
+        if not found.errors:
+            return {}
+        items = [one for item in found.items for one in item.values()]
+        if len(items) != len(places):
+            raise ExportFailed("write", f"an answer of {len(items)} items to a bulk request of {len(places)}")
+        told = [Answer(one.status, {}, f"{one.error.type}: {one.error.reason}".encode()) for one in items]
+        for one in told:
+            _judge(one)
+        # Its id is that of the event: where there is a document of it, the event was sent before.
+        odd = (pair for pair in zip(places, told, strict=True) if not pair[1].taken and pair[1].status != CONFLICT)
+        return {place: one.told() for place, one in odd}
+
     def _send(self, lines: Sequence[bytes]) -> Answer:
         """One request; its answer is a success, or says that something in it is refused for good."""
-        body = b"[%b]" % b",".join(line[:-1] for line in lines) if self._array else b"".join(lines)
+        body = _body(lines, self._format)
         if self._zipped:
             body = gzip.compress(body, 1, mtime=0)
         headers = dict(self._headers)
         if self._keys:
             headers |= signed(_identifier(lines), int(time.time()), body, self._keys)
+        most = MOST_ANSWERED if self._format == "bulk" else MOST_READ
         try:
-            answer = post(self._place, body, headers, self._timeout)
+            answer = post(self._place, body, headers, self._timeout, most)
         except NotSent as error:
             raise ExportFailed("denied" if error.refused else "unreachable", str(error)) from None
         _judge(answer)
@@ -120,6 +166,27 @@ class WebhookExporter:
 
     def close(self) -> None:
         """Nothing is open between two batches."""
+
+
+def _trusting(tls: Tls) -> ssl.SSLContext:
+    """Made once: it holds the certificates of a hundred authorities."""
+    context = ssl.create_default_context(cafile=tls.authorities or None)
+    if tls.certificate:
+        context.load_cert_chain(tls.certificate, tls.key)
+    return context
+
+
+def _body(lines: Sequence[bytes], form: str) -> bytes:
+    if form == "json":
+        return b"[%b]" % b",".join(line[:-1] for line in lines)
+    if form == "bulk":
+        return b"".join(b'{"create":{"_id":"%b"}}\n%b' % (_event_id(line), line) for line in lines)
+    return b"".join(lines)
+
+
+def _event_id(line: bytes) -> bytes:
+    _, _, rest = line.partition(b'"event_id":"')
+    return rest[: rest.index(b'"')]
 
 
 def _judge(answer: Answer) -> None:

@@ -1,6 +1,7 @@
 """One child process of a node: it starts its parts, runs them until it is told to end, and ends them in order.
 
-Run as `python -m payflux.node.child PLAN`; the supervisor starts it so and owns every descriptor named in the plan.
+Run as `python -m payflux.node.child PLAN`; the supervisor starts it so and owns every descriptor named in the plan. It
+knows nothing of how pages for operators are made: that takes a tenth of a start, and is for `operating` to do.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from typing import NoReturn
 
 import msgspec
 import uvloop
@@ -20,12 +22,12 @@ from payflux.alerts.desk import Desk
 from payflux.consume.consumer import Consumer
 from payflux.errors import ConsumerNameTaken
 from payflux.exporters.fanout import FanOut
+from payflux.http.server import HttpServer
 from payflux.log import count_dropped, in_background, log
 from payflux.node.composition import (
     appender_of,
     consumer_of,
     desk_of,
-    operations_server_of,
     servers_of,
     webhook_appenders_of,
 )
@@ -36,7 +38,6 @@ from payflux.redis.address import address_of
 from payflux.redis.append import RedisAppender
 from payflux.redis.keys import Keys
 from payflux.redis.monitor import RedisMonitor
-from payflux.redis.risk.view import RiskView
 from payflux.settings import Values
 from payflux.stream.protocol import GROUP
 from payflux.telemetry.metrics import HTTP_CONNECTIONS, LOG_LINES_DROPPED, Metrics
@@ -51,10 +52,20 @@ TRY_SECONDS = 1.0
 FINISH_SECONDS = 10.0  # for requests in flight, and again for lines in the queues
 
 
-class Child:
-    """One child process."""
+Answering = Callable[..., list[tuple[HttpServer, tuple[int, ...]]]]
+"""Makes a child's HTTP servers, as `servers_of` does."""
 
-    def __init__(self, plan: Plan, values: Values) -> None:
+
+class Child:
+    """One child process.
+
+    Args:
+        plan: of it.
+        values: the settings of the node.
+        answering: makes its HTTP servers.
+    """
+
+    def __init__(self, plan: Plan, values: Values, answering: Answering = servers_of) -> None:
         self._plan, self._values = plan, values
         self._metrics = metrics = Metrics(Slab(plan.slab), plan.child)
         count_dropped(lambda lines: metrics.add(LOG_LINES_DROPPED, n=lines))
@@ -62,18 +73,15 @@ class Child:
         self._appender = appender_of(plan, values, metrics, self._producers)
         self._webhooks = webhook_appenders_of(plan, values, metrics, self._producers)
         self._admin = RedisMonitor(address_of(values), Keys(), GROUP)
-        self._view = RiskView(address_of(values), Keys())
-        if plan.operates:
-            self._servers = [operations_server_of(plan, self._admin, self._view)]
-        else:
-            self._servers = servers_of(plan, values, metrics, self._appender, self._admin, webhooks=self._webhooks)
+        self._servers = answering(plan, values, metrics, self._appender, self._admin, webhooks=self._webhooks)
         self._fan_out: FanOut | None = None
         self._consumer: Consumer | None = None
         self._desk: Desk | None = None
         self._control = socket.socket(fileno=plan.control)
 
     def _appenders(self) -> list[RedisAppender]:
-        return [] if self._plan.operates else [self._appender, *self._webhooks.values()]
+        """Its write paths; who answers nobody needs none."""
+        return [self._appender, *self._webhooks.values()] if self._servers else []
 
     def _producers(self) -> int:
         return self._servers[0][0].connections if self._servers else 0
@@ -123,7 +131,8 @@ class Child:
         self._tell(READY)
         slot = self._metrics.slot(HTTP_CONNECTIONS)
         while True:
-            self._metrics.values[slot] = sum(server.connections for server, _ in self._servers)
+            if not self._plan.operates:  # its connections are those of the others
+                self._metrics.values[slot] = sum(server.connections for server, _ in self._servers)
             await asyncio.sleep(1.0)
 
     async def _finish(self, tasks: set[asyncio.Task[None]]) -> None:
@@ -145,7 +154,6 @@ class Child:
         for appender in self._appenders():
             appender.close()
         self._admin.close()
-        self._view.close()
 
     def _obey(self) -> None:
         """Take the supervisor's word, and pass every signal on to it: a signal to any process concerns the node."""
@@ -173,21 +181,25 @@ class Child:
             self._ending.set()
 
 
-async def _main(plan: Plan) -> int:
+async def _run(plan: Plan, answering: Answering) -> int:
     given = msgspec.json.decode(Slab(plan.slab).bytes(GIVEN), type=dict[str, str])
-    return await Child(plan, load_settings(environ=given)).run()
+    return await Child(plan, load_settings(environ=given, handed_on=True), answering).run()
 
 
-def run(plan: Plan, run_loop: Callable[..., int] = uvloop.run) -> int:
-    """Run one child to its end; returns the exit code."""
-    return run_loop(_main(plan))
+def main(answering: Answering) -> NoReturn:
+    """Run the child whose plan is the first argument of the command line to its end, and exit with its code.
 
-
-if __name__ == "__main__":
+    Args:
+        answering: makes its HTTP servers.
+    """
     with in_background():
         try:
-            code = run(msgspec.json.decode(sys.argv[1], type=Plan))
+            code = uvloop.run(_run(msgspec.json.decode(sys.argv[1], type=Plan), answering))
         except Exception as failure:  # noqa: BLE001 - it belongs into the log, which is JSON
             log("error", "child_failed", error=type(failure).__name__, traceback=traceback.format_exc(limit=-5))
             code = FAILED
     os._exit(code)  # a thread that hangs in a write to a stalled reader must not keep the process
+
+
+if __name__ == "__main__":
+    main(servers_of)

@@ -28,22 +28,18 @@ from payflux.ingest.gatekeeper import METRICS_TOKEN, Gatekeeper, keys_of, read_k
 from payflux.ingest.single import Ingest
 from payflux.ingest.token_bucket import RATELIMIT_BURST, RATELIMIT_RPS, TokenBucket
 from payflux.node.announcing import Announcer
-from payflux.node.exporting import numbers_of
 from payflux.node.incident_lines import INCIDENT_FILE, INCIDENTS, TakingTurns, incident_lines
 from payflux.node.plan import Plan
 from payflux.operations import checkout, front_page, openapi
-from payflux.operations.export_health import ExportHealth
-from payflux.operations.exposition import Scrape
 from payflux.operations.health import Readiness
-from payflux.operations.reads import READ_PATHS, Reads
-from payflux.operations.relay import Relay
-from payflux.operations.routes import key_guard, moved, routes, token_guard
+from payflux.operations.reads import READ_PATHS
+from payflux.operations.relay import EXPORT_HEALTH_PATH, METRICS_PATH, Relay
+from payflux.operations.routes import Guard, everybody, key_guard, moved, probes, token_guard
 from payflux.redis.address import address_of
 from payflux.redis.append import DEDUP_TTL_SEC, STREAM_MAXLEN, RedisAppender
 from payflux.redis.follow import RedisReader
 from payflux.redis.keys import Keys
 from payflux.redis.monitor import RedisMonitor
-from payflux.redis.risk.view import RiskView
 from payflux.risk.scoring import RISK_EVIDENCE, RISK_SCORE_ENABLED, Scorer, limits_of
 from payflux.settings import Values
 from payflux.stream.protocol import GROUP
@@ -135,21 +131,25 @@ def routes_of(
         admin: asks Redis what operators want to know.
         webhooks: its write paths of webhooks, by processor.
     """
-    consumer = Metrics(metrics.slab, CONSUMER) if plan.node_consumes else None
-    mode, exporters = values[EXPORT_MODE], numbers_of(plan)
-    readiness = Readiness(appender.probe, admin.progress, Metrics(metrics.slab, SUPERVISOR).notes, consumer)
-    found = routes(
-        readiness,
-        Scrape(metrics.slab, admin, readiness, exporters, runbook=values[alerts.RUNBOOK_URL]),
-        ExportHealth(values.text(EXPORT_MODE) or "", mode, consumer, exporters),
-        token_guard(values[METRICS_TOKEN], metrics),
-    )
-    found |= _reads_routes(plan, values, metrics)
+    found = probes(readiness_of(plan, metrics, appender, admin)) | _relayed_routes(plan, values, metrics)
     if plan.ingests:
         found |= _producers_routes(plan, values, metrics, appender)
         found |= _webhook_routes(plan, values, metrics, webhooks)
     found |= front_page.route(found)
     return found | openapi.route(found)
+
+
+def readiness_of(plan: Plan, metrics: Metrics, appender: RedisAppender, admin: RedisMonitor) -> Readiness:
+    """Whether the node can do its work, as a child sees it.
+
+    Args:
+        plan: of the child.
+        metrics: of the child.
+        appender: its write path.
+        admin: asks Redis what operators want to know.
+    """
+    consumer = Metrics(metrics.slab, CONSUMER) if plan.node_consumes else None
+    return Readiness(appender.probe, admin.progress, Metrics(metrics.slab, SUPERVISOR).notes, consumer)
 
 
 def servers_of(
@@ -180,22 +180,15 @@ def servers_of(
     return [(HttpServer(Router(paths), limits, refused=refused), listeners) for paths, listeners in shares]
 
 
-def operations_server_of(plan: Plan, admin: RedisMonitor, view: RiskView) -> tuple[HttpServer, tuple[int, ...]]:
-    """The HTTP server of the operations child, with the descriptors it listens on: for the node's other children.
-
-    Args:
-        plan: of the child.
-        admin: asks Redis what operators want to know.
-        view: of risk and incidents.
-    """
-    return HttpServer(Router(Reads(view, admin.progress, plan.token).routes())), plan.listeners
-
-
-def _reads_routes(plan: Plan, values: Values, metrics: Metrics) -> dict[str, dict[str, Handler]]:
+def _relayed_routes(plan: Plan, values: Values, metrics: Metrics) -> dict[str, dict[str, Handler]]:
     """What the operations child answers, by way of whoever took the request."""
-    guard = key_guard([*keys_of(values), *read_keys_of(values)], metrics)
-    relay = Relay(plan.operations, plan.token, guard)
-    return {path: {"GET": relay} for path in READ_PATHS}
+    keys = key_guard([*keys_of(values), *read_keys_of(values)], metrics)
+    guards: dict[str, Guard] = {
+        METRICS_PATH: token_guard(values[METRICS_TOKEN], metrics),
+        EXPORT_HEALTH_PATH: everybody,
+    }
+    guards |= dict.fromkeys(READ_PATHS, keys)
+    return {path: {"GET": Relay(plan.operations, plan.token, guard)} for path, guard in guards.items()}
 
 
 def _producers_routes(

@@ -11,7 +11,7 @@ from payflux.exporters import GroupOpening
 from payflux.exporters.choosing import Choice
 from payflux.exporters.delivery import DeliveryQueue
 from payflux.exporters.fanout import FanOut, former_settled
-from payflux.exporters.grouped import EXPORT_FROM, batch_of, common, group_destination, group_of, running
+from payflux.exporters.grouped import EXPORT_FROM, batch_of, common, group_destination, group_of, running, tls_of
 from payflux.exporters.registry import EXPORT_MODE, EXPORTERS
 from payflux.node.incident_lines import INCIDENT_FILE, INCIDENTS
 from payflux.node.plan import Plan
@@ -54,7 +54,7 @@ def opening_of(values: Values, name: str, consumer: str) -> GroupOpening:
         name: of the exporter.
         consumer: name in the group.
     """
-    return GroupOpening(values, name, values[common(name).timeout_sec], consumer)
+    return GroupOpening(values, name, values[common(name).timeout_sec], consumer, tls_of(values, name))
 
 
 def wants_of(values: Values, name: str) -> Callable[[bytes], bool] | None:

@@ -43,7 +43,7 @@ class Member:
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # the mask is inherited
         try:
             self.process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-m", "payflux.node.child", plan),
+                *(sys.executable, "-P", "-m", f"payflux.node.{'operating' if self.plan.operates else 'child'}", plan),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(), *self.plan.inherits),

@@ -15,7 +15,8 @@ from payflux.ingest.gatekeeper import API_KEY, API_KEYS, METRICS_TOKEN, READ_KEY
 from payflux.ingest.token_bucket import RATELIMIT_BURST, RATELIMIT_RPS
 from payflux.node.incident_lines import INCIDENT_FILE, check_incident_file
 from payflux.operations import checkout
-from payflux.redis.address import REDIS_ADDR, REDIS_URL, check_address
+from payflux.redis.address import SETTINGS as OF_REDIS
+from payflux.redis.address import check_address
 from payflux.redis.append import DEDUP_TTL_SEC, STREAM_MAXLEN
 from payflux.risk.scoring import RISK_EVIDENCE, RISK_SCORE_ENABLED, RISK_SCORE_THRESHOLDS, RISK_SCORE_WINDOW_SEC
 from payflux.settings import Setting, Values, choice, environment, integer, load, optional
@@ -47,7 +48,7 @@ def check_admin(values: Values) -> list[str]:
 
 
 SETTINGS: tuple[Setting[Any], ...] = (
-    *(API_KEYS, API_KEY, REDIS_ADDR, REDIS_URL, HTTP_ADDR, ADMIN_ADDR, HTTP_KEEPALIVE_SEC),
+    *(API_KEYS, API_KEY, *OF_REDIS, HTTP_ADDR, ADMIN_ADDR, HTTP_KEEPALIVE_SEC),
     *(HTTP_UNFINISHED_PER_PEER, METRICS_TOKEN, READ_KEYS),
     *(WORKERS, CONSUMER_NAME),
     *(RATELIMIT_RPS, RATELIMIT_BURST, STREAM_MAXLEN, DEDUP_TTL_SEC, PANIC_MODE),
@@ -76,12 +77,13 @@ def quoted_secrets(values: Values) -> list[str]:
     ]
 
 
-def load_settings(*, serves: bool = True, environ: Mapping[str, str] | None = None) -> Values:
+def load_settings(*, serves: bool = True, environ: Mapping[str, str] | None = None, handed_on: bool = False) -> Values:
     """Read and check the environment of a node.
 
     Args:
         serves: it is to be served; who only looks at it needs no key.
         environ: the environment; None for that of this process.
+        handed_on: the environment is that which another process of the node has handed on.
 
     Raises:
         SettingsError: naming every problem.
@@ -92,4 +94,4 @@ def load_settings(*, serves: bool = True, environ: Mapping[str, str] | None = No
     declared = (*SETTINGS, *webhooks.further_settings(environ), *own)
     export = (registry.check_export, grouped.check_exporters, alerts.check_alerts, check_incident_file)
     checks = (check_keys, check_admin, check_address, *export, webhooks.check_webhooks)
-    return load(declared, environ, (*needed, *checks))
+    return load(declared, environ, (*needed, *checks), handed_on=handed_on)

@@ -149,7 +149,7 @@ class Supervisor:
 
     def _make_slab(self, children: Sequence[str]) -> Slab:
         sources = len(live(self._values))
-        given = msgspec.json.encode(self._values.given())
+        given = msgspec.json.encode(self._values.handed_on())
         sizes = {BUCKETS: 8 * (len(keys_of(self._values)) + sources), GIVEN: len(given)}
         slab = create_slab([SUPERVISOR, *children], appenders=1 + sources, **sizes)
         slab.bytes(GIVEN)[:] = given

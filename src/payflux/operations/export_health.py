@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 
-from payflux.http.messages import Response
 from payflux.telemetry.metrics import EXPORT_LAST_ERROR, EXPORT_LAST_SUCCESS, EXPORT_REASONS, Metrics
 
 NONE: Mapping[str, Metrics] = MappingProxyType({})
@@ -29,13 +28,13 @@ class ExportHealth:
     ) -> None:
         self._mode, self._destinations, self._consumer, self._exporters = mode, destinations, consumer, exporters
 
-    async def answer(self) -> Response:
-        """The status of each destination."""
+    async def text(self) -> bytes:
+        """The status of each destination, as JSON."""
         consumer = self._consumer
         destinations = {name: _status(name, consumer) for name in self._destinations} if consumer is not None else {}
         destinations |= {name: _status(name, metrics) for name, metrics in self._exporters.items()}
         body = {"enabled": bool(destinations), "export_mode": self._mode, "destinations": destinations}
-        return Response(200, msgspec.json.encode(body))
+        return msgspec.json.encode(body)
 
 
 def _status(name: str, consumer: Metrics) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """`/metrics`, the Prometheus text of a node: every child's numbers summed, with what Redis says beside them."""
 
-import asyncio
 import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -10,13 +9,12 @@ from types import MappingProxyType
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.core import Metric as Family
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from payflux import __version__
 from payflux.errors import StreamUnavailable
 from payflux.exporters.grouped import group_of
-from payflux.http.messages import Response
 from payflux.operations.health import Readiness, Refusal
 from payflux.operations.incident_gauges import Record, families
 from payflux.redis.monitor import Durability, Progress, RedisMonitor
@@ -40,7 +38,6 @@ from payflux.telemetry.metrics import (
 )
 from payflux.telemetry.slab import Names, Slab
 
-CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4.encode()
 NONE: Mapping[str, Metrics] = MappingProxyType({})
 NO_LAGS: Mapping[str, int] = MappingProxyType({})
 
@@ -237,16 +234,13 @@ class Scrape:
         self._admin, self._readiness, self._now = admin, readiness, now
         self._durability: Durability | None = None
         self._asked_at = float("-inf")
-        self._lock = asyncio.Lock()
 
-    async def answer(self) -> Response:
+    async def text(self) -> bytes:
         """The Prometheus text."""
-        async with self._lock:
-            backlog = await self._ask()
-            refusal, progress = await self._readiness.refusal(), await self._readiness.progress()
-            incidents = await self._open() if backlog is not None and self._exposition.scores else ()
-            text = self._exposition.text(backlog, self._durability, refusal, progress, self._lags, incidents)
-            return Response(200, text, CONTENT_TYPE)
+        backlog = await self._ask()
+        refusal, progress = await self._readiness.refusal(), await self._readiness.progress()
+        incidents = await self._open() if backlog is not None and self._exposition.scores else ()
+        return self._exposition.text(backlog, self._durability, refusal, progress, self._lags, incidents)
 
     async def _open(self) -> Sequence[Record]:
         try:

@@ -40,10 +40,11 @@ from payflux.operations.describing import contents as _contents
 from payflux.operations.describing import ok as _ok
 from payflux.operations.describing import operation as _operation
 from payflux.operations.describing import problems as _problems
-from payflux.operations.exposition import CONTENT_TYPE
 from payflux.operations.health import UNREADY, Refusal
+from payflux.operations.pages import PROMETHEUS
 from payflux.operations.read_paths import read_paths
 from payflux.operations.read_paths import schemas as read_schemas
+from payflux.operations.relay import UNANSWERED
 from payflux.operations.routes import NO_TOKEN, Answer
 from payflux.operations.schemas import record, ref, schemas
 from payflux.webhooks.endpoint import BAD_ENCODING as BAD_WEBHOOK_ENCODING
@@ -251,9 +252,12 @@ def _question(name: str, summary: str, ok: Json, *codes: str) -> Json:
 
 
 def _metrics_path() -> Json:
-    scraped = _ok("Prometheus text.", {"type": "string"}, "payflux_redis_up 1.0\n", kind=CONTENT_TYPE)
+    scraped = _ok("Prometheus text.", {"type": "string"}, "payflux_redis_up 1.0\n", kind=PROMETHEUS)
     about = "Where `PAYFLUX_METRICS_TOKEN` is set, it has to be sent as bearer token; a key is not asked for."
-    answers = _problems(*_EVERYWHERE, NO_TOKEN) | scraped
+    about += (
+        " At most one is made a second, after five at once: who asks sooner waits. With gzip where that is accepted."
+    )
+    answers = _problems(*_EVERYWHERE, NO_TOKEN, UNANSWERED) | scraped
     return {"get": _operation("metrics", "Metrics of all processes of the node", about, answers)}
 
 
@@ -278,7 +282,9 @@ def _paths(processors: Iterable[str] = tuple(ADAPTERS)) -> dict[str, Json]:
         "/readyz": _question("ready", "Whether the write path to Redis works", fine, *ready),
         **read_paths(_EVERYWHERE),
         "/metrics": _metrics_path(),
-        "/export/health": _question("exportHealth", "How the export does", export),
+        "/export/health": {
+            "get": _operation("exportHealth", "How the export does", "", _problems(*_EVERYWHERE, UNANSWERED) | export)
+        },
         "/": {"get": _operation("front", "What answers here", "", _problems(*_EVERYWHERE) | _front_page())},
         PATH: _question("openapi", "This document", _ok("OpenAPI 3.1.", {"type": "object"})),
     }

@@ -12,11 +12,8 @@ from urllib.parse import parse_qsl, unquote
 import msgspec
 
 from payflux.errors import REMEDIES, StreamUnavailable
-from payflux.http.messages import JSON, NOT_MODIFIED, Handler, Request, Respond, Response, problem
-from payflux.http.router import NOT_FOUND
+from payflux.http.messages import JSON, NOT_MODIFIED, Request, Response, problem
 from payflux.operations.health import Remembered
-from payflux.operations.relay import TOKEN
-from payflux.operations.routes import Answer
 from payflux.redis.monitor import Progress
 from payflux.redis.risk.view import RiskView
 from payflux.risk.incidents.mutes import muted_by
@@ -155,7 +152,6 @@ class Reads:
     Args:
         view: of risk and incidents.
         progress: tells whether what is in the stream comes out of it, or raises StreamUnavailable.
-        token: of the node, which alone may ask.
         now: Unix time in seconds.
         clock: a monotonic clock.
     """
@@ -164,13 +160,11 @@ class Reads:
         self,
         view: RiskView,
         progress: Callable[[], Awaitable[Progress]],
-        token: str,
         *,
         now: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._view, self._progress, self._now = view, progress, now
-        self.token = token.encode()
         self._known = Remembered(self._ask, clock)
 
     async def _ask(self) -> tuple[int, bool]:
@@ -180,13 +174,12 @@ class Reads:
         behind = (progress.waiting or 0) if progress.led else max(progress.since or 0, progress.waiting or 0)
         return int(self._now()) - behind, behind > STALE_SECONDS or (not progress.led and progress.since is None)
 
-    def routes(self) -> dict[str, dict[str, Handler]]:
-        """The paths, by method."""
+    def answers(self) -> dict[str, Callable[[Request], Awaitable[Response]]]:
+        """What makes the answer to a request, by path."""
         builds: tuple[Build, ...] = (self._risk, self._risk_of, self._incidents, self._incident)
-        return {path: {"GET": _Reading(self, build)} for path, build in zip(READ_PATHS, builds, strict=True)}
+        return {path: partial(self._answer, build) for path, build in zip(READ_PATHS, builds, strict=True)}
 
-    async def answer(self, build: Build, request: Request) -> Response:
-        """What is answered to a request."""
+    async def _answer(self, build: Build, request: Request) -> Response:
         try:
             as_of, stale = await self._known.answer()
             found = build(request)
@@ -233,21 +226,6 @@ class Reads:
 
     def _sorted(self) -> list[Record]:
         return sorted((one for one in self._view.incidents.values() if "opened" in one), key=_order, reverse=True)
-
-
-class _Reading:
-    """A handler of one path, for the workers of the node alone."""
-
-    def __init__(self, reads: Reads, build: Build) -> None:
-        self._reads, self._build = reads, build
-
-    def admit(self, request: Request) -> Response | None:
-        """Whoever does not know the node's token finds nothing here."""
-        return None if request.headers.get(TOKEN) == self._reads.token else NOT_FOUND
-
-    def handle(self, request: Request, respond: Respond) -> None:
-        """Answer when it is known."""
-        Answer(partial(self._reads.answer, self._build, request)).handle(request, respond)
 
 
 def unread(code: str) -> Response:

@@ -1,26 +1,30 @@
 """What ingest workers pass on to the operations child: its finished answers, so that nothing is built beside events.
 
-To move a path there, give the workers a `Relay` for it, and the operations child the handler that answers.
+To move a path there, give the workers a `Relay` for it, and the operations child a `Fetched` with what answers.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
 
 from payflux.http.messages import NOT_MODIFIED, Request, Respond, Response, problem
+from payflux.http.router import NOT_FOUND
 from payflux.log import log
-from payflux.operations.routes import Guard
+from payflux.operations.routes import Answer, Guard
 
 TOKEN = b"x-payflux-node"
 """The header that tells the node's own workers from everybody else who finds the port."""
 
-SECONDS = 5.0
+METRICS_PATH, EXPORT_HEALTH_PATH = "/metrics", "/export/health"
+SECONDS = 4.0  # a program that asks gives up after five as a rule, and is to hear why
 UNANSWERED = problem(
     503,
     "operations_unavailable",
     "the process of the node that answers this is not at work yet, or busy; try again",
     headers=[(b"Retry-After", b"1")],
 )
-PASSED_ON = (b"if-none-match", b"authorization")
-KEPT = (b"etag", b"retry-after", b"cache-control", b"www-authenticate")
+PASSED_ON = (b"if-none-match", b"accept-encoding")
+KEPT = (b"etag", b"retry-after", b"cache-control", b"content-encoding", b"vary")
 
 
 class Relay:
@@ -62,6 +66,26 @@ class Relay:
             return response_of(await reader.read(-1))
         finally:
             writer.close()
+
+
+class Fetched:
+    """A handler in the operations child, whose answers are for the node's own processes alone.
+
+    Args:
+        answer: makes what is answered to a request.
+        token: of the node.
+    """
+
+    def __init__(self, answer: Callable[[Request], Awaitable[Response]], token: str) -> None:
+        self._answer, self._token = answer, token.encode()
+
+    def admit(self, request: Request) -> Response | None:
+        """Whoever does not know the node's token finds nothing here."""
+        return None if request.headers.get(TOKEN) == self._token else NOT_FOUND
+
+    def handle(self, request: Request, respond: Respond) -> None:
+        """Answer when it is known."""
+        Answer(partial(self._answer, request)).handle(request, respond)
 
 
 def response_of(message: bytes) -> Response:

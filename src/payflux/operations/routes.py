@@ -1,4 +1,4 @@
-"""The paths that operators ask: is the node alive, is it ready, what does it count, does it export?"""
+"""The paths that operators ask, and who may: is the node alive, is it ready?"""
 
 import asyncio
 import hashlib
@@ -7,8 +7,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from payflux.http.messages import Handler, Request, Respond, Response, problem
 from payflux.log import log
-from payflux.operations.export_health import ExportHealth
-from payflux.operations.exposition import Scrape
 from payflux.operations.health import OK, Readiness
 from payflux.telemetry.metrics import AUTH_DENIED, Metrics
 
@@ -104,18 +102,14 @@ async def alive() -> Response:
     return OK
 
 
-def routes(
-    readiness: Readiness, scrape: Scrape, export_health: ExportHealth, metrics_guard: Guard = everybody
-) -> dict[str, dict[str, Handler]]:
-    """The operators' paths; the guard is that of `/metrics`."""
-    answers: Sequence[tuple[str, Callable[[], Awaitable[Response]], Guard]] = (
-        ("/health", readiness.healthy, everybody),
-        ("/livez", alive, everybody),
-        ("/readyz", readiness.ready, everybody),
-        ("/metrics", scrape.answer, metrics_guard),
-        ("/export/health", export_health.answer, everybody),
+def probes(readiness: Readiness) -> dict[str, dict[str, Handler]]:
+    """What every process that is asked answers by itself, whatever becomes of the others."""
+    answers: Sequence[tuple[str, Callable[[], Awaitable[Response]]]] = (
+        ("/health", readiness.healthy),
+        ("/livez", alive),
+        ("/readyz", readiness.ready),
     )
-    return {path: {"GET": Answer(answer, guard)} for path, answer, guard in answers}
+    return {path: {"GET": Answer(answer)} for path, answer in answers}
 
 
 def moved(

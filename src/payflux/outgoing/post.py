@@ -31,7 +31,7 @@ class Answer:
     Attributes:
         status: of HTTP.
         headers: by name in lower case.
-        body: at most its first 64 KiB.
+        body: at most its first 64 KiB, unless more was asked for.
     """
 
     status: int
@@ -61,10 +61,12 @@ class Place:
     Attributes:
         url: `http` or `https`; user and password in it become basic authentication.
         private: addresses of private networks and of this machine are allowed.
+        tls: whom it trusts, and what it shows; None: those whom the system trusts, and nothing.
     """
 
     url: str
     private: bool = True
+    tls: ssl.SSLContext | None = None
 
 
 def web_address(text: str) -> str:
@@ -86,7 +88,7 @@ def web_address(text: str) -> str:
     return text
 
 
-def post(place: Place, body: bytes, headers: Mapping[str, str], seconds: float = 10.0) -> Answer:
+def post(place: Place, body: bytes, headers: Mapping[str, str], seconds: float = 10.0, most: int = MOST_READ) -> Answer:
     """Send once and wait for the answer; blocks.
 
     Args:
@@ -94,6 +96,7 @@ def post(place: Place, body: bytes, headers: Mapping[str, str], seconds: float =
         body: what.
         headers: beside `Host`, `Content-Length` and `Connection`.
         seconds: to connect, and again for each part of the exchange.
+        most: bytes of the answer that are read.
 
     Raises:
         NotSent: there was no answer.
@@ -101,16 +104,16 @@ def post(place: Place, body: bytes, headers: Mapping[str, str], seconds: float =
     parts = urlsplit(place.url)
     try:
         address = _address(parts, private=place.private)
-        connection = _connection(parts, address, seconds)
+        connection = _connection(parts, address, seconds, place.tls)
     except OSError as error:
-        raise NotSent(f"{parts.hostname}: {error.strerror or error}") from None
+        raise NotSent(f"{parts.hostname}: {_reason(error)}") from None
     target = parts.path or "/"
     try:
         connection.request(
             "POST", f"{target}?{parts.query}" if parts.query else target, body, {**headers, "Connection": "close"}
         )
         answer = connection.getresponse()
-        read = answer.read(MOST_READ)
+        read = answer.read(most)
         return Answer(answer.status, {name.lower(): value for name, value in answer.getheaders()}, read)
     except (OSError, http.client.HTTPException) as error:
         raise NotSent(f"{parts.hostname}: {_reason(error)}") from None
@@ -158,14 +161,18 @@ class _Connected(http.client.HTTPConnection):
         self.sock = self._make()
 
 
-def _connection(parts: SplitResult, address: str, seconds: float) -> http.client.HTTPConnection:
+def _connection(
+    parts: SplitResult, address: str, seconds: float, tls: ssl.SSLContext | None
+) -> http.client.HTTPConnection:
     secure = parts.scheme == "https"
     host, port = parts.hostname or "", parts.port or (443 if secure else 80)
 
     def make() -> socket.socket:
         plain = socket.create_connection((address, port), seconds)
         try:
-            return ssl.create_default_context().wrap_socket(plain, server_hostname=host) if secure else plain
+            if not secure:
+                return plain
+            return (tls or ssl.create_default_context()).wrap_socket(plain, server_hostname=host)
         except BaseException:
             plain.close()
             raise

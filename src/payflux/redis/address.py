@@ -1,15 +1,30 @@
 """Where Redis is, and as whom we come: the settings, how they are read, and how an address may be shown."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from payflux.settings import Setting, Values, mask, optional
+from payflux.settings import Setting, Values, mask, optional, secret_in
 
 
 @dataclass(frozen=True)
 class RedisAddress:
-    """Where Redis is and who we are there; `path` is a unix socket and wins over host and port."""
+    """Where Redis is and who we are there.
+
+    Attributes:
+        host: its host.
+        port: its port.
+        path: a unix socket, which wins over host and port.
+        tls: it is spoken to with TLS.
+        user: empty for the default one.
+        password: empty for none.
+        database: its number.
+        authority: file with the certificates that vouch for it (PEM); empty for those of the system.
+        certificate: file with the certificate we show (PEM); empty for none.
+        key: file with the key of that certificate; empty where it stands in the same file.
+        file: in which this address stood; it is read again for each connection, as the password may be a new one.
+    """
 
     host: str = "localhost"
     port: int = 6379
@@ -18,6 +33,10 @@ class RedisAddress:
     user: str = field(default="", repr=False)
     password: str = field(default="", repr=False)
     database: int = 0
+    authority: str = ""
+    certificate: str = ""
+    key: str = ""
+    file: str = ""
 
     def __str__(self) -> str:
         """The address as it may be shown: without user and password."""
@@ -34,7 +53,10 @@ def parse_addr(text: str) -> RedisAddress:
 
 def parse_url(text: str) -> RedisAddress:
     """Read `redis://`, `rediss://` or `unix://`, with user, password and database."""
-    wanted = "redis://[user:password@]host[:port][/db], rediss://… or unix://[user:password@]/path[?db=n]"
+    wanted = (
+        "redis://[user:password@]host[:port][/db], rediss://… or unix://[user:password@]/path[?db=n]; in a password "
+        "write %25 for %, %23 for #, %2F for /, %3F for ?, %40 for @"
+    )
     try:
         url = urlsplit(text)
         port = 6379 if url.port is None else url.port
@@ -75,14 +97,59 @@ REDIS_URL = optional(
 )
 
 
+def _readable(text: str) -> str:
+    try:
+        with Path(text).open("rb"):
+            return text
+    except (OSError, ValueError) as error:
+        raise ValueError(f"a file that can be read ({getattr(error, 'strerror', None) or error})") from None
+
+
+REDIS_CA = optional(
+    "PAYFLUX_REDIS_CA", _readable, "File with the certificates that vouch for Redis (PEM); unset: those of the system."
+)
+REDIS_CERT = optional("PAYFLUX_REDIS_CERT", _readable, "File with the certificate to show Redis (PEM).")
+REDIS_KEY = optional(
+    "PAYFLUX_REDIS_KEY",
+    _readable,
+    "File with the key of PAYFLUX_REDIS_CERT, where it is another one; without a password.",
+)
+SETTINGS = (REDIS_ADDR, REDIS_URL, REDIS_CA, REDIS_CERT, REDIS_KEY)
+
+
 def check_address(values: Values) -> list[str]:
-    """The rule that REDIS_ADDR and REDIS_URL exclude each other."""
+    """The rules that REDIS_ADDR and REDIS_URL exclude each other, and that certificates are for TLS."""
     if values.is_set(REDIS_ADDR) and values.is_set(REDIS_URL):
         return ["REDIS_URL and REDIS_ADDR: expected one of the two, both are set"]
-    return []
+    given = [setting.name for setting in (REDIS_CA, REDIS_CERT, REDIS_KEY) if values.is_set(setting)]
+    problems = []
+    if given and not address_of(values).tls:
+        problems.append(f"{', '.join(given)}: expected REDIS_URL=rediss://…, as there are no certificates without TLS")
+    if values[REDIS_KEY] and not values[REDIS_CERT]:
+        problems.append("PAYFLUX_REDIS_KEY: expected PAYFLUX_REDIS_CERT as well")
+    return problems
 
 
 def address_of(values: Values) -> RedisAddress:
-    """Where the configured Redis is."""
+    """Where the configured Redis is, and how to come there."""
     url = values[REDIS_URL]
-    return values[REDIS_ADDR] if url is None else url
+    return replace(
+        values[REDIS_ADDR] if url is None else url,
+        authority=values[REDIS_CA] or "",
+        certificate=values[REDIS_CERT] or "",
+        key=values[REDIS_KEY] or "",
+        file=values.file_of(REDIS_URL),
+    )
+
+
+def newest(address: RedisAddress) -> RedisAddress:
+    """An address as its file tells it now; as it is, where there is none, or none that can be read."""
+    if not address.file:
+        return address
+    try:
+        told = parse_url(secret_in(address.file))
+    except ValueError:
+        return address
+    return replace(
+        told, authority=address.authority, certificate=address.certificate, key=address.key, file=address.file
+    )

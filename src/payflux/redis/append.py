@@ -76,9 +76,9 @@ async def probe(link: RedisLink, keys: Keys, maxlen: bytes = b"1", told: int = 0
         StreamUnavailable: an event would be refused; its `key` says because of which key.
     """
     try:
-        await _PROBE.run(link, (keys.stream, keys.state), (maxlen, told), PROBE_SECONDS)
+        await _PROBE.run(link, (keys.stream, keys.state, keys.probed), (maxlen, told), PROBE_SECONDS)
     except hiredis.ReplyError as error:
-        kinds = {keys.stream: "stream", keys.state: "hash"}
+        kinds = {keys.stream: "stream", keys.state: "hash", keys.probed: "set"}
         raise await explained(link, kinds, unavailable(error)) from None
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import hiredis
 
 from payflux.errors import StreamUnavailable
-from payflux.redis.address import RedisAddress
+from payflux.redis.address import RedisAddress, newest
 from payflux.redis.link import Command, RedisLink
 from payflux.redis.replies import named, unavailable
 
@@ -20,22 +20,31 @@ async def connect(address: RedisAddress, client: str, on_lost: Callable[[], None
     """Open a connection: log in, choose the database, say who we are.
 
     Args:
-        address: where, and as whom.
+        address: where, and as whom; the file it stands in, if any, is read anew.
         client: the name Redis shows in `CLIENT LIST`.
         on_lost: called once when the connection is gone.
 
     Raises:
         StreamUnavailable: Redis cannot be reached, or refuses us.
     """
+    address = newest(address)
     link = await _open(address, on_lost)
     try:
         await _greet(link, address, client)
     except (hiredis.ReplyError, StreamUnavailable) as error:
         link.close()
         refusal = unavailable(error)
-        why = f"{refusal} (does it want TLS, rediss://?)" if refusal.code == "redis_down" else str(refusal)
-        raise StreamUnavailable(refusal.code, f"{address} refuses the connection: {why}") from None
+        code, why = (refusal.code, str(refusal)) if refusal.code != "redis_down" else _unwanted(address, refusal)
+        raise StreamUnavailable(code, f"{address} refuses the connection: {why}") from None
     return link
+
+
+def _unwanted(address: RedisAddress, refusal: StreamUnavailable) -> tuple[str, str]:
+    """The code and the reason where Redis hangs up instead of answering: with TLS 1.3 so late it asks who we are."""
+    if not address.tls:
+        return refusal.code, f"{refusal} (does it want TLS, rediss://?)"
+    hint = "another PAYFLUX_REDIS_CERT" if address.certificate else "a certificate, PAYFLUX_REDIS_CERT"
+    return "redis_tls", f"{refusal} (does it want {hint}?)"
 
 
 async def _open(address: RedisAddress, on_lost: Callable[[], None] | None) -> RedisLink:
@@ -45,7 +54,7 @@ async def _open(address: RedisAddress, on_lost: Callable[[], None] | None) -> Re
             if address.path:
                 _, link = await loop.create_unix_connection(lambda: RedisLink(on_lost), address.path)
             else:
-                context = ssl.create_default_context() if address.tls else None
+                context = _trust(address) if address.tls else None
                 _, link = await loop.create_connection(
                     lambda: RedisLink(on_lost),
                     *(address.host, address.port),
@@ -57,6 +66,20 @@ async def _open(address: RedisAddress, on_lost: Callable[[], None] | None) -> Re
         kind = "redis_tls" if isinstance(error, ssl.SSLError) or _hung_up(error, address) else "redis_down"
         raise StreamUnavailable(kind, f"no connection to Redis at {address}: {str(error) or 'timed out'}") from None
     return link
+
+
+def _trust(address: RedisAddress) -> ssl.SSLContext:
+    """Whom we trust, and what we show; made for each connection, as certificates are replaced while we run."""
+    try:
+        context = ssl.create_default_context(cafile=address.authority or None)
+    except OSError as error:
+        raise ssl.SSLError(f"PAYFLUX_REDIS_CA={address.authority} cannot be used: {error}") from None
+    if address.certificate:
+        try:
+            context.load_cert_chain(address.certificate, address.key or None, password="")  # or it asks the terminal
+        except OSError as error:
+            raise ssl.SSLError(f"PAYFLUX_REDIS_CERT={address.certificate} cannot be used: {error}") from None
+    return context
 
 
 def _hung_up(error: Exception, address: RedisAddress) -> bool:

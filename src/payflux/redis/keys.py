@@ -34,6 +34,11 @@ class Keys:
         return f"{self._tag}:marks:"
 
     @property
+    def probed(self) -> str:
+        """A set of marks that is made and deleted at once, to see whether marks can be made."""
+        return f"{self.marks}probe"
+
+    @property
     def incidents(self) -> str:
         """What became of incidents, as it happened."""
         return f"{self._tag}:incidents"

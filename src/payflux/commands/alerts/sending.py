@@ -16,7 +16,8 @@ from payflux.alerts.store import AlertStore
 from payflux.alerts.trial import trial
 from payflux.errors import SettingsError
 from payflux.node.settings import SETTINGS
-from payflux.redis.address import REDIS_ADDR, REDIS_URL, address_of, check_address
+from payflux.redis.address import SETTINGS as OF_REDIS
+from payflux.redis.address import address_of, check_address
 from payflux.redis.keys import Keys
 from payflux.risk.incidents.incident import Incident
 from payflux.risk.incidents.mutes import Mute
@@ -69,7 +70,7 @@ def alert_settings() -> Values:
         SettingsError: naming every problem.
     """
     environ = environment()
-    declared: tuple[Setting[Any], ...] = (REDIS_ADDR, REDIS_URL, *settings(), *further_settings(environ))
+    declared: tuple[Setting[Any], ...] = (*OF_REDIS, *settings(), *further_settings(environ))
     others = set(variables(SETTINGS)) - set(variables(declared))
     return load(
         declared, {name: text for name, text in environ.items() if name not in others}, (check_address, check_alerts)

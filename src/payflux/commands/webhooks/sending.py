@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from payflux.checks.asking import parse_base
 from payflux.errors import SettingsError
 from payflux.settings import environment
+from payflux.terminal.arguments import secret_to_use
 from payflux.terminal.ending import complain, refuse
 from payflux.terminal.home import webhook_secret_of_dev
 from payflux.webhooks.registry import Named, load_source, named, path_of, secrets_of, trial_secret
@@ -38,6 +39,9 @@ def send(
         str | None,
         Parameter(help="To sign with; by default the first of the processor's in the environment, or `payflux dev`'s."),
     ] = None,
+    secret_file: Annotated[
+        str | None, Parameter(help="File that holds it, as `--secret` shows it to all who list processes.")
+    ] = None,
     url: Annotated[str, Parameter(help="The node.")] = "http://127.0.0.1:8080",
 ) -> int:
     """Send signed samples to a node, as the processor would: the whole way without an account.
@@ -54,9 +58,10 @@ def send(
     """
     try:
         adapter = named(processor, environment())
+        key = secret_to_use("secret", secret, secret_file, secrets_of(adapter.processor)) or _secret_of_dev(adapter)
     except SettingsError as error:
         return refuse(error)
-    base, key = "", secret or _secret(adapter)
+    base = ""
     problems = list(_problems(adapter, sample, incident, count, key))
     try:
         base = parse_base(url)
@@ -75,11 +80,10 @@ def send(
     return 0 if all(said.startswith("2") for said in counts) else 1
 
 
-def _secret(adapter: Named) -> str:
-    """The first of the environment's; else that of `payflux dev`, which runs on this machine."""
-    given = environment().get(secrets_of(adapter.processor).name, "").split(",")[0].strip()
+def _secret_of_dev(adapter: Named) -> str:
+    """That of `payflux dev`, which runs on this machine."""
     made = webhook_secret_of_dev()
-    return given or (trial_secret(load_source(adapter.target), made) if made else "")
+    return trial_secret(load_source(adapter.target), made) if made else ""
 
 
 def _problems(adapter: Named, sample: str, incident: str | None, count: int, secret: str) -> Iterator[str]:

@@ -10,19 +10,32 @@ from prometheus_client.parser import text_string_to_metric_families
 from payflux.checks.asking import ask, parse_base, reason_of
 from payflux.errors import SettingsError
 from payflux.event.taxonomy import failure_of
+from payflux.ingest.gatekeeper import METRICS_TOKEN
+from payflux.terminal.arguments import secret_to_use
 from payflux.terminal.ending import complain, refuse
 from payflux.terminal.output import emit, emit_json, emit_rows
 
 Url = Annotated[str, Parameter(help="The node, where it answers its operators.")]
-Token = Annotated[str | None, Parameter(help="Its `PAYFLUX_METRICS_TOKEN`, if it has one.")]
+Token = Annotated[
+    str | None, Parameter(help="Its `PAYFLUX_METRICS_TOKEN`, if it has one; by default that of the environment.")
+]
+TokenFile = Annotated[
+    str | None, Parameter(help="File that holds it, as `--token` shows it to all who list processes.")
+]
 Json = Annotated[bool, Parameter(help="One JSON value instead of a table.", negative="")]
 COLUMNS = ("processor", "result", "events", "last received", "unmapped")
 Counts = dict[str, dict[str, float]]
 
 
-def _counted(url: str, token: str | None) -> dict[str, Counts]:
-    """What the node has counted, by metric, processor and the other label; raises OSError and ValueError."""
-    answer = ask(f"{parse_base(url)}/metrics", token)
+def _counted(url: str, token: str | None, token_file: str | None) -> dict[str, Counts]:
+    """What the node has counted, by metric, processor and the other label.
+
+    Raises:
+        OSError: it does not answer.
+        SettingsError: the token cannot be had.
+        ValueError: what answers is another one.
+    """
+    answer = ask(f"{parse_base(url)}/metrics", secret_to_use("token", token, token_file, METRICS_TOKEN) or None)
     if answer.status != 200:
         raise ValueError(f"/metrics answers {answer.status}")
     found: dict[str, Counts] = defaultdict(lambda: defaultdict(dict))
@@ -34,7 +47,9 @@ def _counted(url: str, token: str | None) -> dict[str, Counts]:
     return found
 
 
-def status(*, url: Url = "http://127.0.0.1:8080", token: Token = None, json: Json = False) -> int:
+def status(
+    *, url: Url = "http://127.0.0.1:8080", token: Token = None, token_file: TokenFile = None, json: Json = False
+) -> int:
     """Show what became of the webhooks of each processor since the node started, and when one last came.
 
     For example:
@@ -45,7 +60,9 @@ def status(*, url: Url = "http://127.0.0.1:8080", token: Token = None, json: Jso
     Exit codes: 0 done, 1 the node does not answer, 2 wrong usage.
     """
     try:
-        counted = _counted(url, token)
+        counted = _counted(url, token, token_file)
+    except SettingsError as error:
+        return refuse(error)
     except OSError as error:
         return complain(f"{url}: {reason_of(error)}")
     except ValueError as error:
@@ -90,6 +107,7 @@ def codes(
     unmapped: Annotated[bool, Parameter(help="Those that nobody knows and the node has met.", negative="")] = False,
     url: Url = "http://127.0.0.1:8080",
     token: Token = None,
+    token_file: TokenFile = None,
 ) -> int:
     """Show what codes of failures mean: word, category, retry, who caused it, whether it counts against the processor.
 
@@ -105,7 +123,9 @@ def codes(
     lines = [_meaning(one) for one in words or ()]
     if unmapped:
         try:
-            counted = _counted(url, token)["payflux_webhook_unmapped_total"]
+            counted = _counted(url, token, token_file)["payflux_webhook_unmapped_total"]
+        except SettingsError as error:
+            return refuse(error)
         except OSError as error:
             return complain(f"{url}: {reason_of(error)}")
         except ValueError as error:

@@ -1,3 +1,4 @@
+--!df flags=allow-undeclared-keys
 -- Append a batch of events to the stream, each at most once: de-duplicate, number, append, mark, in one atomic step.
 --
 -- Every key PayFlux owns in Redis; `keys.py` names them, and the hash tag keeps them in one slot of a Redis Cluster:
@@ -51,8 +52,8 @@
 -- KEYS[1] stream  KEYS[2] state  KEYS[3] where the layers are and after which marks are named; without it: the
 -- producers', which lie in state
 -- The keys of marks are built here from the name of the stream, the only ones in all scripts that are not declared: in
--- which layers they lie is known once the state is read, in the same atomic step. A cluster takes them all the same, as
--- they have the slot of the keys that are declared.
+-- which layers they lie is known once the state is read, in the same atomic step. Clusters and proxies take them all the
+-- same, as they have the slot of the keys that are declared; the first line is for Dragonfly, which wants to be told.
 -- ARGV[1] MAXLEN, 0 = none  ARGV[2] window in seconds  ARGV[3] highest number the caller has been told
 -- ARGV[4…] for each event: bucket and mark in one word, data
 -- Returns {last number, one character for each event in order: "1" appended, "0" already there, error or false}; when

@@ -1,13 +1,15 @@
+--!df flags=allow-undeclared-keys
 -- Whether an event could be appended now: what append.lua does with each kind of key, without an effect.
 --
 -- An XADD with the id 0-0 is refused, but only after permission and memory; the type of the key and whether it has an id
 -- left are asked for. The mark is one in a set of its own, deleted at once. A set of marks that append.lua could not read
--- is noted in the state as `suspect`: there are thousands of sets, and whoever's event belongs there gets no 202.
+-- is noted in the state as `suspect`: there are thousands of sets, and whoever's event belongs there gets no 202. That set
+-- alone is not declared, as it is known only once the state is read (see append.lua).
 --
--- KEYS[1] stream  KEYS[2] state
+-- KEYS[1] stream  KEYS[2] state  KEYS[3] a set of marks of its own
 -- ARGV[1] MAXLEN, 0 = none  ARGV[2] highest number the caller has been told
 -- Returns 1, or an error that ends in "(key <key>)".
-local stream, state, marks = KEYS[1], KEYS[2], '{' .. KEYS[1] .. '}:marks:probe'
+local stream, state, marks = KEYS[1], KEYS[2], KEYS[3]
 local LAST = '18446744073709551615-18446744073709551615'
 local failure
 

@@ -1,8 +1,12 @@
-"""Risk and incidents of a living node: told by an operations child, on every node and role, by any worker."""
+"""What operators read of a living node: built by an operations child, on every node and role, told by any worker."""
 
+import gzip
 import json
 import os
 import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 import pytest
@@ -58,3 +62,33 @@ def test_a_read_key_reads_and_nothing_else(make_node: MakeNode) -> None:
     until(lambda: read(node, "/v1/risk") is not None, "the operations child")
     status, answer = node.request("GET", "/v1/incidents?limit=9999", headers=READ)
     assert (status, json.loads(answer)["errors"][0]["field"]) == (400, "limit")
+
+
+def test_pages_are_built_by_the_operations_child_alone(make_node: MakeNode) -> None:
+    """While it is stopped events are taken and probes answer; what was asked meanwhile is answered by its successor."""
+    node = make_node({"PAYFLUX_WORKERS": "1"})
+    assert node.metrics()["redis_up"] == 1
+    former = node.child_pid("operations")
+    os.kill(former, signal.SIGSTOP)
+    assert node.post(event()) == 202
+    assert node.get("/health") == node.get("/livez") == (200, b"ok\n")
+    with ThreadPoolExecutor(2) as threads:
+        asked = [threads.submit(node.get, path) for path in ("/metrics", "/export/health")]
+        assert not wait(asked, 0.2).done
+        os.kill(former, signal.SIGKILL)
+        until(lambda: node.child_pid("operations") != former, "another operations child")
+        for one in asked:  # what it had taken is lost with it, what still waited is not
+            status, body = one.result()
+            assert status == 200 or json.loads(body)["code"] == "operations_unavailable"
+    until(lambda: node.get("/export/health")[0] == 200, "the successor")
+    assert node.metrics()["ingest_accepted_total"] == 1
+    status, packed = node.request("GET", "/metrics", headers={"Accept-Encoding": "gzip"})
+    assert (status, b"payflux_redis_up 1.0\n" in gzip.decompress(packed)) == (200, True)
+
+
+def test_who_takes_events_knows_nothing_of_pages() -> None:
+    """What they are made with is not even imported where events are taken or exported."""
+    code = "import payflux.node.child, sys; print(*sys.modules)"
+    known = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+    assert "payflux.operations.relay" in known
+    assert not {"prometheus_client", "payflux.operations.exposition"} & set(known)
