@@ -8,7 +8,7 @@ from payflux.alerts.delivery import Told
 from payflux.alerts.findings import judge_alerts, judge_memory
 from payflux.alerts.registry import settings
 from payflux.alerts.store import Memory, Trouble, field_of
-from payflux.redis.address import REDIS_ADDR, REDIS_URL
+from payflux.redis.address import SETTINGS as REDIS
 from payflux.risk.scoring import RISK_SCORE_ENABLED
 from payflux.settings import Setting, load
 from servers import Server
@@ -38,7 +38,7 @@ def test_what_could_not_be_told_is_named() -> None:
 
 async def test_it_is_asked_of_redis(server: Server) -> None:
     """Nothing where nobody is told; that nothing is scored is said too."""
-    declared: tuple[Setting[Any], ...] = (REDIS_ADDR, REDIS_URL, RISK_SCORE_ENABLED, *settings())
+    declared: tuple[Setting[Any], ...] = (*REDIS, RISK_SCORE_ENABLED, *settings())
     given = {"REDIS_URL": server.url, "PAYFLUX_RISK_SCORE_ENABLED": "false"}
     assert await judge_alerts(load(declared, given), None) == []
     given["PAYFLUX_ALERTS"] = "slack"
@@ -57,7 +57,7 @@ async def test_it_is_asked_of_redis(server: Server) -> None:
 
 async def test_an_alert_that_comes_twice_is_named(server: Server) -> None:
     """From the node and from the rule that Prometheus has loaded; without that rule it comes once."""
-    declared: tuple[Setting[Any], ...] = (REDIS_ADDR, REDIS_URL, RISK_SCORE_ENABLED, *settings())
+    declared: tuple[Setting[Any], ...] = (*REDIS, RISK_SCORE_ENABLED, *settings())
     url = {"PAYFLUX_ALERT_ALERTMANAGER_URLS": "http://127.0.0.1:1"}
     values = load(declared, {"REDIS_URL": server.url, "PAYFLUX_ALERTS": "alertmanager", **url})
     with receiving() as prometheus:
