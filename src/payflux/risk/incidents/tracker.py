@@ -143,7 +143,11 @@ class Tracker:
             if place in taken:
                 continue
             lead = next(driver for driver in own if place_of(driver) == place)
-            if any(_is_late(lead, case, own, latest) for case in self._cases if case.family == family):
+            if any(
+                _is_late(lead, case, own) and not _is_spread(second, lead, case, latest)
+                for case in self._cases
+                if case.family == family
+            ):
                 continue
             if self._is_echo(family, lead):
                 continue
@@ -307,15 +311,16 @@ def _takes(  # noqa: PLR0917 - all that decides
     return EVERYWHERE in {case.incident.place, place} or not is_other(lead, [case.incident.place], latest)
 
 
-def _is_late(lead: Driver, case: _Case, own: list[Driver], latest: Counter[Observation]) -> bool:
-    """Whether what a driver shows began in an incident that fades: what few attempts go to recovers later.
-
-    An incident whose segment shows no more than all traffic does not fade while that fails: it is everywhere.
-    """
-    if place_of(lead) == EVERYWHERE and is_other(lead, [case.incident.place], latest, BROAD):
-        return False
+def _is_late(lead: Driver, case: _Case, own: list[Driver]) -> bool:
+    """Whether what a driver shows began in an incident that fades: what few attempts go to recovers later."""
     own_place = [driver for driver in own if place_of(driver) == case.incident.place]
     return not any(map(is_active, own_place)) and lead.since <= case.incident.updated
+
+
+def _is_spread(second: int, lead: Driver, case: _Case, latest: Counter[Observation]) -> bool:
+    """Whether an incident that has just begun does not fade, but was never one of its segment alone."""
+    young = second - case.incident.opened <= TOGETHER_SEC
+    return young and place_of(lead) == EVERYWHERE and is_other(lead, [case.incident.place], latest, BROAD)
 
 
 def _is_of(driver: Driver, family: str) -> bool:
