@@ -277,10 +277,20 @@ def webhooks(answers: Callable[[Response], None] = lambda _: None) -> Iterator[P
     slab = create_slab(["ingest-0"], **{BUCKETS: 8})
     bucket = TokenBucket(10_000_000, 10_000_000, slab, alone=True)
     made = WebhookParts("stripe", source, adapter, normaliser, cast("AppendStream", Appended()), bucket, 0)
-    endpoint = WebhookEndpoint(made, Metrics(slab, "ingest-0"), lambda: now, lambda work: work())
+    metrics, waiting = Metrics(slab, "ingest-0"), list[Callable[[], None]]()
+    alone = WebhookEndpoint(made, metrics, lambda: now, lambda work: work())
+    among_others = WebhookEndpoint(made, metrics, lambda: now, waiting.append)
+
+    def together() -> None:
+        for at, one in enumerate(received, 1):
+            among_others.handle(one, answers)
+            if at % TOGETHER == 0:
+                waiting.pop()()
+
     yield Part(
-        "a webhook of Stripe, from its body to its answer", each(lambda one: endpoint.handle(one, answers), received)
+        "a webhook of Stripe, from its body to its answer", each(lambda one: alone.handle(one, answers), received)
     )
+    yield Part(f"the same, {TOGETHER} that arrive together", best(together))
     yield Part("signature and time", each(lambda one: adapter.verify(one, now), signed), "webhook")
     yield Part("read what is used of it", each(lambda one: list(adapter.read(one)), signed), "webhook")
     yield Part("the event, its ids hashed", each(normaliser.event, payments), "webhook")

@@ -136,11 +136,11 @@ def test_events_are_valid_and_as_large_as_they_should_be(shape: Shape) -> None:
 def test_the_webhooks_that_are_measured_are_taken() -> None:
     """Every one of them is answered as Stripe wants, and its steps are parts of the whole."""
     answers: set[int] = set()
-    whole, *steps = webhooks(lambda answer: answers.add(answer.status))
+    whole, together, *steps = webhooks(lambda answer: answers.add(answer.status))
     assert answers == {200}
     assert sum(step.us for step in steps) > 0
     assert {step.within for step in steps} == {"webhook"}
-    assert whole.us > 0
+    assert min(whole.us, together.us) > 0
 
 
 @pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed")

@@ -169,11 +169,11 @@ def test_who_sends_little_and_stops_is_noticed_within_hours() -> None:
 
 
 def test_nights_and_chance_are_no_silence_of_who_sends_little() -> None:
-    """Four weeks at a few events an hour and next to none by night, and four at one rate all day."""
+    """Two weeks at a few events an hour and next to none by night, and two at one rate all day."""
     for seed in range(2):
         uneven, even = Sparse(seed), Sparse(seed)
-        uneven.days(28, 8 / HOUR)
-        even.run(28 * DAY, 4 / HOUR)
+        uneven.days(14, 8 / HOUR)
+        even.run(14 * DAY, 4 / HOUR)
         assert [*uneven.changes, *even.changes] == []
 
 

@@ -126,8 +126,9 @@ def _alert(notice: Notice, labels: dict[str, str], ends: float) -> dict[str, Any
     return {
         "labels": labels,
         "annotations": annotations,
-        "startsAt": _moment(notice.incident.since),
-        "endsAt": _moment(max(ends, notice.incident.since)),
+        # What ends later than now does not end, and nothing ends before it began: Redis's clock may be ahead of ours.
+        "startsAt": _moment(min(notice.incident.since, ends)),
+        "endsAt": _moment(ends),
     }
 
 
