@@ -4,6 +4,7 @@ import json
 import random
 import re
 import socket
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from http_attacks import ATTACKS, POST
 from mutations import damaged
 from nodes import KEY, Node, event
 from payflux.event.intake import BATCH_PATH, EVENT_PATH
-from real_parts import MakeNode
+from real_parts import binary_or_skip
+from servers import Server
 
 pytestmark = pytest.mark.process
 
@@ -22,6 +24,17 @@ DAMAGED = 600
 
 STATUSES = {b"100", b"200", b"202", b"400", b"401", b"404", b"405", b"408", b"413", b"415", b"431", b"501"}
 """What a node may answer to whatever comes: never 500, and 503 for nothing that is sent."""
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[Node]:
+    """One that meets all of it, with a server of its own."""
+    with tempfile.TemporaryDirectory(prefix="pf-") as path:
+        server = Server(binary_or_skip("valkey-9"), Path(path))
+        node = Node(Path(path) / "node", server.url, {"PAYFLUX_WORKERS": "1"})
+        yield node
+        node.stop()
+        server.stop()
 
 
 def posted(path: str, body: bytes, kind: bytes = b"application/json", *further: bytes) -> bytes:
@@ -66,9 +79,8 @@ def seeds() -> Iterator[bytes]:
 
 
 @pytest.mark.parametrize("count", [DAMAGED], ids=f"{len(ATTACKS) * 2 + DAMAGED:,} inputs".format)
-def test_no_bytes_get_past_the_framing(make_node: MakeNode, rng: random.Random, count: int) -> None:
+def test_no_bytes_get_past_the_framing(node: Node, rng: random.Random, count: int) -> None:
     """Attacks before and behind a request, and damaged requests: each is answered as it may be, events are counted."""
-    node = make_node({"PAYFLUX_WORKERS": "1"})
     one = posted(EVENT_PATH, json.dumps(event()).encode())
     smuggled = b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
     for name, attack in ATTACKS.items():
@@ -107,9 +119,8 @@ CLIENTS = 400
 
 
 @pytest.mark.parametrize("count", [CLIENTS], ids="{:,} clients".format)
-def test_slow_clients_cost_nobody_else(make_node: MakeNode, rng: random.Random, count: int) -> None:
+def test_slow_clients_cost_nobody_else(node: Node, rng: random.Random, count: int) -> None:
     """Hundreds of them, of every kind, each with a byte now and then: a producer's events are taken all the while."""
-    node = make_node({"PAYFLUX_WORKERS": "1"})
     clients = []
     try:
         for number in range(count):

@@ -97,13 +97,13 @@ def test_all_carry_the_risk_of_the_line_whoever_scores(
     first = make_node(arguments=("serve", "--role", "consume"))
     start = time.time_ns() // 1_000_000
     sent = outages(server, start, range(35))
-    until(lambda: first.line_count() == len(sent), "the first node's lines")
+    until(lambda: first.line_count() == len(sent), "the first node's lines", 60)
     second = make_node(environ_of(destinations))
     assert second.line_count() == 0
     sent += outages(server, start, range(35, 40))
     first.kill_all()
     sent += outages(server, start, range(40, 80))
-    until(lambda: second.line_count() > 700, "the second node's lines")
+    until(lambda: second.line_count() > 700, "the second node's lines", 60)
     until(lambda: not any(lags(server).values()), "the exporters", 60)
     before, after = first.whole_lines(), second.whole_lines()
     said = {line["event_id"]: risk_of(line) for line in before + after}

@@ -149,8 +149,15 @@ class Node:
 
     def metrics(self) -> dict[str, float]:
         """Every sample of /metrics, as `name{label="value",…}` without the prefix, labels sorted."""
-        status, text = self.get("/metrics")
-        assert status == 200
+        text = b""
+
+        def answered() -> bool:  # its process starts last, and a machine with much to do lets it wait
+            nonlocal text
+            status, text = self.get("/metrics")
+            assert status in {200, 503}
+            return status == 200
+
+        until(answered, "the metrics")
         found = {}
         for family in text_string_to_metric_families(text.decode()):
             for sample in family.samples:

@@ -83,7 +83,7 @@ class KafkaExporter:
             **properties(values),
         }
         self._producer: Any = None
-        self._trouble = ""
+        self._trouble: Failure = ("", "")
 
     def deliver(self, lines: Sequence[bytes]) -> Mapping[int, str]:
         """Produce lines; see GroupExporter. What is refused for good is found by sending one by one."""
@@ -138,19 +138,22 @@ class KafkaExporter:
 
     def _connected(self) -> Any:
         if self._producer is None:
-            self._trouble = ""
+            self._trouble = ("", "")
             kafka = import_module("confluent_kafka")
             self._producer = kafka.Producer({**self._config, "error_cb": self._hear}, logger=_silent())
         return self._producer
 
     def _hear(self, error: Any) -> None:
-        self._trouble = str(error.str())
+        """What is said of the brokers; that all of them are down follows from what was said before."""
+        if self._trouble[0] not in DENIED:
+            self._trouble = str(error.name()), str(error.str())
 
     def _raise_first(self, failed: Mapping[int, Failure]) -> None:
         if failed:
             code, said = next((one for one in failed.values() if one[0] in DENIED), failed[min(failed)])
-            trouble = f" ({self._trouble})" if self._trouble else ""
-            raise ExportFailed("denied" if code in DENIED else "unreachable", f"{said}{trouble}")
+            cause, words = self._trouble
+            denied = code in DENIED or cause in DENIED
+            raise ExportFailed("denied" if denied else "unreachable", f"{said} ({words})" if words else said)
 
     def close(self) -> None:
         """Give up the producer, and what is in its queue."""

@@ -49,9 +49,9 @@ class Phase(NamedTuple):
 
 
 def lags(server: Server) -> dict[str, int]:
-    """How many entries wait for each group."""
+    """How many entries wait for each group; where Redis does not know it, some do."""
     found: Any = server.client.xinfo_groups("events_stream")
-    return {str(one["name"].decode()): int(one["lag"] or 0) + int(one["pending"]) for one in found}
+    return {one["name"].decode(): (1 if one["lag"] is None else int(one["lag"])) + int(one["pending"]) for one in found}
 
 
 class Trial:
