@@ -110,3 +110,21 @@ def test_what_says_nothing_of_an_outcome_is_counted_by_name() -> None:
     assert counted == {"payment_attempt": "2.0", "order.lost": "1.0"}
     outcomes = dict(re.findall(r'payflux_events_by_outcome_total\{outcome="(.+)",processor="stripe"\} (\S+)', text))
     assert outcomes == {"success": "1.0", "failure": "1.0", "neutral": "3.0"}
+
+
+def test_each_retry_is_read_for_itself() -> None:
+    """How many there were, and by which network, decides what a retry shows, whichever was met first."""
+    shown: list[tuple[str, ...]] = []
+
+    def score(second: int, processor: str, seen: Observation | None, *_: object) -> RiskAssessment:
+        shown.append(seen.signs if seen else ())
+        return RiskAssessment(second, processor)
+
+    enricher = Enricher("one", score, Metrics(create_slab(["consumer"]), "consumer"))
+    for number, (retries, network) in enumerate([(1, "visa"), (17, "visa"), (25, "visa"), (17, "amex"), (1, "visa")]):
+        event = make_event(
+            event_type="payment_succeeded", retry_count=retries, card_network=network, failure_category=""
+        )
+        stored = decode_event(json.dumps(event).encode())
+        enricher.line(Delivery(b"%d-0" % (1000 + number), number + 1, stored.data), b"")
+    assert shown == [(), ("retries_near_limit",), ("forbidden_retries",), (), ()]

@@ -74,3 +74,31 @@ def test_there_is_room_for_so_many(memory: Memory) -> None:
     assert resting.wake("two") == known
     assert resting.wake("two") is None
     assert resting.expire(FORGET_SEC + 2) == ["three"]
+
+
+def test_more_snapshots_than_there_is_room_for(memory: Memory) -> None:
+    """After a restart those that had events last are followed, and the others at rest, in whatever order they come."""
+    data = msgspec.msgpack.decode(memory.data) | {"incidents": Tracker("stripe").snapshot()}
+    scorer = Scorer(most_processors=2)
+    for processor, later in (("new", 20), ("old", 0), ("middle", 10)):
+        scorer.restore(processor, data)
+        watch = scorer.watch(processor)
+        if watch:
+            watch.touched += later
+    assert set(scorer.followed()) == {"new", "middle"}
+    assert scorer.take_forgotten() == []
+    scorer.restore("old", data)
+    assert "old" not in scorer.followed()
+
+
+def test_what_is_not_scored_wakes_nobody(memory: Memory) -> None:
+    """An event of a test shows what was said last of a processor at rest, and leaves it there."""
+    scorer = scorer_of(memory)
+    watch = scorer.watch("stripe")
+    assert watch
+    second = watch.touched + REST_SEC
+    scorer.recall(RiskAssessment(watch.touched, "stripe", 0.0, learned=True))
+    scorer.tick(second)
+    assert scorer.rest(second) == ["stripe"]
+    assert scorer.score(second + 1, "stripe", None).learned
+    assert scorer.followed() == []

@@ -99,6 +99,8 @@ class _Meanings:
 
     def seen(self, meaning: _Meaning, event: Facts) -> Observation | None:
         """What the detector sees in an event of a meaning; None when it is not to be counted."""
+        if event.retry_count > 0:  # what it shows depends on how many there were, and of which network
+            return observed(event, self._declared)
         key: _Key
         if meaning.failed:
             small = is_small_payment(event.amount_minor, event.amount_bucket)

@@ -1,6 +1,5 @@
 """What is known of processors that have been idle for a week, in a fraction of the room."""
 
-from collections import OrderedDict
 from typing import Any
 from zlib import compress, decompress
 
@@ -11,7 +10,7 @@ REST_SEC, FORGET_SEC = 7 * 86400, 30 * 86400
 
 
 class Resting:
-    """Processors at rest: those idle longest are forgotten first.
+    """Processors at rest: the one idle longest is forgotten first.
 
     Args:
         most: how many there may be.
@@ -19,19 +18,23 @@ class Resting:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._known: OrderedDict[str, tuple[int, bytes]] = OrderedDict()
+        self._known: dict[str, tuple[int, bytes]] = {}
 
-    def lay_down(self, processor: str, touched: int, known: dict[str, Any] | None) -> None:
+    def lay_down(self, processor: str, touched: int, known: dict[str, Any] | None) -> list[str]:
         """Keep what is known of a processor.
 
         Args:
             processor: whose it is.
             touched: the second of its last event.
             known: its snapshot.
+
+        Returns:
+            The one for which there is no room any more, if there is one.
         """
         self._known[processor] = touched, compress(msgspec.msgpack.encode(known))
-        if len(self._known) > self._most:
-            self._known.popitem(last=False)
+        if len(self._known) <= self._most:
+            return []
+        return self._forget([min(self._known, key=lambda one: self._known[one][0])])
 
     def wake(self, processor: str) -> dict[str, Any] | None:
         """Its snapshot, which is not kept any more; None when it is not at rest."""
@@ -42,7 +45,9 @@ class Resting:
 
     def expire(self, second: int) -> list[str]:
         """Forget those that had no event for thirty days; their names."""
-        gone = []
-        while self._known and next(iter(self._known.values()))[0] <= second - FORGET_SEC:
-            gone.append(self._known.popitem(last=False)[0])
+        return self._forget([one for one, (touched, _) in self._known.items() if touched <= second - FORGET_SEC])
+
+    def _forget(self, gone: list[str]) -> list[str]:
+        for one in gone:
+            del self._known[one]
         return gone

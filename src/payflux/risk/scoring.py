@@ -82,6 +82,15 @@ class _Followed:
         self.holds = RiskAssessment(0, processor)
         self.known = -1  # the second up to which all events are in the snapshot it was restored from
 
+    @property
+    def touched(self) -> int:
+        """The last second with events that was ticked; that of one whose first was not is yet to come."""
+        return self.watch.touched if self.watch else 1 << 62
+
+    def is_idle(self, since: int) -> bool:
+        """Whether nothing came after a second, nothing waits, and no incident is open."""
+        return self.touched <= since and not (self.waiting or self.tracker.open)
+
 
 class Scorer:
     """Scores every processor.
@@ -96,7 +105,6 @@ class Scorer:
     Args:
         limits: thresholds and hold.
         most_processors: how many processors are followed; one more, and the one idle longest is forgotten.
-
     """
 
     def __init__(self, limits: Limits | None = None, most_processors: int = MOST_PROCESSORS) -> None:
@@ -166,7 +174,7 @@ class Scorer:
         followed = self._followed.get(processor)
         if followed is None:
             if seen is None:
-                return RiskAssessment(0, processor)
+                return self._history.at(processor, second)  # it may be at rest
             followed = self._follow(processor)
         if second == followed.second:
             counts = followed.counts
@@ -199,16 +207,13 @@ class Scorer:
             The processors that are not followed any more, the one idle longest first; each comes back as it was.
         """
         self._forgotten += self._resting.expire(second)
-        idle = []
-        for processor, followed in self._followed.items():
-            watch = followed.watch
-            if watch and watch.touched <= second - REST_SEC and not (followed.waiting or followed.tracker.open):
-                idle.append(processor)
-                self._resting.lay_down(processor, watch.touched, self.snapshot(processor))
-        for processor in idle:
-            del self._followed[processor]
-            self._history.forget(processor)
+        for processor in (idle := [one for one, of in self._followed.items() if of.is_idle(second - REST_SEC)]):
+            self._lay_down(processor)
         return idle
+
+    def _lay_down(self, processor: str) -> None:
+        known = self.snapshot(processor)
+        self._forgotten += self._resting.lay_down(processor, self._followed.pop(processor).touched, known)
 
     def recall(self, said: RiskAssessment) -> None:
         """What another scorer said, for events that come late."""
@@ -348,10 +353,12 @@ class Scorer:
         """
         watch = restore(processor, self.limits, data)
         self._resting.wake(processor)
-        followed = self._follow(processor)
+        followed = self._followed[processor] = _Followed(processor)
         followed.watch, followed.holds, followed.known = watch, watch.judge.last, watch.moved
         if "incidents" in data:
             followed.tracker.restore(data["incidents"])
+        if len(self._followed) > self._most:
+            self._lay_down(min(self._followed, key=lambda one: self._followed[one].touched))
 
     def clear(self) -> None:
         """Forget everything."""
