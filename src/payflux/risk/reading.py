@@ -35,6 +35,7 @@ class Facts(msgspec.Struct, gc=False):
     failure_origin: str = ""
     card_network: str = ""
     network_response_code: str = ""
+    network_advice_code: str = ""
     currency: str = ""
     amount_minor: int = 0
     latency_ms: int = -1
@@ -78,7 +79,9 @@ def observed(event: Facts, declared: Declared = NOTHING_DECLARED) -> Observation
     kind, category, counts, soft, failure = said
     small = kind == "failure" and is_small_payment(event.amount_minor, event.amount_bucket)
     retried = event.retry_count > 0
-    signs = signs_of(Attempt(failure, event.card_network, event.retry_count)) if failure or retried else ()
+    signs: tuple[str, ...] = ()
+    if failure or retried:
+        signs = signs_of(Attempt(failure, event.card_network, event.retry_count, event.network_advice_code))
     values = (event.geo_bucket, event.payment_method_bucket, event.issuer_country, event.channel)
     return observation(kind, category, values, retried, small, counts, soft, signs)
 

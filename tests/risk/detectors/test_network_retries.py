@@ -39,6 +39,14 @@ def test_what_is_declined_for_good_is_not_to_be_tried_again(category: str, retri
     assert is_forbidden(Attempt(failure_of(category), "visa", retries)) == forbidden
 
 
+@pytest.mark.parametrize(
+    ("advice", "retries", "forbidden"), [("03", 1, True), ("21", 2, True), ("03", 0, False), ("02", 3, False)]
+)
+def test_advice_not_to_try_again_is_heeded(advice: str, retries: int, *, forbidden: bool) -> None:
+    """Mastercard's codes 03 and 21, whatever else the answer was."""
+    assert is_forbidden(Attempt(failure_of("insufficient_funds"), "mastercard", retries, advice)) == forbidden
+
+
 def event(event_type: str, retries: int, failure_category: str = "") -> Facts:
     """A payment with a card of Visa, at home."""
     return Facts(

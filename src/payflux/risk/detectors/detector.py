@@ -13,11 +13,13 @@ class Attempt(NamedTuple):
         failure: why it failed; None when it succeeded, or says nothing of success.
         card_network: as the producer names it; may be empty.
         retry_count: 0 for a first attempt.
+        advice_code: what the network advises, such as Mastercard's `03`; may be empty.
     """
 
     failure: Failure | None
     card_network: str
     retry_count: int
+    advice_code: str = ""
 
 
 class Detector(NamedTuple):

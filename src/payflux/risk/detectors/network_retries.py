@@ -34,6 +34,9 @@ LIMITS = {
 }
 """By network, as the taxonomy names it; of others none is known. Until May 2025 Visa allowed 15."""
 
+NEVER_AGAIN = frozenset({"03", "21"})
+"""Mastercard's merchant advice codes after which any retry within 30 days costs a fee (TabaPay, retries.com)."""
+
 NEAR = 0.8
 """The part of a limit from which on it is near."""
 
@@ -49,7 +52,9 @@ def is_forbidden(attempt: Attempt) -> bool:
     limit = _limit(attempt)
     if limit is not None and attempt.retry_count > limit.most:
         return True
-    return attempt.retry_count > 0 and attempt.failure is not None and attempt.failure.retry == "never"
+    if not attempt.retry_count or attempt.failure is None:
+        return False
+    return attempt.failure.retry == "never" or attempt.advice_code in NEVER_AGAIN
 
 
 def _limit(attempt: Attempt) -> Limit | None:
