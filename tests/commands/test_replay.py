@@ -15,10 +15,21 @@ from needs import module
 from nodes import event
 from operator_commands import START_MS, add, canonical, environ, on_a_terminal, payflux, stream, traffic
 from payflux.cli import app
+from payflux.terminal import one_off
 from real_parts import MakeNode
 from servers import Server, until
 from their_server import receiving
 
+BREAKS = """
+from payflux.exporters import Batch, GroupDestination
+
+class Exporter:
+    def deliver(self, lines): raise KeyError("odd")
+    def close(self): raise KeyError("odd")
+
+Breaks = GroupDestination(lambda opening: Exporter(), "breaks", Batch(2, 2048, 0))
+Unmade = GroupDestination(lambda opening: 1 // 0, "unmade", Batch(2, 2048, 0))
+"""
 Run = Callable[..., tuple[int, list[dict[str, Any]], str]]
 START = datetime.fromtimestamp(START_MS / 1000, UTC)
 
@@ -162,6 +173,46 @@ def test_to_files_once_however_often(
         assert connection.execute(sql).fetchall() == [(30, 30, 30)]
 
 
+def test_a_part_goes_to_no_folder_of_all(
+    run: Run, server: Server, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of one processor first, and then all, into the same files: one line that says why not, and how to go on."""
+    for name in ("arro3", "obstore"):
+        module(name)
+    traffic(server, 30)
+    given(monkeypatch, "PARQUET", URL=str(directory / "files"))
+    assert run("--processor", "adyen", "--to", "parquet")[0] == 0
+    code, lines, err = run("--to", "parquet")
+    report, last = err.splitlines()
+    assert (code, lines) == (1, [])
+    assert "give each filter a folder of its own" in last
+    assert last.endswith('the filter there is {"processors":["adyen"]}, here none (denied)')
+    assert json.loads(report)["continue_with"] == f"--from {START_MS + 1000}-0"
+    given(monkeypatch, "PARQUET", PROCESSORS="adyen")
+    assert run("--to", "parquet")[0] == 0
+
+
+def test_an_exporter_that_breaks_is_one_line(
+    run: Run, server: Server, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With what it raised and how to continue; variables of another one of one's own are no mistakes."""
+    (directory / "replay_for_tests.py").write_text(BREAKS)
+    monkeypatch.syspath_prepend(directory)
+    monkeypatch.setattr(one_off, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setenv("PAYFLUX_EXPORTERS", "replay_for_tests:Unmade")
+    given(monkeypatch, "UNMADE", BATCH_SEC="3")
+    traffic(server, 3)
+    code, _, err = run("--to", "replay_for_tests:Breaks")
+    report, last = err.splitlines()
+    assert (code, last) == (1, "payflux: the destination failed: KeyError: 'odd' (write)")
+    assert json.loads(report)["continue_with"] == f"--from {START_MS + 1000}-0"
+    code, _, err = run("--to", "replay_for_tests:Unmade")
+    assert (code, err) == (
+        1,
+        "payflux: the destination failed: ZeroDivisionError: integer division or modulo by zero (write)\n",
+    )
+
+
 def test_to_a_webhook_as_its_exporter_would(run: Run, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """In its batches, through its filter, marked; tried again when it is busy, and what it refuses is told."""
     traffic(server, 10)
@@ -174,7 +225,7 @@ def test_to_a_webhook_as_its_exporter_would(run: Run, server: Server, monkeypatc
     assert code == 1
     assert [one["msg"] for one in told] == ["export_failed", "replay_refused", "replay_ended"]
     assert told[1]["reason"] == "HTTP 422: odd"
-    assert (told[-1]["replayed"], told[-1]["refused"]) == (9, 1)
+    assert (told[-1]["replayed"], told[-1]["filtered"], told[-1]["refused"]) == (6, 3, 1)
     taken = [json.loads(line) for one in theirs.got[1:] for line in one.body.splitlines()]
     assert all(line["replayed"] and line["processor"] == "stripe" for line in taken)
     assert {line["seq"] for line in taken} == {1, 2, 4, 5, 7, 8, 10}

@@ -22,6 +22,22 @@ def test_without_a_choice_all_are_wanted() -> None:
     assert not Choice(processors=("stripe",)).takes_all
 
 
+def test_a_choice_is_told_in_one_form() -> None:
+    """In whatever order it was set, and narrowed to lines that come at all; nothing where all are wanted."""
+    assert Choice(declared=PAID).text() == ""
+    some = Choice(("stripe", "adyen"), ("b", "a"), ("failure",), "high", PAID)
+    assert some.text() == Choice(["adyen", "stripe", "adyen"], ("a", "b"), ("failure",), "high", PAID).text()
+    assert json.loads(some.text()) == {
+        "processors": ["adyen", "stripe"],
+        "event_types": ["a", "b"],
+        "outcomes": ["failure"],
+        "declared": [["payment_failed", "success"]],
+        "least_band": "high",
+    }
+    assert Choice(("stripe", "adyen")).text(["adyen"]) == Choice().text(["adyen"]) == '{"processors":["adyen"]}'
+    assert Choice(("stripe",)).text(["adyen"]) == '{"processors":[]}'
+
+
 @pytest.mark.parametrize(
     ("choice", "taken", "left"),
     [

@@ -48,9 +48,9 @@ def given(folder: object) -> Values:
     return load(DESTINATION.settings, {URL.name: str(folder)})
 
 
-def exporter(folder: Path) -> ParquetExporter:
-    """One that writes there, as a new process makes it."""
-    return ParquetExporter(GroupOpening(given(folder), "parquet", 5.0))
+def exporter(folder: Path, chosen: str = "") -> ParquetExporter:
+    """One that writes there what came through a filter, as a new process makes it."""
+    return ParquetExporter(GroupOpening(given(folder), "parquet", 5.0, filter=chosen))
 
 
 def query(folder: Path, sql: str) -> list[tuple[Any, ...]]:
@@ -103,6 +103,7 @@ def test_each_hour_has_files_of_its_own_and_a_manifest_each(tmp_path: Path) -> N
         "first_seq": 1,
         "last_seq": 2,
         "rows": 2,
+        "filter": "",
     }
 
 
@@ -139,6 +140,45 @@ def test_gaps_are_filled_without_an_overlap(tmp_path: Path, seed: int) -> None:
         for first in range(start, end, batch):
             writing.deliver(lines[first : min(first + batch, end)])
     assert query(tmp_path, "SELECT count(*), count(DISTINCT seq) FROM EVENTS") == [(59, 59)]
+
+
+@pytest.mark.parametrize("first", [1, 4, 7])
+@pytest.mark.parametrize(
+    ("there", "here"), [("stripe alone", ""), ("", "stripe alone"), ("stripe alone", "adyen alone")]
+)
+def test_what_a_filter_left_out_does_not_pass_for_written(tmp_path: Path, first: int, there: str, here: str) -> None:
+    """A file of another filter stops whoever meets it, wherever it begins, and says what to do; its own go on."""
+    lines = [line(seq) for seq in range(1, 10)]
+    assert exporter(tmp_path, there).deliver(lines[3:6:2]) == {}
+    with pytest.raises(
+        ExportFailed, match=r"through another filter, .*: give each filter a folder of its own"
+    ) as caught:
+        exporter(tmp_path, here).deliver(lines[first - 1 :])
+    assert caught.value.code == "denied"
+    assert f"the filter there is {there or 'none'}, here {here or 'none'}" in str(caught.value)
+    assert exporter(tmp_path, here).deliver([line(1, NOON + HOUR)]) == {}
+    assert exporter(tmp_path, there).deliver(lines[3::2]) == {}
+    assert query(tmp_path, "SELECT seq FROM EVENTS ORDER BY seq") == [(1,), (4,), (6,), (8,)]
+
+
+def test_a_filter_is_met_in_the_midst_of_an_hour_too(tmp_path: Path) -> None:
+    """A process that has looked at the hour already finds it out when a file has the name of its own."""
+    writing = exporter(tmp_path)
+    assert writing.deliver([line(1)]) == {}
+    assert exporter(tmp_path / "other", "stripe alone").deliver([line(2), line(5)]) == {}
+    place = Path("dt=2026-01-09", "hour=12", f"{NOON + 2}-0.parquet")
+    (tmp_path / "other" / place).rename(tmp_path / place)
+    with pytest.raises(ExportFailed, match="through another filter"):
+        writing.deliver([line(2), line(3)])
+
+
+def test_files_of_others_are_passed_over(tmp_path: Path) -> None:
+    """Those in the folder of an hour whose names are no entries."""
+    assert exporter(tmp_path).deliver([line(1)]) == {}
+    for name in ("data_0", "1-", "part-1-0", ""):
+        (tmp_path / "dt=2026-01-09" / "hour=12" / f"{name}.parquet").write_text("somebody else's")
+    assert exporter(tmp_path).deliver([line(1), line(2)]) == {}
+    assert (tmp_path / "dt=2026-01-09" / "hour=12" / f"{NOON + 2}-0.parquet").exists()
 
 
 def test_a_record_that_fits_no_column_is_refused_alone(tmp_path: Path) -> None:

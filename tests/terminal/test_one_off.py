@@ -44,10 +44,21 @@ async def test_batches_are_those_of_the_settings(theirs: Receiving) -> None:
 
 
 async def test_batches_end_by_their_bytes_too(theirs: Receiving) -> None:
-    """As a node's do."""
+    """No request has more, however much is put at once; what is put later follows what waits."""
     once = OneOff("webhook", given(theirs, BATCH_EVENTS="100", BATCH_BYTES="1024"), log)
-    await once.put(LINES * 3)
-    assert (len(theirs.got), once.confirmed) == (1, 15)
+    await once.put(LINES * 4)
+    await once.put(LINES * 2 + LINES[:2])
+    await once.flush()
+    assert [len(one.body) // len(LINES[0]) for one in theirs.got] == [10, 10, 10, 2]
+    assert once.confirmed == 32
+
+
+async def test_what_the_filter_leaves_out_is_counted_apart(theirs: Receiving) -> None:
+    """It is not at the destination."""
+    once = OneOff("webhook", given(theirs, PROCESSORS="p"), log)
+    await once.put([*LINES[:3], LINES[3].replace(b'"processor":"p"', b'"processor":"other"')])
+    await once.flush()
+    assert (once.confirmed, once.filtered, once.refused) == (3, 1, 0)
 
 
 async def test_patience_ends(theirs: Receiving, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,6 +77,53 @@ async def test_patience_ends(theirs: Receiving, monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(ExportFailed, match="HTTP 503"):
         await once.flush()
     assert len(theirs.got) == 4
+
+
+OWN = """
+from payflux.exporters import Batch, GroupDestination
+from payflux.settings import Setting
+
+class Odd:
+    def __init__(self, opening): self.filter = opening.filter
+    def deliver(self, lines): raise OverflowError(self.filter)
+    def close(self): raise OverflowError
+
+ODD = Setting("PAYFLUX_EXPORT_ODD_PLACE", str, "", "Where.")
+NEVER = Setting("PAYFLUX_EXPORT_NEVER_PLACE", str, "", "Where.")
+Odd = GroupDestination(Odd, "odd", Batch(2, 2048, 0), (ODD,))
+Never = GroupDestination(lambda opening: 1 // 0, "never", Batch(2, 2048, 0), (NEVER,))
+"""
+
+
+@pytest.fixture
+def own(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A module with exporters of one's own that fail as nobody foresaw."""
+    place = tmp_path_factory.mktemp("own")
+    (place / "one_off_for_tests.py").write_text(OWN)
+    monkeypatch.syspath_prepend(place)
+    return "one_off_for_tests"
+
+
+@pytest.mark.parametrize("named", ["{0}:Never", "webhook,{0}:Never,{0}:Odd", "{0}:Odd", "", "no.such:Thing"])
+def test_it_is_named_beside_those_that_are_set(own: str, named: str) -> None:
+    """Whose variables stay known; they are those of the one alone where the others cannot be read."""
+    names = {one.name for one in declared(f"{own}:Odd", {"PAYFLUX_EXPORTERS": named.format(own)})}
+    assert "PAYFLUX_EXPORT_ODD_PLACE" in names
+    assert ("PAYFLUX_EXPORT_NEVER_PLACE" in names) is ("Never" in named)
+
+
+async def test_what_nobody_foresaw_is_a_failure_too(own: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When it is made, and when it delivers; the lines still wait, and it can be closed."""
+    monkeypatch.setattr(one_off, "PATIENCE_SECONDS", 0.0)
+    environ = {"PAYFLUX_EXPORTERS": f"{own}:Never"}
+    values = load((OUTCOMES, *declared(f"{own}:Odd", environ)), environ)
+    with pytest.raises(ExportFailed, match="ZeroDivisionError"):
+        OneOff(f"{own}:Never", values, log)
+    once = OneOff(f"{own}:Odd", values, log, processors=("p",))
+    with pytest.raises(ExportFailed, match=r'OverflowError: {"processors":\["p"\]}'):
+        await once.put(LINES)
+    assert once.next_entry == b"17-0"
+    once.close()
 
 
 @pytest.mark.parametrize(("text", "found"), [("webhook", True), ("stdout", False), ("no.such:Thing", False)])

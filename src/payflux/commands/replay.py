@@ -110,11 +110,17 @@ def replay(
         return refuse(SettingsError(problems))
     span = parse_position(from_, end=False), None if end is None else parse_position(end, end=True)
     say = narrator()
-    carrier = None if exporter is None else OneOff(exporter, values, say)
-    job = Replay(
-        values, LineFilter(processors=frozenset(processor or ())), limit, say, to_stream=to_stream, carrier=carrier
-    )
+    wanted = LineFilter(processors=frozenset(processor or ()))
+    try:
+        carrier = None if exporter is None else OneOff(exporter, values, say, processors=wanted.processors)
+    except ExportFailed as error:
+        return _complain(error)
+    job = Replay(values, wanted, limit, say, to_stream=to_stream, carrier=carrier)
     return operate(lambda: job.run(*span))
+
+
+def _complain(error: ExportFailed) -> int:
+    return complain(f"the destination failed: {printable(str(error))} ({error.code})")
 
 
 class Places(NamedTuple):
@@ -201,7 +207,7 @@ class Replay:
             if isinstance(error, asyncio.CancelledError):
                 return EXIT_INTERRUPTED
             if isinstance(error, ExportFailed):
-                return complain(f"the destination failed: {printable(str(error))} ({error.code})")
+                return _complain(error)
             raise
         finally:
             if self._carrier is not None:
@@ -218,7 +224,8 @@ class Replay:
         tally = self._tally
         facts: dict[str, object] = {"read": tally.read, "replayed": tally.replayed, "invalid": tally.invalid}
         if self._carrier is not None:
-            facts |= {"replayed": self._carrier.confirmed, "refused": self._carrier.refused}
+            carrier = self._carrier
+            facts |= {"replayed": carrier.confirmed, "filtered": carrier.filtered, "refused": carrier.refused}
         if tally.read:
             facts["last_id"] = tally.last_id.decode()
         if tally.in_doubt:

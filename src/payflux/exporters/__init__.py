@@ -177,6 +177,7 @@ class GroupOpening:
         timeout: seconds a destination is given to confirm.
         consumer: name in the group.
         tls: certificates, where the way is secured by others than those of the system.
+        filter: which lines it is given, as `payflux.exporters.choosing.Choice.text` says it; empty for all.
     """
 
     values: Values
@@ -184,6 +185,7 @@ class GroupOpening:
     timeout: float
     consumer: str = ""
     tls: Tls = SYSTEMS
+    filter: str = ""
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,23 @@ class Choice:
         """Whether nothing is left out, so that no line needs to be looked at."""
         return not (self.processors or self.event_types or self.outcomes or self.least_band)
 
+    def text(self, processors: Collection[str] = ()) -> str:
+        """What is wanted, in one form however it was set; empty where all is.
+
+        Args:
+            processors: of which alone there are any lines; of all where none is named.
+        """
+        named = [{*one} for one in (self.processors, processors) if one]
+        said = {
+            "processors": sorted(set[str].intersection(*named)) if named else None,
+            "event_types": sorted({*self.event_types}) or None,
+            "outcomes": sorted({*self.outcomes}) or None,
+            "declared": sorted(self.declared) if self.outcomes and self.declared else None,
+            "least_band": self.least_band,
+        }
+        told = {name: value for name, value in said.items() if value is not None}
+        return msgspec.json.encode(told).decode() if told else ""
+
     def takes(self, line: bytes) -> bool:
         """Whether a line is wanted."""
         seen = _decode(line)

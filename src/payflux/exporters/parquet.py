@@ -4,6 +4,9 @@ A file is named after its first entry and made only where there is none of that 
 entries again, be it another node that had been given up, finds the file, reads in it how far it goes, and delivers
 what comes after: files follow one another without a gap and without an overlap. What is delivered late, into a gap,
 ends where the next file begins.
+
+That holds among those who are given the same lines. So a file says through which filter its lines came, and who has
+another one stops there: what a filter left out must not pass for written.
 """
 
 import io
@@ -53,11 +56,17 @@ COLUMNS = {
 """Every column: its type, and whether it may be null. Columns are only ever added, at the end, and may be null then."""
 
 KEY = "payflux."
+FILTER = b"payflux.filter"
+OTHER = (
+    "{} was written through another filter, and what one leaves out would pass for written by the other: give each "
+    "filter a folder of its own (PAYFLUX_EXPORT_PARQUET_URL); the filter there is {}, here {}"
+)
 MAGIC = b"PAR1"
 DENIED = ("PermissionDeniedError", "UnauthenticatedError", "NotFoundError")
 STATUS = re.compile(r"status code: (\d{3})\b")
 HOUR = 3_600_000  # milliseconds
 WRITER = {"compression": "zstd(3)"}
+ENTRY = re.compile(rb"[0-9]{1,20}-[0-9]{1,20}")
 
 
 def _url(text: str) -> str:
@@ -86,6 +95,7 @@ class Span(NamedTuple):
         first_seq: the number of the first.
         last_seq: the number of the last.
         rows: how many events.
+        filter: which events alone it was given; empty for all.
     """
 
     first_id: str
@@ -93,6 +103,7 @@ class Span(NamedTuple):
     first_seq: int
     last_seq: int
     rows: int
+    filter: str
 
 
 class _Ends(msgspec.Struct, gc=False):
@@ -112,6 +123,7 @@ class ParquetExporter:
 
     def __init__(self, opening: GroupOpening) -> None:
         self._url, self._timeout, self._tls = opening.values[URL] or "", opening.timeout, opening.tls
+        self._filter = opening.filter
         self._store: Any = None
         self._done: tuple[int, int] = (0, 0)  # everything up to here stands in some file
         self._listed: tuple[str, list[tuple[int, int]]] = ("", [])  # the hour, and where its files begin
@@ -144,10 +156,10 @@ class ParquetExporter:
         self._look(folder, keys[0])
         done = bisect_right(keys, self._done)
         # What a process wrote that died before it told what it refused is looked at once more.
-        refused = _packed(lines[:done])[2] if done else {}
+        refused = _packed(lines[:done], self._filter)[2] if done else {}
         while done < len(lines):
             end = self._end(keys, done)
-            data, span, odd = _packed(lines[done:end])
+            data, span, odd = _packed(lines[done:end], self._filter)
             refused |= {done + place: why for place, why in odd.items()}
             if span is None:
                 done = end
@@ -185,30 +197,38 @@ class ParquetExporter:
         return True
 
     def _look(self, folder: str, first: tuple[int, int]) -> None:
-        """Once for each hour: how far the file goes that begins before what is to be written, if there is one."""
+        """Once for each hour: how far the file goes that begins before what is to be written, if there is one.
+
+        One that begins later is asked too: all those of an hour have one filter, and so any of them tells it.
+        """
         if folder == self._listed[0]:
             return
         obstore = import_module("obstore")
         names = [str(one["path"]) for page in obstore.list(self._store, folder) for one in page]
-        files = sorted((_key(_stem(name)), name) for name in names if name.endswith(".parquet"))
+        files = sorted((_key(stem), name) for name in names if ENTRY.fullmatch(stem := _stem(name)))
         begins = [key for key, _ in files]
-        if before := bisect_right(begins, first):
-            last = self._read(files[before - 1][1]).last_id
-            self._done = max(self._done, _key(last.encode()))
+        before = bisect_right(begins, first)
+        if files:
+            last = self._read(files[max(before - 1, 0)][1]).last_id
+            self._done = max(self._done, _key(last.encode()) if before else self._done)
         self._listed = folder, begins
 
     def _read(self, path: str) -> Span:
-        """What a file says of itself."""
+        """What a file says of itself, if its lines came through the same filter."""
         data = bytes(import_module("obstore").get(self._store, path).bytes())
         if not data.startswith(MAGIC) or not data.endswith(MAGIC):
             raise ExportFailed("write", f"{path} is no file of PayFlux's")
         try:
             found = import_module("arro3.io").read_parquet(io.BytesIO(data)).schema.metadata
-            return msgspec.convert(
-                [found[f"{KEY}{name}".encode()].decode() for name in Span._fields], Span, strict=False
+            texts = {FILTER: b""} | found
+            span = msgspec.convert(
+                [texts[f"{KEY}{name}".encode()].decode() for name in Span._fields], Span, strict=False
             )
         except Exception as error:  # noqa: BLE001 - whatever stands there is none of ours
             raise ExportFailed("write", f"{path} is no file of PayFlux's: {error}") from None
+        if span.filter != self._filter:
+            raise ExportFailed("denied", OTHER.format(path, span.filter or "none", self._filter or "none"))
+        return span
 
     def close(self) -> None:
         """Nothing is open between two files."""
@@ -225,30 +245,30 @@ def _opened(url: str, timeout: float, authorities: str) -> Any:
     return store.from_url(url, client_options=options, retry_config={"max_retries": 1})
 
 
-def _packed(lines: Sequence[bytes]) -> tuple[bytes, Span | None, dict[int, str]]:
+def _packed(lines: Sequence[bytes], chosen: str) -> tuple[bytes, Span | None, dict[int, str]]:
     """Lines as a file, what it holds, and why some of them cannot be in any."""
     odd: dict[int, str] = {}
     try:
-        return *_file(lines), odd
+        return *_file(lines, chosen), odd
     except Exception:  # noqa: BLE001 - its reader says nothing of the line
         odd = {place: why for place, line in enumerate(lines) if (why := _fault(line))}
     if not odd:
         raise ExportFailed("marshal", "lines that can be written one by one, and not together")
     good = [line for place, line in enumerate(lines) if place not in odd]
-    return (*_file(good), odd) if good else (b"", None, odd)
+    return (*_file(good, chosen), odd) if good else (b"", None, odd)
 
 
 def _fault(line: bytes) -> str:
     try:
-        _file([line])
+        _file([line], "")
     except Exception as error:  # noqa: BLE001 - as above
         return f"{type(error).__name__}: {error}"[:200]
     return ""
 
 
-def _file(lines: Sequence[bytes]) -> tuple[bytes, Span]:
+def _file(lines: Sequence[bytes], chosen: str) -> tuple[bytes, Span]:
     first, last = _ends(lines[0]), _ends(lines[-1])
-    span = Span(first.stream_message_id, last.stream_message_id, first.seq, last.seq, len(lines))
+    span = Span(first.stream_message_id, last.stream_message_id, first.seq, last.seq, len(lines), chosen)
     arrow, out = import_module("arro3.io"), io.BytesIO()
     table = arrow.read_json(io.BytesIO(b"".join(lines)), _schema(), batch_size=len(lines))
     metadata = {f"{KEY}{name}": str(value) for name, value in span._asdict().items()}
@@ -275,7 +295,9 @@ def _key(entry: bytes) -> tuple[int, int]:
 
 
 def _stem(path: str) -> bytes:
-    return path.rpartition("/")[2].removesuffix(".parquet").encode()
+    """The name of a file without its end; empty where it is none of Parquet."""
+    name = path.rpartition("/")[2]
+    return name.removesuffix(".parquet").encode() if name.endswith(".parquet") else b""
 
 
 def _folder(hour: int) -> str:

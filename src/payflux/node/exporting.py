@@ -1,6 +1,6 @@
 """What an exporter with a group of its own is made of: a consumer like any other, which scores nothing."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from payflux.consume.consumer import CLAIM_IDLE_SEC, MAX_DELIVERIES, Consumer
 from payflux.consume.line import Enricher
@@ -46,23 +46,29 @@ def numbers_of(plan: Plan) -> dict[str, Metrics]:
     return {name: Metrics(Slab(fd), CONSUMER) for name, fd in plan.exporters.items()}
 
 
-def opening_of(values: Values, name: str, consumer: str) -> GroupOpening:
+def opening_of(values: Values, name: str, consumer: str, processors: Collection[str] = ()) -> GroupOpening:
     """What an exporter is made of.
 
     Args:
         values: the settings of the node.
         name: of the exporter.
         consumer: name in the group.
+        processors: of which alone it is given lines, beside what its settings leave out; of all where none is named.
     """
-    return GroupOpening(values, name, values[common(name).timeout_sec], consumer, tls_of(values, name))
+    timeout, chosen = values[common(name).timeout_sec], _choice(values, name).text(processors)
+    return GroupOpening(values, name, timeout, consumer, tls_of(values, name), chosen)
 
 
 def wants_of(values: Values, name: str) -> Callable[[bytes], bool] | None:
     """Which lines an exporter is to be given; None for all of them."""
+    choice = _choice(values, name)
+    return None if choice.takes_all else choice.takes
+
+
+def _choice(values: Values, name: str) -> Choice:
     of = common(name)
     processors, types, outcomes = values[of.processors], values[of.event_types], values[of.outcomes]
-    choice = Choice(processors or (), types or (), outcomes or (), values[of.least_band], values[OUTCOMES])
-    return None if choice.takes_all else choice.takes
+    return Choice(processors or (), types or (), outcomes or (), values[of.least_band], values[OUTCOMES])
 
 
 def exporter_of(plan: Plan, values: Values, metrics: Metrics) -> tuple[Consumer, FanOut]:
