@@ -38,6 +38,7 @@ class Setting(Generic[T]):
         help: one sentence for the documentation.
         secret: its value is masked wherever it is shown.
         masked: how, where a part of it is no secret.
+        look: looks at what the text names, such as a file, and raises as `parse` does; not for what was handed on.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Setting(Generic[T]):
     help: str
     secret: bool = False
     masked: Callable[[str], str] = mask
+    look: Callable[[str], None] | None = None
 
     def show(self, text: str) -> str:
         """The value as it may be shown: a secret's is masked, and what looks like a login in any other."""
@@ -59,9 +61,10 @@ def optional(
     *,
     secret: bool = False,
     masked: Callable[[str], str] = mask,
+    look: Callable[[str], None] | None = None,
 ) -> Setting[T | None]:
     """A setting that may be unset, and is None then."""
-    return Setting[T | None](name, parse, None, meaning, secret, masked)
+    return Setting[T | None](name, parse, None, meaning, secret, masked, look)
 
 
 class Values:
@@ -132,7 +135,8 @@ def load(
         declared: every setting of the program.
         environ: the environment; an empty value counts as unset.
         checks: rules over several settings, asked only about values that could be read.
-        handed_on: the environment is what another process of the node has `handed_on`, and no file is read.
+        handed_on: the environment is what another process of the node has checked and `handed_on`: no file is read
+            and no rule asked, as a process that died has to be replaced whatever has become of files since.
 
     Returns:
         The values, with `warnings` for unknown `PAYFLUX_*` variables that resemble none of ours.
@@ -150,13 +154,15 @@ def load(
             continue
         text = texts.get(setting.name, setting.default)
         try:
+            if text is not None and setting.look is not None and not handed_on:
+                setting.look(text)
             values[setting.name] = None if text is None else setting.parse(text)
         except ValueError as error:
             problems.append(f"{setting.name}={setting.show(text or '')!r}: expected {error}")
     misspelt, warnings = _unknown(variables(declared), environ)
     problems += misspelt
     loaded = Values(values, texts, warnings, files)
-    for check in checks:
+    for check in () if handed_on else checks:
         try:
             problems += check(loaded)
         except KeyError:

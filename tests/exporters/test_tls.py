@@ -10,11 +10,12 @@ import pytest
 
 from certificates import Certificates, made_in
 from needs import module
-from payflux.errors import ExportFailed
+from payflux.errors import ExportFailed, SettingsError
 from payflux.event.outcome import OUTCOMES
 from payflux.exporters import GroupExporter
-from payflux.exporters.grouped import EXPORTERS, check_exporters, group_destination, settings
+from payflux.exporters.grouped import EXPORTERS, check_exporters, group_destination, settings, tls_of
 from payflux.node.exporting import opening_of
+from payflux.node.settings import load_settings
 from payflux.settings import Values, load
 from payflux.testing import make_event
 from servers import until
@@ -121,3 +122,20 @@ def test_what_cannot_be_used_is_refused_at_the_start(files: Certificates, tmp_pa
     for file, why in (("missing", "No such file"), ("text", "a file in PEM")):
         with pytest.raises(Exception, match=why):
             given("webhook", TLS_CA=tmp_path / file)
+
+
+def test_a_process_that_is_replaced_asks_for_no_file(files: Certificates, tmp_path: Path) -> None:
+    """What a node was started with is used by its later processes, though a certificate is being replaced just then."""
+    authority = tmp_path / "authority.pem"
+    authority.write_bytes(Path(files.authority).read_bytes())
+    own = {"EXPORTERS": "webhook", "EXPORT_WEBHOOK_URL": "https://host/", "EXPORT_WEBHOOK_TLS_CA": str(authority)}
+    environ = {"PAYFLUX_API_KEY": "key", "PAYFLUX_CHECKOUT_ENABLED": "no"} | {
+        f"PAYFLUX_{name}": text for name, text in own.items()
+    }
+    values = load_settings(environ=environ)
+    for spoil in (lambda: authority.write_text("-----BEGIN half"), authority.unlink):
+        spoil()
+        with pytest.raises(SettingsError):
+            load_settings(environ=environ)
+        later = load_settings(environ=values.handed_on(), handed_on=True)
+        assert tls_of(later, "webhook").authorities == str(authority)

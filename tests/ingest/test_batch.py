@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from ingesting import BEARER, JSON, NDJSON, PAN, Answer, Ingestion, dumped, payment
 from payflux.event.intake import BATCH_EVENTS, BATCH_PATH
-from payflux.http.messages import Request, Response
 
 BAD_ID = "not-a-uuid"
 
@@ -363,20 +362,15 @@ def test_others_come_between_the_parts_of_a_large_batch() -> None:
     node = Ingestion()
     node.clock.step = 0.003  # a slice takes more than a turn
     large = [payment(channel="4-" * 50, retry_count=101 if number % 3 else 0) for number in range(600)]
-    answers: list[Response] = []
-    for events in (large, [payment()]):
-        body = b"\n".join(json.dumps(one).encode() for one in events)
-        request = Request("POST", BATCH_PATH, "", NDJSON, b"", len(body))
-        assert node.batch.admit(request) is None
-        request.complete(body)
-        node.batch.handle(request, answers.append)
+    late_answers, small_answers = node.begin_batch(large), node.begin_batch([payment()])
     turns = 0
     while node.turns:
         assert turns or not node.stream.entries
         node.turns.pop(0)()
         node.stream.work()
         turns += 1
-    small, late = map(Answer, answers)
+        assert small_answers or not late_answers
+    small, late = map(Answer, small_answers + late_answers)
     assert numbers(small) == (1, 0, 0)
     assert numbers(late) == (200, 0, 400)
     assert [one["index"] for one in late.json["results"]] == list(range(600))
@@ -387,12 +381,21 @@ def test_others_come_between_the_parts_of_a_large_batch() -> None:
 def test_a_defect_costs_one_batch(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """It is answered 500 and logged by its kind; the next one is stored."""
     node = Ingestion()
-
-    def broken(item: bytes) -> None:
-        raise RuntimeError(item)
-
     with monkeypatch.context() as patched:
-        patched.setattr("payflux.ingest.batch.decode_event", broken)
+        patched.setattr("payflux.ingest.batch.decode_event", None)
         assert node.ask_batch([payment()]).status == 500
-    assert json.loads(capsys.readouterr().err)["error"] == "RuntimeError"
+    assert json.loads(capsys.readouterr().err)["error"] == "TypeError"
     assert numbers(node.ask_batch([payment()])) == (1, 0, 0)
+
+
+def test_a_defect_in_storing_costs_one_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that wait for their turn beside it have theirs."""
+    node = Ingestion()
+    node.clock.step = 0.003
+    with monkeypatch.context() as patched:
+        patched.setattr(node.stream, "append", None)
+        broken, other = (node.begin_batch([payment() for _ in range(size)]) for size in (400, 800))
+        while not broken:
+            node.turns.pop(0)()
+    assert numbers(node.ask_batch([payment()])) == (1, 0, 0)
+    assert [one.status for one in (*broken, *other)] == [500, 200]

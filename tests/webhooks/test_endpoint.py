@@ -3,14 +3,16 @@
 import gzip
 import json
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import pytest
 
 from ingesting import PAN, Answer
+from payflux.event.decode import StoredEvent
 from payflux.http.limits import BODY_BYTES
 from payflux.http.messages import Request, Response
+from payflux.stream.protocol import OnAppended
 from payflux.webhooks import Payment, Webhook
 from payflux.webhooks.endpoint import Challenge
 from payflux.webhooks.normal import Normal, Normaliser
@@ -144,6 +146,28 @@ def test_what_arrives_together_is_answered_one_by_one(receiver: Receiver, monkey
     assert [[one.status for one in each] for each in answers] == [[200], [401], [400], [500], [200], [200]]
     assert [one["event_type"] for one in receiver.events()] == ["payment_failed", "payment_refunded"]
     assert receiver.counted() == {"accepted": 2, "signature_wrong": 1, "invalid": 1, "ignored": 1}
+
+
+def test_a_defect_at_the_end_costs_one_request(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In storing, or in telling why not: those that arrived with it are answered, and stored."""
+    later: list[Callable[[], None]] = []
+    monkeypatch.setattr(receiver.endpoint, "_soon", later.append)
+    monkeypatch.setattr("payflux.webhooks.endpoint.unreadable", None)
+    store, stored = receiver.stream.append, []
+
+    def append(events: Sequence[StoredEvent], on_appended: OnAppended) -> None:
+        stored.append(events)
+        if len(stored) == 1:
+            raise RuntimeError
+        store(events, on_appended)
+
+    monkeypatch.setattr(receiver.stream, "append", append)
+    first, last = (signed("stripe", sample("stripe", "charge.failed", seed)) for seed in (1, 2))
+    answers = [receiver.begin(webhook) for webhook in (first, signed("stripe", b"{"), last)]
+    later[0]()
+    receiver.stream.work()
+    assert [[one.status for one in each] for each in answers] == [[500], [500], [200]]
+    assert len(receiver.events()) == 1
 
 
 def test_a_challenge_is_answered_or_refused() -> None:

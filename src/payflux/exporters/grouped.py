@@ -101,6 +101,9 @@ def common(name: str) -> Common:
     def number(end: str, low: int, high: int, default: int, meaning: str) -> Setting[int]:
         return Setting(start + end, integer(low, high), str(default), f"{name}: {meaning}")
 
+    def pem(what: str, meaning: str) -> Setting[str | None]:
+        return optional(start + what, str, f"{name}: {meaning}", look=_pem)
+
     return Common(
         number("BATCH_EVENTS", 1, 100_000, batch.events, "events delivered at once, at most."),
         number("BATCH_BYTES", 1024, 1 << 28, batch.bytes, "bytes of events delivered at once, about, at most."),
@@ -111,20 +114,19 @@ def common(name: str) -> Common:
         optional(f"{start}EVENT_TYPES", words, f"{name}: only events of these types, separated by commas."),
         optional(f"{start}OUTCOMES", _outcomes, f"{name}: only these outcomes: {', '.join(OUTCOMES)}."),
         optional(f"{start}LEAST_BAND", choice(*BANDS), f"{name}: only events of processors in this band or above."),
-        optional(f"{start}TLS_CA", _pem, f"{name}: file of the authorities that vouch for the destination, in PEM."),
-        optional(f"{start}TLS_CERT", _pem, f"{name}: file of the certificate that is shown to it, in PEM."),
-        optional(f"{start}TLS_KEY", _pem, f"{name}: file of that certificate's key, in PEM."),
+        pem("TLS_CA", "file of the authorities that vouch for the destination, in PEM."),
+        pem("TLS_CERT", "file of the certificate that is shown to it, in PEM."),
+        pem("TLS_KEY", "file of that certificate's key, in PEM."),
     )
 
 
-def _pem(text: str) -> str:
+def _pem(text: str) -> None:
     try:
         found = b"-----BEGIN " in Path(text).read_bytes()
     except OSError as error:
         raise ValueError(f"a file in PEM ({error.strerror})") from None
     if not found:
         raise ValueError("a file in PEM")
-    return text
 
 
 def _outcomes(text: str) -> tuple[str, ...]:

@@ -15,14 +15,13 @@ from payflux.event.decode import StoredEvent, decode_event, decode_events
 from payflux.event.intake import BATCH_EVENTS
 from payflux.event.items import items_of_array
 from payflux.event.rules import BOM
-from payflux.http.limits import INTERNAL_ERROR
 from payflux.http.messages import Request, Respond, Response
+from payflux.http.pipeline import defect
 from payflux.ingest.admission import JSON_TYPES, Admission
 from payflux.ingest.answers import BATCH_TOO_LARGE, INVALID_BATCH, fields, too_fast, unavailable
 from payflux.ingest.counters import IngestCounters
 from payflux.ingest.gatekeeper import Gatekeeper
 from payflux.ingest.single import TOGETHER
-from payflux.log import log
 from payflux.stream.protocol import APPENDED, AppendStream
 from payflux.telemetry.metrics import INGEST_REJECTED, Metrics
 
@@ -115,15 +114,12 @@ class IngestBatch:
         try:
             if not batch.read():
                 return False
+            if batch.events:
+                self._stream.append(batch.events, partial(self._stored, batch, respond))
+            else:
+                self._stored(batch, respond, b"", None)
         except Exception as error:  # noqa: BLE001 - a defect of ours costs one batch, not those beside it
-            log("error", "handler_failed", error=type(error).__name__)
-            respond(INTERNAL_ERROR)
-            return True
-        answer = partial(self._stored, batch, respond)
-        if batch.events:
-            self._stream.append(batch.events, answer)
-        else:
-            answer(b"", None)
+            respond(defect(error))
         return True
 
     def _paid(self, key: int, request: Request, respond: Respond) -> list[bytes] | None:

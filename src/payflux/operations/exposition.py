@@ -1,5 +1,6 @@
 """`/metrics`, the Prometheus text of a node: every child's numbers summed, with what Redis says beside them."""
 
+import asyncio
 import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -237,8 +238,9 @@ class Scrape:
 
     async def text(self) -> bytes:
         """The Prometheus text."""
-        backlog = await self._ask()
-        refusal, progress = await self._readiness.refusal(), await self._readiness.progress()
+        # Together, and no more once Redis is silent: one wait after the other is longer than whoever asks has patience.
+        backlog, refusal = await asyncio.gather(self._ask(), self._readiness.refusal())
+        progress = await self._readiness.progress() if backlog is not None else None
         incidents = await self._open() if backlog is not None and self._exposition.scores else ()
         return self._exposition.text(backlog, self._durability, refusal, progress, self._lags, incidents)
 

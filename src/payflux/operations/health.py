@@ -144,5 +144,6 @@ class Remembered(Generic[Found]):
         """What was found in this second."""
         async with self._lock:
             if self._found is None or self._now() - self._found[0] > FRESH_SECONDS:
-                self._found = self._now(), await self._find()
+                found = await self._find()
+                self._found = self._now(), found  # the time after it, or each of those who waited would look again
             return self._found[1]

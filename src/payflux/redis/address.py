@@ -97,22 +97,25 @@ REDIS_URL = optional(
 )
 
 
-def _readable(text: str) -> str:
+def _readable(text: str) -> None:
     try:
-        with Path(text).open("rb"):
-            return text
+        Path(text).open("rb").close()
     except (OSError, ValueError) as error:
         raise ValueError(f"a file that can be read ({getattr(error, 'strerror', None) or error})") from None
 
 
 REDIS_CA = optional(
-    "PAYFLUX_REDIS_CA", _readable, "File with the certificates that vouch for Redis (PEM); unset: those of the system."
+    "PAYFLUX_REDIS_CA",
+    str,
+    "File with the certificates that vouch for Redis (PEM); unset: those of the system.",
+    look=_readable,
 )
-REDIS_CERT = optional("PAYFLUX_REDIS_CERT", _readable, "File with the certificate to show Redis (PEM).")
+REDIS_CERT = optional("PAYFLUX_REDIS_CERT", str, "File with the certificate to show Redis (PEM).", look=_readable)
 REDIS_KEY = optional(
     "PAYFLUX_REDIS_KEY",
-    _readable,
+    str,
     "File with the key of PAYFLUX_REDIS_CERT, where it is another one; without a password.",
+    look=_readable,
 )
 SETTINGS = (REDIS_ADDR, REDIS_URL, REDIS_CA, REDIS_CERT, REDIS_KEY)
 

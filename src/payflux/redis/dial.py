@@ -34,17 +34,20 @@ async def connect(address: RedisAddress, client: str, on_lost: Callable[[], None
     except (hiredis.ReplyError, StreamUnavailable) as error:
         link.close()
         refusal = unavailable(error)
-        code, why = (refusal.code, str(refusal)) if refusal.code != "redis_down" else _unwanted(address, refusal)
-        raise StreamUnavailable(code, f"{address} refuses the connection: {why}") from None
+        why = _hint(address) if refusal.code == "redis_down" else ""
+        raise StreamUnavailable(refusal.code, f"{address} refuses the connection: {refusal}{why}") from None
     return link
 
 
-def _unwanted(address: RedisAddress, refusal: StreamUnavailable) -> tuple[str, str]:
-    """The code and the reason where Redis hangs up instead of answering: with TLS 1.3 so late it asks who we are."""
+def _hint(address: RedisAddress) -> str:
+    """What Redis may want that hangs up instead of answering: with TLS 1.3 so late it asks who we are.
+
+    No more than a hint: a proxy whose Redis is down hangs up as well.
+    """
     if not address.tls:
-        return refusal.code, f"{refusal} (does it want TLS, rediss://?)"
-    hint = "another PAYFLUX_REDIS_CERT" if address.certificate else "a certificate, PAYFLUX_REDIS_CERT"
-    return "redis_tls", f"{refusal} (does it want {hint}?)"
+        return " (does it want TLS, rediss://?)"
+    wanted = "another PAYFLUX_REDIS_CERT" if address.certificate else "a certificate, PAYFLUX_REDIS_CERT"
+    return f" (is it down behind a proxy, or does it want {wanted}?)"
 
 
 async def _open(address: RedisAddress, on_lost: Callable[[], None] | None) -> RedisLink:
@@ -124,12 +127,31 @@ class Dialler:
         """
         self._address, self._client = address, client
         self._link: RedisLink | None = None
+        self._lock = asyncio.Lock()
+        self._refused: StreamUnavailable | None = None  # what came of the last try
 
     async def connect(self) -> RedisLink:
-        """The connection, made first where there is none; raises StreamUnavailable."""
-        if not self.connected:
-            self._link = await connect(self._address, self._client)
+        """The connection, made first where there is none; raises StreamUnavailable.
+
+        Those who want it at once get the same one, or hear the same reason why there is none.
+        """
+        if self.connected:
+            return self.link
+        before = self._refused
+        async with self._lock:
+            if self._refused is not None and self._refused is not before:
+                raise self._refused  # while we waited
+            if not self.connected:
+                await self._try()
         return self.link
+
+    async def _try(self) -> None:
+        try:
+            self._link = await connect(self._address, self._client)
+        except StreamUnavailable as error:
+            self._refused = error
+            raise
+        self._refused = None
 
     @property
     def connected(self) -> bool:

@@ -149,7 +149,7 @@ class WebhookEndpoint:
 
         payments = self._each(lambda webhook: [*adapter.read(webhook)], self._each(proved, arrived))
         for found, waiting in self._each(lambda told: [*map(normal, told)], payments):
-            self._take(found, waiting.respond)
+            self._guarded(waiting.respond, self._take, found, waiting.respond)
 
     def _each(self, step: Callable[[T], U], arrived: Sequence[tuple[T, Waiting]]) -> list[tuple[U, Waiting]]:
         """What a step makes of each; whoever waits for one that fails is answered."""
@@ -158,10 +158,18 @@ class WebhookEndpoint:
             try:
                 passed.append((step(what), waiting))
             except (Unverified, Unready, Unreadable) as error:
-                self._answer(error, waiting)
+                self._guarded(waiting.respond, self._answer, error, waiting)
             except Exception as error:  # noqa: BLE001 - a defect of ours costs one request, not those beside it
                 waiting.respond(defect(error))
         return passed
+
+    @staticmethod
+    def _guarded(respond: Respond, step: Callable[[T, U], None], what: T, which: U) -> None:
+        """Do the last step for one who waits: a defect of ours costs that one, as in the steps before."""
+        try:
+            step(what, which)
+        except Exception as error:  # noqa: BLE001
+            respond(defect(error))
 
     def _answer(self, error: Unverified | Unready | Unreadable, waiting: Waiting) -> None:
         request, respond = waiting
