@@ -10,7 +10,7 @@ from payflux.risk.assessment import RiskAssessment
 from payflux.risk.counts import Counts
 from payflux.risk.history import History
 from payflux.risk.incidents.incident import Change, Incident
-from payflux.risk.incidents.silences import Arrivals
+from payflux.risk.incidents.silences import Arrivals, arrivals_of, custom_of
 from payflux.risk.incidents.standstill import Standstill
 from payflux.risk.incidents.tracker import Tracker
 from payflux.risk.judge import Limits
@@ -241,7 +241,10 @@ class Scorer:
             counts = followed.waiting.pop(waiting)
             if followed.watch is None:
                 followed.watch = Watch(processor, self.limits, waiting - 1)
-            said += self._told(followed, waiting, counts, followed.watch.tick(waiting, counts))
+            watch, last = followed.watch, followed.watch.touched
+            said += self._told(followed, waiting, counts, watch.tick(waiting, counts))
+            if watch.touched > last:
+                self.standstill.silences.came(processor, last, watch.touched, custom_of(watch.volume))
         if followed.second <= second:
             followed.second = -1
         if followed.watch and followed.watch.moved < second:
@@ -274,13 +277,13 @@ class Scorer:
         self._changes.clear()
         self._abandoned.clear()
         changes.sort(key=lambda one: (one.second, one.incident.id))
-        return self.standstill.fold(second, changes, self._arrivals(second))
+        return self.standstill.fold(second, changes, self._arrivals())
 
-    def _arrivals(self, second: int) -> dict[str, Arrivals]:
-        watches = {name: one.watch for name, one in self._followed.items() if one.watch}
+    def _arrivals(self) -> dict[str, Arrivals]:
         return {
-            name: Arrivals(one.touched, one.volume.low, one.volume.level, one.baseline.begun, one.volume.custom(second))
-            for name, one in watches.items()
+            name: arrivals_of(one.watch.touched, one.watch.baseline.begun, one.watch.volume, one.tracker.open)
+            for name, one in self._followed.items()
+            if one.watch
         }
 
     def traced(self) -> set[str]:

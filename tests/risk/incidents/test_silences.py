@@ -4,10 +4,20 @@ from random import Random
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from payflux.risk.incidents.incident import Change
-from payflux.risk.incidents.silences import DUE, LEAST_SEC, NEW_NORMAL_SEC, RENEWED_SEC, Arrivals, Silences
-from risk_traffic import START
+from payflux.risk.incidents.silences import (
+    DUE,
+    LEAST_SEC,
+    NEW_NORMAL_SEC,
+    RENEWED_SEC,
+    Arrivals,
+    Custom,
+    Silences,
+)
+from payflux.risk.scoring import Scorer
+from risk_traffic import START, seen
 
 HOUR = 3600
 
@@ -120,86 +130,195 @@ def test_they_go_on_from_a_snapshot() -> None:
 
 
 DAY = 24 * HOUR
+WEEK = 7 * DAY
 
 
 class Sparse:
-    """One processor that sends little, looked at once a minute; after a day its custom is known."""
+    """One processor that sends little, looked at every so many seconds."""
 
-    def __init__(self, seed: int) -> None:
-        self.silences, self.random = Silences(), Random(seed)
+    def __init__(self, seed: int, custom: Custom, every: int = 60) -> None:
+        self.silences, self.random, self.custom, self.every = Silences(), Random(seed), custom, every
         self.at, self.last = START, START
+        self.dropped = False
         self.changes: list[Change] = []
 
-    def run(self, seconds: int, rate: float, custom: float | None = None) -> None:
-        """Let so many seconds pass, with events by chance, so many a second, where the custom is as many or another."""
-        usual = rate if custom is None else custom
+    def run(self, seconds: int, *, stopped: bool = False) -> None:
+        """Let so many seconds pass, with events by chance as is the custom, or none."""
         for _ in range(0, seconds, 60):
             self.at += 60
-            self.last = self.at if self.random.random() < 60 * rate else self.last
-            known = usual if self.at - START > DAY else 0.0
-            now = {"stripe": Arrivals(self.last, 0.3 * rate, rate, START, known)}
-            self.changes += self.silences.look(self.at, now, self.at - 60)
+            if self.random.random() < 60 * self.custom(self.at) and not stopped:
+                self.came()
+            if self.at % self.every == 0:
+                self.look()
 
-    def days(self, number: int, rate: float) -> None:
-        """Days of fourteen hours, and nights in which next to nothing comes."""
-        for _ in range(number):
-            self.run(14 * HOUR, rate)
-            self.run(10 * HOUR, rate / 30)
+    def came(self) -> None:
+        """One event."""
+        self.silences.came("stripe", self.last, self.at, self.custom)
+        self.last = self.at
+
+    def now(self) -> dict[str, Arrivals]:
+        """What is known of it."""
+        return {"stripe": Arrivals(self.last, 0.03, 0.01, START, self.custom, self.dropped)}
+
+    def look(self) -> None:
+        """Look at it."""
+        self.changes += self.silences.look(self.at, self.now(), self.at - self.every)
+
+    def restart(self) -> None:
+        """Go on from a snapshot, from bytes."""
+        kept = msgspec.msgpack.decode(msgspec.msgpack.encode(self.silences.snapshot()))
+        self.silences = Silences()
+        self.silences.restore(kept)
 
     def kinds(self) -> list[str]:
         """What became of incidents, their numbers aside."""
         return [change.kind for change in self.changes if change.kind != "updated"]
 
 
+def even(rate: float) -> Custom:
+    """So many an hour, all day."""
+    return lambda _: rate / HOUR
+
+
+def by_day(second: int) -> float:
+    """Ten an hour for fourteen hours, and next to none by night."""
+    return (10 if (second - START) % DAY < 14 * HOUR else 0.3) / HOUR
+
+
 def test_who_sends_little_and_stops_is_noticed_within_hours() -> None:
     """Ten an hour, fewer than the watch says anything of: by day, once; it ends with the next event."""
-    sparse = Sparse(1)
-    sparse.days(3, 10 / HOUR)
-    sparse.run(5 * HOUR, 10 / HOUR)
+    sparse = Sparse(1, by_day)
+    sparse.run(8 * DAY + 5 * HOUR)
     assert sparse.changes == []
-    sparse.run(4 * HOUR, 0.0, 10 / HOUR)
+    sparse.run(4 * HOUR, stopped=True)
     assert sparse.kinds() == ["opened"]
     opened = sparse.changes[0].incident
     assert (opened.driver.name, opened.since) == ("volume_drop", sparse.last)
     assert 2 * HOUR <= opened.opened - opened.since <= 3 * HOUR
     assert 20 <= opened.payments <= 30
-    sparse.run(HOUR, 1 / 60)
+    sparse.run(HOUR)
     assert sparse.kinds() == ["opened", "resolved"]
     assert sparse.silences.open == {}
+
+
+def test_before_a_week_is_known_nothing_is_said_of_who_sends_little() -> None:
+    """Nobody knows yet how long its silences are."""
+    sparse = Sparse(1, even(10))
+    sparse.run(6 * DAY)
+    sparse.run(DAY, stopped=True)
+    assert sparse.changes == []
 
 
 def test_nights_and_chance_are_no_silence_of_who_sends_little() -> None:
     """Two weeks at a few events an hour and next to none by night, and two at one rate all day."""
     for seed in range(2):
-        uneven, even = Sparse(seed), Sparse(seed)
-        uneven.days(14, 8 / HOUR)
-        even.run(14 * DAY, 4 / HOUR)
-        assert [*uneven.changes, *even.changes] == []
+        uneven, same = Sparse(seed, by_day), Sparse(seed, even(4))
+        uneven.run(2 * WEEK)
+        same.run(2 * WEEK)
+        assert [*uneven.changes, *same.changes] == []
 
 
-def test_a_restart_is_no_silence_of_who_sends_little() -> None:
-    """What was missing before counts on, the time in between does not."""
-    sparse = Sparse(4)
-    sparse.run(2 * DAY, 10 / HOUR)
-    sparse.run(HOUR, 0.0, 10 / HOUR)
-    kept = msgspec.msgpack.decode(msgspec.msgpack.encode(sparse.silences.snapshot()))
-    sparse.silences = Silences()
-    sparse.silences.restore(kept)
+@pytest.mark.parametrize("came", [False, True])
+def test_a_restart_is_no_silence_of_who_sends_little(*, came: bool) -> None:
+    """The time in which nobody looked does not count, whether or not something came since the snapshot."""
+    sparse = Sparse(4, even(10))
+    sparse.run(8 * DAY)
+    sparse.restart()
+    sparse.at += 60
+    if came:
+        sparse.came()
     sparse.at += 12 * HOUR
-    sparse.run(1800, 0.0, 10 / HOUR)
+    sparse.run(110 * 60, stopped=True)
     assert sparse.changes == []
-    sparse.run(HOUR, 0.0, 10 / HOUR)
+    sparse.run(2 * HOUR, stopped=True)
     assert sparse.kinds() == ["opened"]
 
 
 def test_the_new_normal_of_who_sends_little_is_told_once() -> None:
     """Whoever was switched off is no new incident when its old one has ended, nor after a restart."""
-    sparse = Sparse(2)
-    sparse.run(2 * DAY, 20 / HOUR)
-    sparse.run(DAY, 0.0, 20 / HOUR)
-    kept = msgspec.msgpack.decode(msgspec.msgpack.encode(sparse.silences.snapshot()))
-    sparse.silences = Silences()
-    sparse.silences.restore(kept)
-    sparse.run(2 * DAY, 0.0, 20 / HOUR)
+    sparse = Sparse(2, even(20))
+    sparse.run(8 * DAY)
+    sparse.run(DAY, stopped=True)
+    sparse.restart()
+    sparse.run(2 * DAY, stopped=True)
     assert sparse.kinds() == ["opened", "resolved"]
     assert sparse.changes[-1].incident.note == "it is the new normal"
+
+
+def test_an_outage_is_no_custom() -> None:
+    """After six hours that people were told of, the next outage is noticed as soon as the first, looked at or not."""
+    for every in (60, 8 * HOUR):
+        sparse = Sparse(1, even(10), every)
+        sparse.run(8 * DAY)
+        sparse.run(5 * HOUR, stopped=True)
+        sparse.came()
+        sparse.run(DAY - 5 * HOUR)
+        sparse.every = 60
+        sparse.changes.clear()
+        sparse.run(4 * HOUR, stopped=True)
+        assert sparse.kinds() == ["opened"]
+
+
+def test_it_does_not_matter_how_often_somebody_looks() -> None:
+    """A batch every four hours: looked at every minute or twice a day, the same is said of the same silence."""
+    said = []
+    for every in (60, 12 * HOUR):
+        sparse = Sparse(3, even(10), every)
+        for _ in range(6 * 9):
+            sparse.run(4 * HOUR, stopped=True)
+            sparse.came()
+        assert sparse.changes == []
+        sparse.run(DAY, stopped=True)
+        said.append([one.incident.since for one in sparse.changes if one.kind == "opened"])
+        assert sparse.silences.snapshot()["missed"]["stripe"]["begins"] == sparse.last + 12 * HOUR
+    assert said == [[sparse.last]] * 2
+
+
+def test_a_silence_that_the_watch_has_told_of_opens_no_other() -> None:
+    """Neither while its incident is open nor when it ended as less is due, looked at meanwhile or not."""
+    for looked in (True, False):
+        sparse = Sparse(1, even(200))
+        sparse.run(8 * DAY)
+        sparse.came()
+        if looked:
+            sparse.dropped = True
+            sparse.run(3 * HOUR, stopped=True)
+            assert sparse.changes == []
+            sparse.dropped = False
+        else:
+            watch = Watched(20.0)
+            watch.run(HOUR + 60)
+            watch.run(60, every=0)
+            ended = replace(watch.changes[0], kind="resolved", second=sparse.at + 1800)
+            sparse.at += 1800
+            sparse.silences.told(ended, sparse.now())
+        sparse.run(5 * HOUR, stopped=True)
+        assert sparse.changes == []
+
+
+MONDAY = START // WEEK * WEEK + 4 * DAY
+"""1970 began on a Thursday."""
+
+
+def weekdays(hours: int) -> list[Change]:
+    """What is said of thirty an hour, from eight to six, until one Tuesday at eleven, looked at every so many hours."""
+    scorer, random, said = Scorer(), Random(5), list[Change]()
+    for hour in range(24 * (2 * 7 + 2)):
+        day, of_day = divmod(hour, 24)
+        for second in range(MONDAY + hour * HOUR, MONDAY + (hour + 1) * HOUR, 60):
+            works = day % 7 < 5 and 8 <= of_day < 18 and not (day == 15 and of_day >= 11)
+            if works and random.random() < 0.5:
+                scorer.observe(second * 1000, "stripe", seen())
+        if (hour + 1) % hours == 0:
+            scorer.tick(MONDAY + (hour + 1) * HOUR - 1)
+            said += scorer.changes(MONDAY + (hour + 1) * HOUR - 1)
+    return [change for change in said if change.kind == "opened"]
+
+
+def test_who_works_on_weekdays_alone_has_weekends() -> None:
+    """Nothing on the first two; the Tuesday is an incident, the same one whether it was looked at often or not."""
+    often, seldom = weekdays(1), weekdays(12)
+    (opened,) = often
+    assert (opened.incident.driver.name, opened.incident.since // DAY * DAY) == ("volume_drop", MONDAY + 15 * DAY)
+    assert (opened.second - opened.incident.since) // HOUR in (1, 2)
+    assert seldom == often

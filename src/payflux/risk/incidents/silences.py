@@ -5,11 +5,12 @@ that has been followed for an hour, that would have sent `DUE` events at the rat
 several times as long as ever before in the last hour or two. Whoever sends in batches has long silences anyway.
 
 Of whoever sends so little that the watch says nothing, webhooks of a small account perhaps, silence is measured by the
-events that came on earlier days and weeks at the same times: `FEW_DUE` of them are missing, for an hour at least, and
-several times as many as ever were between two events in the last week or two.
+events that came on earlier days and weeks at the same times: `FEW_DUE` of them are missing, for `FEW_SEC` at least, and
+several times as many as ever were between two events in the last week or two. Weekends are known after a week, so
+nothing is said before.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from math import ceil
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ from msgspec.structs import replace
 
 from payflux.risk.drivers import Driver
 from payflux.risk.evidence.charts import CAP
-from payflux.risk.evidence.volume import LEAST_DUE
+from payflux.risk.evidence.volume import BIN_SEC, HOUR_SEC, HOURS, LEAST_DUE, UNKNOWN, Volume
 from payflux.risk.incidents.incident import Change, Incident, id_of
 
 DUE = 60
@@ -30,8 +31,14 @@ LEAST_SEC, TIMES_LONGER = 10, 3
 KNOWN_SEC = 3600
 """For so long a processor must have been followed; silences are remembered as long, up to twice as long."""
 
-FEW_DUE, FEW_SEC = 20.0, 3600
-"""The same of whoever sends little: events that are missing, and the least time."""
+FEW_DUE, FEW_SEC = 20.0, 4500
+"""The same of whoever sends little: events that are missing, and the least time.
+
+It is longer than the watch goes on learning in a silence, so it does not matter how often somebody looks.
+"""
+
+NOTED_SEC = 60
+"""Whoever sends little misses no number of events that matters in less."""
 
 WEEK_SEC = 7 * 86_400
 RENEWED_SEC = 30
@@ -43,6 +50,11 @@ SEVERITY, BAND = 0.7, "high"
 
 
 _NEVER = (1 << 62, 0.0)
+Custom = Callable[[int], float]
+
+
+def _unknown(_: int) -> float:
+    return 0.0
 
 
 class Arrivals(NamedTuple):
@@ -53,14 +65,16 @@ class Arrivals(NamedTuple):
         rate: the events due a second at this time of day; 0 while that is not known.
         level: the events a second of late; below 0 while that is not known.
         begun: the second from which on it was followed.
-        custom: the events a second that came on earlier days at this time; 0 while that is not known.
+        custom: the events a second that came at a second's time of earlier days and weeks; 0 where that is not known.
+        dropped: whether the watch has an incident open that says that fewer come.
     """
 
     last: int
     rate: float
     level: float = 0.0
     begun: int = 0
-    custom: float = 0.0
+    custom: Custom = _unknown
+    dropped: bool = False
 
     @property
     def usual(self) -> float:
@@ -98,33 +112,49 @@ class _Missed(msgspec.Struct):
     """How many events were missing between two that came, by what is the custom at such times.
 
     Attributes:
-        last: the second of the last event.
-        at: the second up to which is counted what is missing; below 0 when that is not known.
-        due: events missing since the last.
-        most: the most of this week.
-        before: the most of the week before.
+        begun: the second from which on this is known.
+        since: the second from which on the silence at hand is counted; below 0 when that is not known.
         turned: when this week began.
+        most: events missing in one silence, the most of this week.
+        before: the most of the week before.
         told: the last event before the silence that was told of; below 0: none was.
+        begins: the second from which on the silence at hand is none by chance; below 0 until that is worked out.
     """
 
-    last: int
-    at: int
-    due: float = 0.0
+    begun: int
+    since: int
+    turned: int
     most: float = 0.0
     before: float = 0.0
-    turned: int = 0
     told: int = -1
+    begins: int = -1
 
-    def take(self, second: int, one: Arrivals) -> None:
-        """Take in the time up to a second."""
-        if one.last != self.last:
-            self.most, self.due, self.last = max(self.most, self.due), 0.0, one.last
-            self.at = max(self.at, one.last)
-            if one.last - self.turned >= WEEK_SEC:
-                self.most, self.before, self.turned = 0.0, self.most, one.last
-        if 0 <= self.at < second:
-            self.due += one.custom * (second - self.at)
-        self.at = max(self.at, second)
+    def take(self, last: int, second: int, custom: Custom) -> None:
+        """Take in that something came at a second, after a silence from the last event on."""
+        if self.since >= 0:
+            due = _due(custom, self.since, second) if second - self.since >= NOTED_SEC else 0.0
+            if last != self.told and not (self.is_known(last) and second - last >= FEW_SEC and due >= self.enough):
+                self.most = max(self.most, due)  # what people were told of, or would have been, is no custom
+            self.since = second
+        self.begins = -1
+        if second - self.turned >= WEEK_SEC:
+            self.most, self.before, self.turned = 0.0, self.most, second
+
+    def begins_at(self, second: int, one: Arrivals) -> tuple[int, float]:
+        """The second from which on a silence is none by chance, and the events that are due a second."""
+        if self.since < 0:
+            self.since, self.begins = second, -1  # in the time before, nobody might have taken in what came
+        if second < one.last + FEW_SEC or not self.is_known(one.last):
+            return _NEVER
+        if self.begins < 0:  # the watch learns nothing more until something comes
+            self.begins = max(_crossing(one.custom, self.since, self.enough), one.last + FEW_SEC)
+        if self.begins > second:
+            return _NEVER
+        return self.begins, max(self.enough, _due(one.custom, self.since, self.begins)) / (self.begins - one.last)
+
+    def is_known(self, last: int) -> bool:
+        """Whether a whole week before a silence is known."""
+        return last - self.begun >= WEEK_SEC
 
     @property
     def enough(self) -> float:
@@ -162,11 +192,12 @@ class Silences:
         """
         changes = []
         for name, one in arrivals.items():
-            missed = self._missed.setdefault(name, _Missed(one.last, one.last, turned=one.last))
-            missed.take(second, one)
-            if one.rate < LEAST_DUE and name not in self.open:
-                begins, rate = min(self._begins(name, one), _begins_of_few(second, one, missed))
-                if begins <= second and one.last != missed.told:
+            missed = self._missed.setdefault(name, _Missed(second, second, second))
+            if one.dropped:
+                missed.told = one.last
+            if one.rate < LEAST_DUE and name not in self.open and one.last != missed.told:
+                begins, rate = min(self._begins(name, one), missed.begins_at(second, one))
+                if begins <= second:
                     missed.told = one.last
                     changes.append(self._begin(name, one, rate, max(begins, after + 1)))
         for name in list(self.open):
@@ -175,6 +206,27 @@ class Silences:
             self._gaps = {name: gaps for name, gaps in self._gaps.items() if name in arrivals}
             self._missed = {name: missed for name, missed in self._missed.items() if name in arrivals}
         return changes
+
+    def came(self, name: str, last: int, second: int, custom: Custom) -> None:
+        """Take in that a processor sent something.
+
+        Args:
+            name: whose it is.
+            last: the second of its last event before.
+            second: stream time, not before that.
+            custom: as in `Arrivals`.
+        """
+        if (missed := self._missed.get(name)) is not None:
+            missed.take(last, second, custom)
+        else:
+            self._missed[name] = _Missed(second, second, second)
+
+    def told(self, change: Change, arrivals: Mapping[str, Arrivals]) -> None:
+        """Take in that an incident of the watch is over: of the same silence none opens here."""
+        one, missed = arrivals.get(change.incident.processor), self._missed.get(change.incident.processor)
+        over = change.kind == "resolved" and _is_drop(change.incident)
+        if one and missed and over and one.last <= change.second:
+            missed.told = one.last
 
     def _begins(self, name: str, one: Arrivals) -> tuple[int, float]:
         """The second from which on a silence would be unmistakable, and the events that are due a second."""
@@ -236,18 +288,50 @@ class Silences:
             gaps.take(-1)  # it is older than the events that came since
         self._missed = msgspec.convert(data.get("missed", {}), dict[str, _Missed])  # a version before this had none
         for missed in self._missed.values():
-            missed.at = -1
+            missed.since = missed.begins = -1
         self.open = msgspec.convert(data["open"], dict[str, _Silence])
 
 
-def _begins_of_few(second: int, one: Arrivals, missed: _Missed) -> tuple[int, float]:
-    """The second from which on the silence of a processor that sends little is none by chance, and what is due."""
-    enough = missed.enough
-    if one.custom <= 0.0 or missed.due < enough:
-        return _NEVER
-    since = second - int((missed.due - enough) / one.custom)
-    begins = max(since, one.last + FEW_SEC)
-    return begins, missed.due / max(second - one.last, 1)
+def custom_of(volume: Volume) -> Custom:
+    """What is the custom of a processor: the events a second at a second, 0 where its week is not known yet.
+
+    A day's profile alone knows neither weekends nor other days on which nobody works.
+    """
+
+    def custom(second: int) -> float:
+        return volume.custom(second) if volume.week.rates[second // HOUR_SEC % HOURS] != UNKNOWN else 0.0
+
+    return custom
+
+
+def arrivals_of(last: int, begun: int, volume: Volume, incidents: Sequence[Incident]) -> Arrivals:
+    """What is known of the traffic of a processor, of which a watch has these open incidents; see `Arrivals`."""
+    return Arrivals(last, volume.low, volume.level, begun, custom_of(volume), any(map(_is_drop, incidents)))
+
+
+def _is_drop(incident: Incident) -> bool:
+    return any(driver.name == "volume_drop" for driver in incident.drivers)
+
+
+def _due(custom: Custom, since: int, second: int) -> float:
+    """The events due between two seconds, of a week at most."""
+    due, second = 0.0, min(second, since + WEEK_SEC)
+    while since < second:
+        end = min((since // BIN_SEC + 1) * BIN_SEC, second)
+        due += custom(since) * (end - since)
+        since = end
+    return due
+
+
+def _crossing(custom: Custom, since: int, enough: float) -> int:
+    """The second up to which so many events are due; for ever when that takes more than a week."""
+    for _ in range(WEEK_SEC // BIN_SEC):
+        end, rate = (since // BIN_SEC + 1) * BIN_SEC, custom(since)
+        if rate * (end - since) >= enough:
+            return since + ceil(enough / rate)
+        enough -= rate * (end - since)
+        since = end
+    return _NEVER[0]
 
 
 def missing(rate: float, since: int, second: int) -> Driver:

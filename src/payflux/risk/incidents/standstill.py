@@ -60,6 +60,8 @@ class Standstill:
             What people are told, the oldest first.
         """
         news = [change for change in changes if change.second > self.folded]
+        for change in news:
+            self.silences.told(change, arrivals)
         news += self.silences.look(second, arrivals, self.folded)
         self.folded = max(self.folded, second)
         told = self._end(second, arrivals)
