@@ -365,7 +365,6 @@ def test_others_come_between_the_parts_of_a_large_batch() -> None:
     late_answers, small_answers = node.begin_batch(large), node.begin_batch([payment()])
     turns = 0
     while node.turns:
-        assert turns or not node.stream.entries
         node.turns.pop(0)()
         node.stream.work()
         turns += 1
