@@ -47,10 +47,7 @@ RISK_SCORE_THRESHOLDS = Setting(
     "The scores from which a processor's risk is `elevated`, `high` and `critical`; below the first it is `low`.",
 )
 RISK_EVIDENCE = Setting(
-    "PAYFLUX_RISK_EVIDENCE",
-    flag,
-    "false",
-    "Whether exported events carry the numbers behind the drivers of their risk.",
+    "PAYFLUX_RISK_EVIDENCE", flag, "false", "Whether exported events carry the numbers behind their risk."
 )
 SETTINGS = (RISK_SCORE_ENABLED, RISK_SCORE_WINDOW_SEC, RISK_SCORE_THRESHOLDS, RISK_EVIDENCE)
 
