@@ -42,7 +42,7 @@ class Prometheus:
         alerts = [{"alert": name, "expr": "payflux_processor_risk_score_last > 0.6"} for name in RULES]
         (directory / "rules.yml").write_text(json.dumps({"groups": [{"name": "payflux", "rules": alerts}]}))
         config = {
-            "global": {"scrape_interval": "100ms", "scrape_timeout": "100ms"},
+            "global": {"scrape_interval": "2s", "scrape_timeout": "2s"},
             "rule_files": ["rules.yml"],
             "scrape_configs": [{"job_name": "payflux", "static_configs": [{"targets": [f"127.0.0.1:{target}"]}]}],
             "alerting": {"alertmanagers": [{"static_configs": [{"targets": ["127.0.0.1:1"]}]}]},
