@@ -1,38 +1,15 @@
 """Silence and its end."""
 
-from random import Random
 from typing import Any
 
-import msgspec
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from payflux.risk.assessment import RiskAssessment
 from payflux.risk.evidence.volume import BLOCK_SEC, Volume
-from payflux.risk.judge import Limits
-from payflux.risk.observation import Observation
-from payflux.risk.snapshot import restore, snapshot
+from payflux.risk.snapshot import snapshot
 from payflux.risk.watch import Watch
-from risk_traffic import LEARNED, START, Memory, Traffic, counted, outage, seconds, seen
-
-few = settings(
-    max_examples=6, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-seeds = st.integers(0, 10**6)
-
-
-def resumed(memory: Memory, limits: Limits | None = None) -> Watch:
-    """A watch that knows what is normal, and of the day's volume too."""
-    watch = restore("stripe", limits or Limits(), msgspec.msgpack.decode(memory.data))
-    watch.volume.day.rates = [5.0] * len(watch.volume.day.rates)
-    return watch
-
-
-def minutes(seed: int, count: int = 60) -> list[list[Observation]]:
-    """Some seconds of traffic, an outage among them."""
-    traffic, random = Traffic(5, seed=seed), Random(seed)
-    begins = random.randrange(count)
-    return [traffic.second(outage() if at >= begins else None) for at in range(count)]
+from risk_traffic import LEARNED, START, Memory, Traffic, counted, few, minutes, resumed, seconds, seeds, seen
 
 
 def state(watch: Watch) -> dict[str, Any]:
