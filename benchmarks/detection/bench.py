@@ -21,6 +21,7 @@ import msgspec
 from rich.console import Console
 
 from benchmarks.detection.bound import Stationary, compared
+from benchmarks.detection.cost import costs
 from benchmarks.detection.disturbances import DISTURBANCES
 from benchmarks.detection.shard import START, Measured, Shard, run
 from benchmarks.detection.tables import MONTH_DAYS, About, BoundRow, Row, TargetRow, rows, written
@@ -57,23 +58,23 @@ SHARDS = {"corpus": 2, "benign": 1}
 DISTURBED = "p5"
 """Whose events are measured once more for each disturbance."""
 
-FULL = 4
-"""How many times as many `--full` has: ten processor-months and more without incidents."""
+ONCE = dict.fromkeys(DAYS["corpus"], 1)
+FULL = {**ONCE, "p0_05": 4, "p0_5": 4, "p5": 4, "p20": 3, "p50": 2}
+"""How many times as many shards `--full` has: more than ten processor-months without incidents. A month of the busiest
+takes half an hour, one of the quietest half a minute.
+"""
 
 
-def shards(times: int, scale: float = 1.0) -> list[Shard]:
+def shards(times: dict[str, int], scale: float = 1.0) -> list[Shard]:
     """What is to be measured, and what is to be tuned on, the longest first."""
     found = []
     for plan, days in DAYS.items():
         for processor, length in days.items():
             found += [
                 Shard(processor, plan, max(length * scale, 1.3), SEED + number)
-                for number in range(times * SHARDS[plan])
+                for number in range(times[processor] * SHARDS[plan])
             ]
-            found += [
-                Shard(processor, plan, max(2 * length * scale, 1.3), TUNING_SEED + number, ours=False)
-                for number in range(times)
-            ]
+            found.append(Shard(processor, plan, max(2 * length * scale, 1.3), TUNING_SEED, ours=False))
     disturbed = [
         Shard(DISTURBED, "corpus", max(DAYS["corpus"][DISTURBED] * scale, 1.3), SEED, disturbance=name)
         for name in DISTURBANCES
@@ -170,12 +171,12 @@ def _limit(one: TargetRow) -> str:
 def main(arguments: Sequence[str]) -> int:
     """Measure, and write the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--full", action="store_true", help="ten processor-months and more; some hours")
+    parser.add_argument("--full", action="store_true", help="more than ten processor-months; an hour of two cores")
     parser.add_argument("--scale", type=float, default=1.0, help="of the days, but never less than 1.3 of each shard")
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "detection" / fingerprint())
     wanted = parser.parse_args(arguments)
-    found = measure(shards(FULL if wanted.full else 1, wanted.scale), wanted.folder)
-    result = [about(found), *rows(found), *bounds(BOUND_RUNS)]
+    found = measure(shards(FULL if wanted.full else ONCE, wanted.scale), wanted.folder)
+    result = [about(found), *rows(found), *bounds(BOUND_RUNS), *costs()]
     verdicts = targets(found, result)
     RESULT.write_bytes(written([*result, *verdicts]))
     PLOT.write_text(drawn(found), encoding="utf-8")

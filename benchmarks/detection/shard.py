@@ -1,6 +1,5 @@
 """A shard of the bench: some days of one processor, what really happened in it, and what each detector said."""
 
-import time
 from collections.abc import Sequence
 from copy import copy
 from pathlib import Path
@@ -77,9 +76,6 @@ class Measured(msgspec.Struct):
         warnings: the product's.
         crossings: the same as they were at the moment they began.
         peers: spells of each peer, by its title and level.
-        events: attempts.
-        busy_seconds: seconds with attempts.
-        cpu_seconds: what the product's detector spent, without counting the events.
     """
 
     processor: str
@@ -93,9 +89,6 @@ class Measured(msgspec.Struct):
     warnings: list[Episode]
     crossings: list[Episode]
     peers: dict[str, list[list[Spell]]]
-    events: int
-    busy_seconds: int
-    cpu_seconds: float
 
 
 def measured(shard: Shard) -> Measured:
@@ -105,14 +98,10 @@ def measured(shard: Shard) -> Measured:
     tally, watch, episodes = Tally(seconds), Watch(shard.processor, Limits(), START), Episodes()
     known: dict[int, Observation] = {}
     crossings: list[Episode] = []
-    busy, spent = 0, 0.0
     for rows in disturbed(parts(lane, seconds), shard.disturbance, 1000 * SPAN, shard.seed):
         tally.add(rows.rows(rows.at < 1000 * seconds))
         for second, counts in counted(rows, known) if shard.ours else ():
-            before = time.thread_time()
-            said = watch.tick(START + second, counts)
-            spent, busy = spent + time.thread_time() - before, busy + 1
-            for one in said:
+            for one in watch.tick(START + second, counts):
                 episodes.take(one)
                 crossings += map(copy, episodes.found[len(crossings) :])
     peers = {}
@@ -120,10 +109,9 @@ def measured(shard: Shard) -> Measured:
         fires = peer.fires(tally.series)
         peers[peer.title] = [spells(fires(level)) for level in peer.levels]
     truths = [msgspec.convert(label_of(one, START, seconds)._asdict(), Truth) for one in incidents]
-    events = int(tally.series.events.sum())
     clean = _clean_days(truths, shard.days)
     about = shard.processor, not shard.ours, shard.plan, shard.seed, shard.disturbance, shard.days, clean
-    return Measured(*about, truths, episodes.found, crossings, peers, events, busy, spent)
+    return Measured(*about, truths, episodes.found, crossings, peers)
 
 
 def _planned(shard: Shard) -> tuple[list[Incident], Lane]:

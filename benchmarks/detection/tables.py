@@ -57,11 +57,19 @@ class IncidentRow(msgspec.Struct, tag="incident"):
 
 
 class CostRow(msgspec.Struct, tag="cost"):
-    """What the product's detector spends on one processor's traffic: microseconds of CPU."""
+    """What the product's detector spends on one processor's traffic: microseconds of CPU.
+
+    Attributes:
+        processor: by its events a second.
+        per_event: of its charts, an event.
+        per_second: of its charts, a second, with events or without.
+        counting: an event, besides.
+    """
 
     processor: str
     per_event: float
     per_second: float
+    counting: float
 
 
 class BoundRow(msgspec.Struct, tag="bound"):
@@ -152,7 +160,6 @@ def rows(shards: Sequence[Measured]) -> list[Row]:
         row.named = None
         found.append(row)
     found += _incidents(ours)
-    found += _costs(measured)
     found += _disturbed([one for one in shards if not one.tuning])
     return found
 
@@ -229,16 +236,6 @@ def _incidents(ours: _Judged) -> list[Row]:
         )
         for name, those in of.items()
     ]
-
-
-def _costs(shards: Sequence[Measured]) -> list[Row]:
-    costs: list[Row] = []
-    for name in sorted({one.processor for one in shards}, key=lambda name: PROCESSORS[name].rate):
-        own = [one for one in shards if one.processor == name]
-        events, busy = sum(one.events for one in own), sum(one.busy_seconds for one in own)
-        spent = 1e6 * sum(one.cpu_seconds for one in own)
-        costs.append(CostRow(name, round(spent / events, 2), round(spent / busy, 1)))
-    return costs
 
 
 def _disturbed(shards: Sequence[Measured]) -> list[Row]:

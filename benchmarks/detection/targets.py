@@ -22,6 +22,7 @@ MILDEST = 0.12
 HALF_A_TICK = 0.5
 DISTURBED_LATER = 3.0
 PER_SECOND_US, MEMORY_KB = 250.0, 1024.0
+COUNTED_AT, COUNTING_US = 200.0, 1.5
 
 
 def targets(shards: Sequence[Measured], rows: Sequence[Row]) -> list[TargetRow]:
@@ -114,8 +115,8 @@ def _disturbed(rows: Iterable[Row]) -> Iterator[TargetRow]:
 def _costs(rows: Iterable[Row]) -> Iterator[TargetRow]:
     for row in rows:
         if isinstance(row, CostRow):
-            yield TargetRow(
-                f"charts of `{row.processor}`, µs a second with events", None, PER_SECOND_US, row.per_second
-            )
+            yield TargetRow(f"charts of `{row.processor}`, µs a second", None, PER_SECOND_US, row.per_second)
+            if PROCESSORS[row.processor].rate >= COUNTED_AT:
+                yield TargetRow(f"counting at `{row.processor}`, µs an event", None, COUNTING_US, row.counting)
         if isinstance(row, About):
             yield TargetRow("KB a processor", None, MEMORY_KB, row.memory_kb)

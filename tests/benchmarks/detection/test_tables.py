@@ -23,7 +23,7 @@ def shard(peer: list[list[Spell]], *, tuning: bool, warnings: list[Episode]) -> 
     said: dict[str, list[list[Spell]]] = {one.title: [[] for _ in one.levels] for one in PEERS}
     said[TUNED] = peer
     truth = Truth("outage", "p5", at(1000), at(2000), "high_failure_rate")
-    return Measured("p5", tuning, "corpus", 1, "", 30.44, 30.44, [truth], warnings, warnings, said, 1000, 500, 0.001)
+    return Measured("p5", tuning, "corpus", 1, "", 30.44, 30.44, [truth], warnings, warnings, said)
 
 
 def test_a_peer_is_tuned_to_one_false_alarm_a_month() -> None:

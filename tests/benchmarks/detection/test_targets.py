@@ -29,7 +29,7 @@ def measured(*, tuning: bool = False) -> Measured:
         *(warning("high_failure_rate", 20_200, 21_900), warning("volume_drop", 50_000, 50_100)),
     ]
     crossings = [warning("volume_drop", 10_010, 10_600), *said[1:]]
-    return Measured("p5", tuning, "corpus", 1, "", 30.44, 30.44, truths, said, crossings, {}, 1000, 500, 0.001)
+    return Measured("p5", tuning, "corpus", 1, "", 30.44, 30.44, truths, said, crossings, {})
 
 
 @pytest.fixture(name="found")
@@ -40,7 +40,12 @@ def found_() -> dict[str, TargetRow]:
         BoundRow(20.0, 0.2, 1.0, 4.5, 2.0),
         BoundRow(5.0, 0.12, 1.0, 20.5, 10),
     ]
-    rest: list[Row] = [*bounds, CostRow("p5", 1.0, 260.0), About("", "", 1.0, 1.0, 1.0, 300.0)]
+    rest: list[Row] = [
+        *bounds,
+        CostRow("p5", 1.0, 260.0, 0.9),
+        CostRow("p200", 1.0, 240.0, 1.6),
+        About("", "", 1.0, 1.0, 1.0, 300.0),
+    ]
     return {row.target: row for row in targets([measured(), measured(tuning=True)], rest)}
 
 
@@ -58,7 +63,9 @@ def found_() -> dict[str, TargetRow]:
         ("times the shortest delay at 20 events/s and more, from 8 % to 20 % and up", 2.0, False),
         ("the same from 8 % to 12 %", None, False),
         ("times the shortest delay at 5 events/s", 2.0, False),
-        ("charts of `p5`, µs a second with events", 260.0, False),
+        ("charts of `p5`, µs a second", 260.0, False),
+        ("charts of `p200`, µs a second", 240.0, True),
+        ("counting at `p200`, µs an event", 1.6, False),
         ("KB a processor", 300.0, True),
     ],
 )
