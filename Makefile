@@ -55,7 +55,7 @@ compare: $(VENV)/.dev  ## CPU of an event beside another commit: make compare BA
 bench-detection: $(VENV)/.dev  ## what is found and how soon, beside other detectors; a quarter of an hour, goes on where it was
 	$(BIN)/python -m benchmarks.detection.bench
 
-bench-detection-full: $(VENV)/.dev  ## the same over six times as much traffic
+bench-detection-full: $(VENV)/.dev  ## the same over four times as much traffic
 	$(BIN)/python -m benchmarks.detection.bench --full
 
 scenes: $(VENV)/.dev  ## every trouble of simulate with real Prometheus and Alertmanager, an hour; some: make scenes SCENES="outage silence"
