@@ -21,6 +21,7 @@ from payflux.risk.incidents.places import (
     is_certain,
     is_other,
     measured,
+    ordered,
     place_of,
     places_of,
     share_within,
@@ -214,7 +215,7 @@ class Tracker:
         """Bring every incident up to date, and end those of which nothing is left."""
         changes, kept = [], []
         for case in self._cases:
-            own = tuple(driver for driver in said.drivers if key_of(driver) in case.members)
+            own = ordered(case.incident.place, [driver for driver in said.drivers if key_of(driver) in case.members])
             if not any(case.family not in FAMILIES or driver.name in FAILING for driver in own):
                 note = "it is the new normal" if said.note == "baseline_reset" else case.incident.note
                 ended = replace(case.incident, resolved=said.second, updated=said.second, note=note)
