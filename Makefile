@@ -58,7 +58,7 @@ bench-detection: $(VENV)/.dev  ## what is found and how soon, beside other detec
 bench-detection-full: $(VENV)/.dev  ## the same over ten processor-months without incidents; an hour
 	$(BIN)/python -m benchmarks.detection.bench --full
 
-scenes: $(VENV)/.dev  ## every trouble of simulate with real Prometheus and Alertmanager, an hour; some: make scenes SCENES="outage silence"
+scenes: $(VENV)/.dev  ## every trouble of simulate with real Prometheus and Alertmanager, 90 minutes; some: make scenes SCENES="outage silence"
 	$(BIN)/python -m scripts.scenes.run $(SCENES)
 
 rehearsal: $(VENV)/.dev  ## the same without servers, in some minutes

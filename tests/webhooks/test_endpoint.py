@@ -153,11 +153,11 @@ def test_a_defect_at_the_end_costs_one_request(receiver: Receiver, monkeypatch: 
     later: list[Callable[[], None]] = []
     monkeypatch.setattr(receiver.endpoint, "_soon", later.append)
     monkeypatch.setattr("payflux.webhooks.endpoint.unreadable", None)
-    store, stored = receiver.stream.append, []
+    store, met = receiver.stream.append, list[StoredEvent]()
 
     def append(events: Sequence[StoredEvent], on_appended: OnAppended) -> None:
-        stored.append(events)
-        if len(stored) == 1:
+        met[:] = met or events[:1]
+        if met[0] in events:
             raise RuntimeError
         store(events, on_appended)
 
@@ -168,6 +168,36 @@ def test_a_defect_at_the_end_costs_one_request(receiver: Receiver, monkeypatch: 
     receiver.stream.work()
     assert [[one.status for one in each] for each in answers] == [[500], [500], [200]]
     assert len(receiver.events()) == 1
+
+
+def test_those_that_arrive_together_are_stored_in_one_step(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And each is told what became of its own: when the stream takes two of three, the third has to come again."""
+    later: list[Callable[[], None]] = []
+    monkeypatch.setattr(receiver.endpoint, "_soon", later.append)
+    store, sizes = receiver.stream.append, list[int]()
+
+    def append(events: Sequence[StoredEvent], on_appended: OnAppended) -> None:
+        sizes.append(len(events))
+        store(events, on_appended)
+
+    monkeypatch.setattr(receiver.stream, "append", append)
+    receiver.stream.room = 2
+    answers = [receiver.begin(signed("stripe", sample("stripe", "charge.failed", seed))) for seed in (1, 2, 3)]
+    later[0]()
+    receiver.stream.work()
+    assert sizes == [3]
+    assert [[one.status for one in each] for each in answers] == [[200], [200], [503]]
+    assert receiver.counted() == {"accepted": 2, "unavailable": 1}
+
+
+def test_a_rate_without_room_for_all_takes_those_it_has_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of those that arrive together, in their order."""
+    receiver, later = Receiver("stripe", rate=2), list[Callable[[], None]]()
+    monkeypatch.setattr(receiver.endpoint, "_soon", later.append)
+    answers = [receiver.begin(signed("stripe", sample("stripe", "charge.failed", seed))) for seed in (1, 2, 3)]
+    later[0]()
+    receiver.stream.work()
+    assert [[one.status for one in each] for each in answers] == [[200], [200], [429]]
 
 
 def test_a_challenge_is_answered_or_refused() -> None:

@@ -53,8 +53,7 @@ class Unready(PayfluxError):
         self.then = then
 
 
-@dataclass(frozen=True)
-class Webhook:
+class Webhook(msgspec.Struct, frozen=True, gc=False):
     """One request of a processor.
 
     Attributes:

@@ -12,7 +12,6 @@ from functools import partial
 from typing import NamedTuple, TypeVar
 
 from payflux.errors import StreamUnavailable
-from payflux.event.decode import StoredEvent
 from payflux.http.limits import BODY_BYTES
 from payflux.http.messages import JSON, TEXT, Request, Respond, Response, problem
 from payflux.http.pipeline import defect
@@ -84,11 +83,11 @@ class Parts(NamedTuple):
     number: int
 
 
-class Waiting(NamedTuple):
-    """A request whose webhook is worked off, and who waits for its answer."""
+Waiting = tuple[Request, Respond]
+"""A request whose webhook is worked off, and who waits for its answer."""
 
-    request: Request
-    respond: Respond
+Ready = tuple[Sequence[Normal], Respond]
+"""The events of one webhook, and who waits for the answer."""
 
 
 class WebhookEndpoint:
@@ -122,7 +121,8 @@ class WebhookEndpoint:
         """Judge what the head alone tells; who sends is told by the body."""
         if request.content_length is not None and request.content_length > BODY_BYTES:
             return self._refuse("body_too_large", BODY_TOO_LARGE)
-        if request.headers.get(b"content-encoding", b"identity").lower() not in (b"identity", b"gzip"):
+        encoding = request.headers.get(b"content-encoding")
+        if encoding is not None and encoding.lower() not in (b"identity", b"gzip"):
             return self._refuse("invalid", BAD_ENCODING)
         return None
 
@@ -133,7 +133,7 @@ class WebhookEndpoint:
             reason = "body_too_large" if body is BODY_TOO_LARGE else "invalid"
             respond(self._refuse(reason, body))
             return
-        self._arrived.append((Webhook(body, request.headers), Waiting(request, respond)))
+        self._arrived.append((Webhook(body, request.headers), (request, respond)))
         if len(self._arrived) == 1:
             self._since = self._counters.now()
             self._soon(self._work)
@@ -148,8 +148,10 @@ class WebhookEndpoint:
             return webhook
 
         payments = self._each(lambda webhook: [*adapter.read(webhook)], self._each(proved, arrived))
-        for found, waiting in self._each(lambda told: [*map(normal, told)], payments):
-            self._guarded(waiting.respond, self._take, found, waiting.respond)
+        ready = self._each(lambda told: [*map(normal, told)], payments)
+        if ready:
+            self._metrics.values[self._last] = now
+            self._take([(found, respond) for found, (_, respond) in ready])
 
     def _each(self, step: Callable[[T], U], arrived: Sequence[tuple[T, Waiting]]) -> list[tuple[U, Waiting]]:
         """What a step makes of each; whoever waits for one that fails is answered."""
@@ -158,21 +160,20 @@ class WebhookEndpoint:
             try:
                 passed.append((step(what), waiting))
             except (Unverified, Unready, Unreadable) as error:
-                self._guarded(waiting.respond, self._answer, error, waiting)
+                self._guarded(waiting[1], partial(self._answer, error, *waiting))
             except Exception as error:  # noqa: BLE001 - a defect of ours costs one request, not those beside it
-                waiting.respond(defect(error))
+                waiting[1](defect(error))
         return passed
 
     @staticmethod
-    def _guarded(respond: Respond, step: Callable[[T, U], None], what: T, which: U) -> None:
+    def _guarded(respond: Respond, step: Callable[[], None]) -> None:
         """Do the last step for one who waits: a defect of ours costs that one, as in the steps before."""
         try:
-            step(what, which)
+            step()
         except Exception as error:  # noqa: BLE001
             respond(defect(error))
 
-    def _answer(self, error: Unverified | Unready | Unreadable, waiting: Waiting) -> None:
-        request, respond = waiting
+    def _answer(self, error: Unverified | Unready | Unreadable, request: Request, respond: Respond) -> None:
         if isinstance(error, Unverified):
             respond(self._refuse(error.code, UNVERIFIED[error.code]))
         elif isinstance(error, Unreadable):
@@ -183,40 +184,53 @@ class WebhookEndpoint:
         else:
             error.then(partial(self.handle, request, respond))
 
-    def _take(self, found: Sequence[Normal], respond: Respond) -> None:
-        self._metrics.values[self._last] = self._now()
-        wait = self._parts.bucket.take(self._parts.number, max(1, len(found)))
-        if wait:
-            respond(self._refuse("rate_limited", too_fast(wait), max(1, len(found))))
-        elif found:
-            events = [one.event for one in found]
-            self._parts.stream.append(events, partial(self._stored, found, events, self._since, respond))
-        else:
-            self._count("ignored")
-            respond(self._accepted)
+    def _take(self, ready: Sequence[Ready]) -> None:
+        """All of them at once, as one costs less among others; one by one where that meets a defect of ours."""
+        if not self._parts.bucket.take_each(self._parts.number, sum(max(1, len(found)) for found, _ in ready)):
+            ready = [one for one in ready if self._passes(*one)]
+        try:
+            self._store(ready)
+        except Exception:  # noqa: BLE001 - it costs the one it belongs to
+            for one in ready:
+                self._guarded(one[1], partial(self._store, [one]))
 
-    def _stored(  # noqa: PLR0917 - what is known when it was sent, then what the stream tells
-        self,
-        found: Sequence[Normal],
-        events: Sequence[StoredEvent],
-        started: float,
-        respond: Respond,
-        results: bytes,
-        error: StreamUnavailable | None,
-    ) -> None:
-        self._counters.took(started)
+    def _passes(self, found: Sequence[Normal], respond: Respond) -> bool:
+        """Whether a webhook is within the rate; answers it when not."""
+        cost = max(1, len(found))
+        wait = self._parts.bucket.take(self._parts.number, cost)
+        if wait:
+            respond(self._refuse("rate_limited", too_fast(wait), cost))
+        return not wait
+
+    def _store(self, ready: Sequence[Ready]) -> None:
+        """In one step, and what says nothing of payments is acknowledged."""
+        told = [one for one in ready if one[0]]
+        if told:
+            events = [one.event for found, _ in told for one in found]
+            self._parts.stream.append(events, partial(self._stored, told, self._since))
+        for found, respond in ready:
+            if not found:
+                self._count("ignored")
+                respond(self._accepted)
+
+    def _stored(self, told: Sequence[Ready], started: float, results: bytes, error: StreamUnavailable | None) -> None:
+        """Answer: success where all of a webhook is stored, or was before."""
+        self._counters.took(started, len(told))
         self._counters.stored_of(self._named, results)
         appended = results.count(APPENDED)
-        values, slots = self._metrics.values, self._slots
-        values[slots["accepted"]] += appended
-        values[slots["duplicate"]] += len(results) - appended
-        for one, result in zip(found, results, strict=False):
-            if one.unmapped and result == APPENDED:
-                self._metrics.add(WEBHOOK_UNMAPPED, self._named, self._metrics.codes.index(one.unmapped))
-        if error is None:
-            respond(self._accepted)
-        else:
-            respond(self._refuse("unavailable", unavailable(error), len(events) - len(results)))
+        self._count("accepted", appended)
+        self._count("duplicate", len(results) - appended)
+        refusal, at = self._accepted if error is None else unavailable(error), 0
+        for found, respond in told:
+            got = results[at : at + len(found)]
+            at += len(found)
+            for one, result in zip(found, got, strict=False):
+                if one.unmapped and result == APPENDED:
+                    self._metrics.add(WEBHOOK_UNMAPPED, self._named, self._metrics.codes.index(one.unmapped))
+            if len(got) == len(found):
+                respond(self._accepted)
+            else:
+                respond(self._refuse("unavailable", refusal, len(found) - len(got)))
 
     def _refuse(self, reason: str, response: Response, events: int = 1) -> Response:
         self._count(reason, events)
@@ -228,7 +242,8 @@ class WebhookEndpoint:
 
 def unpacked(request: Request) -> bytes | Response:
     """The body as it was before it was packed for the way; what is signed is that. Or why it cannot be had."""
-    if request.headers.get(b"content-encoding", b"identity").lower() != b"gzip":
+    encoding = request.headers.get(b"content-encoding")
+    if encoding is None or encoding.lower() != b"gzip":
         return request.body
     packed = zlib.decompressobj(GZIP)
     try:

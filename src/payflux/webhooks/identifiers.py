@@ -7,10 +7,10 @@ before and after a change of key are not taken for each other.
 
 import hashlib
 import uuid
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
 
 from payflux.settings import Values, optional
+from payflux.webhooks.signatures import Keyed
 
 LEAST_KEY = 16
 _HASH_DIGITS = 32  # 128 bits: nobody meets two alike
@@ -34,49 +34,35 @@ HASH_KEY = optional(
 )
 
 
-_BLOCK = 64
-
-
 class Hasher:
     """Keyed hashes of identifiers: HMAC-SHA-256 (RFC 2104), its first 128 bits in hex, behind the id of the key.
 
-    Its halves are begun once for all identifiers, which halves the cost.
-
     Args:
         key: the value of `PAYFLUX_HASH_KEY`.
-
-    Attributes:
-        owner: the same for whose an event is, which repeats from one to the next, as ids of payments do not.
     """
 
     def __init__(self, key: str) -> None:
-        secret = key.encode(errors="replace")
-        padded = (hashlib.sha256(secret).digest() if len(secret) > _BLOCK else secret).ljust(_BLOCK, b"\0")
-        self._inner, self._outer = (hashlib.sha256(bytes(byte ^ pad for byte in padded)).copy for pad in (0x36, 0x5C))
-        self._prefix = self._digest(b"key id")[:_KEY_DIGITS] + ":"
-        self.owner = lru_cache(maxsize=4096)(self.__call__)
+        self._keyed = Keyed.by(key.encode(errors="replace"))
+        self._prefix = self._keyed.code(b"key id")[:_KEY_DIGITS] + ":"
 
-    def _digest(self, text: bytes) -> str:
-        first, second = self._inner(), self._outer()
-        first.update(text)
-        second.update(first.digest())
-        return second.hexdigest()
-
-    def __call__(self, *parts: str) -> str:
-        """The hash of an identifier.
+    def within(self, *parts: str) -> Callable[[str], str]:
+        """The hashes of identifiers.
 
         Args:
-            parts: the identifier, last, and before it what it is unique in; none of them may be raw anywhere else.
+            parts: what they are unique in; none of them may be raw anywhere else.
 
         Returns:
-            Id of the key, colon, hash; empty when the identifier is.
+            Makes an identifier its hash: id of the key, colon, hash; empty when the identifier is.
         """
-        if not parts[-1]:
-            return ""
-        return self._prefix + self._digest("\x1f".join(parts).encode(errors="replace"))[:_HASH_DIGITS]
+        code, prefix = self._keyed.after("\x1f".join((*parts, "")).encode(errors="replace")).code, self._prefix
+
+        def hashed(identifier: str) -> str:
+            return prefix + code(identifier.encode("utf-8", "replace"))[:_HASH_DIGITS] if identifier else ""
+
+        return hashed
 
 
-def event_id(processor: str, reference: Sequence[str]) -> str:
+def event_uid(processor: str, reference: Sequence[str]) -> bytes:
     """The id of the event that something a processor told becomes: the same whenever it tells it again.
 
     Args:
@@ -84,14 +70,19 @@ def event_id(processor: str, reference: Sequence[str]) -> str:
         reference: what it calls the thing; see `Payment.reference`.
 
     Returns:
-        A UUID of version 5 (RFC 9562 section 5.5).
+        The 16 bytes of a UUID of version 5 (RFC 9562 section 5.5).
     """
     begun = _BEGUN.copy()
-    begun.update("\x1f".join((processor, *reference)).encode(errors="replace"))
-    digest = bytearray(begun.digest()[:16])
+    begun.update("\x1f".join((processor, *reference)).encode("utf-8", "replace"))
+    digest = bytearray(begun.digest())
     digest[6] = digest[6] & 0x0F | 0x50
     digest[8] = digest[8] & 0x3F | 0x80
-    text = digest.hex()
+    return bytes(digest[:16])
+
+
+def spelt(uid: bytes) -> str:
+    """A UUID as it is written."""
+    text = uid.hex()
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 

@@ -52,8 +52,7 @@ def minor_units(amount: int, exponent: int, currency: str) -> int | None:
     Returns:
         The amount as ISO 4217 counts, a fraction of a unit cut off; None when no event can hold it.
     """
-    wanted = exponent_of(currency)
-    if exponent >= 0 and exponent != wanted:
+    if exponent >= 0 and exponent != (wanted := exponent_of(currency)):
         amount = amount * 10 ** (wanted - exponent) if wanted > exponent else amount // 10 ** (exponent - wanted)
     return amount if 0 <= amount <= AMOUNT_LIMIT else None
 

@@ -7,12 +7,12 @@ could be refused, a time that is none and an amount as long as a card number, go
 
 import re
 import time
+from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
 from msgspec import UNSET
-from msgspec.structs import replace
 
 from payflux.client.card_ranges import SHORTEST
 from payflux.errors import InvalidEvent
@@ -21,7 +21,7 @@ from payflux.event.rules import LATENCY_LIMIT_MS, RETRY_LIMIT
 from payflux.event.taxonomy import UNKNOWN, UNVERIFIED, failure_of
 from payflux.event.timestamps import normal_timestamp
 from payflux.webhooks import Payment, Unreadable
-from payflux.webhooks.identifiers import Hasher, event_id
+from payflux.webhooks.identifiers import Hasher, event_uid, spelt
 from payflux.webhooks.money import bucket_of, is_currency, minor_units
 from payflux.webhooks.vocabulary import OUTCOMES
 
@@ -67,6 +67,18 @@ class _Failure(NamedTuple):
 _NONE = _Failure()
 
 
+class _Owner(NamedTuple):
+    """Whose payments they are, which repeats from one to the next, as ids of payments do not.
+
+    Attributes:
+        name: as it is stored.
+        hashed: hashes what is unique within it.
+    """
+
+    name: str
+    hashed: Callable[[str], str]
+
+
 class Normaliser:
     """Makes events of what one processor tells.
 
@@ -76,7 +88,9 @@ class Normaliser:
     """
 
     def __init__(self, processor: str, hasher: Hasher) -> None:
-        self._processor, self._hash = processor, hasher
+        self._processor = processor
+        named = hasher.within(processor)
+        self._owner = lru_cache(_MEMO)(lambda account: _Owner(named(account), hasher.within(processor, account)))
 
     def event(self, payment: Payment) -> Normal:
         """The event of a payment.
@@ -85,50 +99,52 @@ class Normaliser:
             Unreadable: no event can be made of it, as it says nothing of when, or something that must not be stored.
         """
         usual = _usual(
-            payment.event_type, payment.live, payment.failure[:_WORD_LIMIT], payment.vouched, payment.response_code,
-            payment.advice_code, payment.network, payment.method, payment.funding, payment.channel, payment.currency,
-            payment.shopper_country, payment.issuer_country, payment.initiator,
+            self._processor, payment.event_type, payment.live, payment.failure[:_WORD_LIMIT], payment.vouched,
+            payment.response_code, payment.advice_code, payment.network, payment.method, payment.funding,
+            payment.channel, payment.currency, payment.shopper_country, payment.issuer_country, payment.initiator,
         )  # fmt: skip
-        event = self._event(payment, usual.event)
-        if not event.event_timestamp or (payment.amount or 0) >= _LONG_AMOUNT:
-            return Normal(_checked(event), usual.unmapped)
-        uid = bytes.fromhex(event.event_id.replace("-", ""))
-        return Normal(StoredEvent(_encode(event), event.event_id, uid, self._processor), usual.unmapped)
-
-    def _event(self, payment: Payment, usual: PaymentEvent) -> PaymentEvent:
-        """What many have in common, with what is this payment's own."""
-        processor, hashed, account = self._processor, self._hash, payment.account
+        uid = event_uid(self._processor, payment.reference)
+        event_id, at = spelt(uid), _timestamp(payment.at)
         amount = None
-        if usual.currency is not UNSET and payment.amount is not None:
+        if usual.currency and payment.amount is not None:
             amount = minor_units(payment.amount, payment.exponent, usual.currency)
-        return replace(
-            usual,
-            event_timestamp=_timestamp(payment.at),
-            event_id=event_id(processor, payment.reference),
-            merchant_id_hash=hashed.owner(processor, account),
-            payment_intent_id_hash=hashed(processor, account, payment.intent),
-            processor=processor,
-            retry_count=min(max(payment.retries, 0), RETRY_LIMIT),
-            amount_bucket="" if amount is None else bucket_of(amount, payment.currency.upper()),
-            payment_method_fingerprint_hash=hashed(processor, account, payment.instrument) or UNSET,
-            amount_minor=UNSET if amount is None else amount,
-            latency_ms=_latency(payment.latency_ms),
-            processor_event_id=hashed(processor, account, payment.event) or UNSET,
+        owner, hashed = self._owner(payment.account)
+        data = usual.form % (
+            at,
+            event_id,
+            owner,
+            hashed(payment.intent),
+            payment.retries and min(max(payment.retries, 0), RETRY_LIMIT),
+            "" if amount is None else bucket_of(amount, usual.currency),
+            payment.instrument and f',"payment_method_fingerprint_hash":"{hashed(payment.instrument)}"',
+            "" if amount is None else f',"amount_minor":{amount}',
+            _latency(payment.latency_ms),
+            payment.event and f',"processor_event_id":"{hashed(payment.event)}"',
         )
+        if not at or (amount or 0) >= _LONG_AMOUNT:
+            return Normal(_checked(data.encode()), usual.unmapped)
+        return Normal(StoredEvent(data.encode(), event_id, uid, self._processor), usual.unmapped)
 
 
 class _Usual(NamedTuple):
-    """What all payments with the same words have in common, and the name of a failure nobody knows."""
+    """What all payments with the same words have in common.
 
-    event: PaymentEvent
+    Attributes:
+        form: of the canonical JSON, with room for what is a payment's own: `_OWN` and `_ADDED`, in their order.
+        currency: in capitals; empty when it is none.
+        unmapped: the name of a failure nobody knows.
+    """
+
+    form: str
+    currency: str
     unmapped: str
 
 
 @lru_cache(maxsize=_MEMO)
 def _usual(  # noqa: PLR0917 - by position, as they are the key of the memo
-    event_type: str, live: bool, failure: str, vouched: bool, response_code: str, advice_code: str,  # noqa: FBT001
-    network: str,
-    method: str, funding: str, channel: str, currency: str, shopper_country: str, issuer_country: str, initiator: str,
+    processor: str, event_type: str, live: bool, failure: str, vouched: bool,  # noqa: FBT001
+    response_code: str, advice_code: str, network: str, method: str, funding: str,
+    channel: str, currency: str, shopper_country: str, issuer_country: str, initiator: str,
 ) -> _Usual:  # fmt: skip
     outcome = OUTCOMES[event_type]
     named, code = network_of(network), _code(response_code)
@@ -137,7 +153,7 @@ def _usual(  # noqa: PLR0917 - by position, as they are the key of the memo
         event_type=event_type if live else "test",
         event_timestamp="",
         event_id="",
-        processor="",
+        processor=processor,
         failure_category=failed.category,
         geo_bucket=_country(shopper_country),
         system_source=SOURCE,
@@ -152,17 +168,43 @@ def _usual(  # noqa: PLR0917 - by position, as they are the key of the memo
         initiator="cit" if initiator == "cit" else "mit" if initiator == "mit" else UNSET,
         issuer_country=_country(issuer_country) or UNSET,
     )
-    return _Usual(event, failed.unmapped)
+    return _Usual(_form(event), event.currency or "", failed.unmapped)
 
 
-def _checked(event: PaymentEvent) -> StoredEvent:
+_OWN = {
+    "event_timestamp": '"%s"',
+    "event_id": '"%s"',
+    "merchant_id_hash": '"%s"',
+    "payment_intent_id_hash": '"%s"',
+    "retry_count": "%d",
+    "amount_bucket": '"%s"',
+}
+"""The members that every event has and that are its own: times, hashes and the like, none of which JSON escapes."""
+
+_ADDED = ("payment_method_fingerprint_hash", "amount_minor", "latency_ms", "processor_event_id")
+"""Those that it may have."""
+
+
+def _form(usual: PaymentEvent) -> str:
+    """The JSON of an event, written once for all that differ in the members of their own alone."""
+    members = []
+    for name in PaymentEvent.__struct_fields__:
+        value = getattr(usual, name)
+        if name in _ADDED:
+            members.append("%s")
+        elif name in _OWN:
+            members.append(f',"{name}":{_OWN[name]}')
+        elif value is not UNSET:
+            members.append(f',"{name}":{_encode(value).decode()}'.replace("%", "%%"))
+    return "{" + "".join(members)[1:] + "}"
+
+
+def _checked(data: bytes) -> StoredEvent:
     """An event that may be refused."""
     try:
-        return decode_event(_encode(event))
+        return decode_event(data)
     except InvalidEvent as error:
         raise Unreadable(f"{error.code}: {error}") from None
-    except (UnicodeEncodeError, msgspec.EncodeError, RecursionError):  # half a surrogate pair
-        raise Unreadable("it holds text that is not valid Unicode") from None
 
 
 def _failure(text: str, code: str, network: str, *, vouched: bool) -> _Failure:
@@ -218,8 +260,9 @@ def _method(method: str, funding: str) -> str:
     return kind if is_name(kind) else ""
 
 
-def _latency(milliseconds: int | None) -> int | msgspec.UnsetType:
-    return UNSET if milliseconds is None or not 0 <= milliseconds <= LATENCY_LIMIT_MS else milliseconds
+def _latency(milliseconds: int | None) -> str:
+    known = milliseconds is not None and 0 <= milliseconds <= LATENCY_LIMIT_MS
+    return f',"latency_ms":{milliseconds}' if known else ""
 
 
 def _timestamp(at: str | float) -> str:

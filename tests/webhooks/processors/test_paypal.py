@@ -3,11 +3,11 @@
 import asyncio
 import json
 import zlib
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from http_client import until
 from payflux.event.taxonomy import UNKNOWN

@@ -21,6 +21,7 @@ from payflux.risk.incidents.places import (
     is_certain,
     is_other,
     measured,
+    ordered,
     place_of,
     places_of,
     share_within,
@@ -215,7 +216,7 @@ class Tracker:
         """Bring every incident up to date, and end those of which nothing is left."""
         changes, kept = [], []
         for case in self._cases:
-            own = tuple(driver for driver in said.drivers if key_of(driver) in case.members)
+            own = ordered(case.incident.place, [driver for driver in said.drivers if key_of(driver) in case.members])
             going = self._going_on(case, own)
             if going is None:
                 note = "it is the new normal" if said.note == "baseline_reset" else case.incident.note

@@ -15,7 +15,7 @@ import msgspec
 
 from payflux.webhooks import ISO, Opening, Payment, Source, Unreadable, Unverified, Webhook, vocabulary
 from payflux.webhooks.reading import member, read_json, text, whole
-from payflux.webhooks.signatures import check_code, check_time, hex_code
+from payflux.webhooks.signatures import Keyed, check_code, check_time
 from payflux.webhooks.stripe_objects import State, states_of
 
 HEADER = b"stripe-signature"
@@ -97,13 +97,13 @@ class Stripe:
     """
 
     def __init__(self, secrets: Sequence[str]) -> None:
-        self._secrets = [secret.encode() for secret in secrets]
+        self._keys = [Keyed.by(secret.encode()) for secret in secrets]
 
     def verify(self, webhook: Webhook, now: float) -> None:
         """`t=…,v1=…`: HMAC-SHA-256 of time, dot and body; while a secret is rolled there are several v1."""
         stamp, codes = _signature(webhook.headers.get(HEADER))
         signed = stamp + b"." + webhook.body
-        check_code(codes, self._secrets, lambda secret: hex_code(secret, signed))
+        check_code(codes, self._keys, lambda key: key.code(signed).encode())
         check_time(float(stamp) if stamp.isdigit() else float("nan"), now)
 
     def read(self, webhook: Webhook) -> Sequence[Payment]:
@@ -143,9 +143,14 @@ def _signature(header: bytes | None) -> tuple[bytes, list[bytes]]:
     """The time as it was signed, and the codes."""
     if not header:
         raise Unverified("signature_missing")
-    pairs = [part.strip().partition(b"=") for part in header.split(b",")]
-    stamps = [value for name, _, value in pairs if name == b"t"]
-    return stamps[0] if stamps else b"", [value for name, _, value in pairs if name == b"v1"]
+    stamp, codes = b"", []
+    for part in header.split(b","):
+        name, _, value = part.strip().partition(b"=")
+        if name == b"v1":
+            codes.append(value)
+        elif name == b"t":
+            stamp = stamp or value
+    return stamp, codes
 
 
 def _of_charge(event: _Event, charge: _Charge, event_type: str, what: str) -> Payment:
@@ -155,12 +160,14 @@ def _of_charge(event: _Event, charge: _Charge, event_type: str, what: str) -> Pa
     address = charge.billing_details.address if charge.billing_details else None
     if event_type == vocabulary.PAYMENT_SUCCEEDED and charge.captured is False:
         event_type = vocabulary.PAYMENT_AUTHORIZED
-    state = {"captured": charge.amount_captured, "refunded": charge.amount_refunded}.get(what, "")
-    amount = {"captured": charge.amount_captured, "refunded": charge.amount_refunded}.get(what, charge.amount)
+    part, amount = "", charge.amount
+    if what in ("captured", "refunded"):
+        amount = charge.amount_captured if what == "captured" else charge.amount_refunded
+        part = str(amount)
     currency = charge.currency or ""
     return Payment(
         event_type=event_type,
-        reference=("charge", charge.id, what, str(state)),
+        reference=("charge", charge.id, what, part),
         at=event.created,
         live=event.livemode,
         account=event.account or "",
@@ -342,7 +349,7 @@ def _is_secret(secret: str) -> bool:
 def sign(body: bytes, secret: str, now: float) -> Webhook:
     """Sign as Stripe does."""
     stamp = b"%d" % now
-    code = hex_code(secret.encode(), stamp + b"." + body)
+    code = Keyed.by(secret.encode()).code(stamp + b"." + body).encode()
     return Webhook(body, {HEADER: b"t=" + stamp + b",v1=" + code, b"content-type": b"application/json"})
 
 
