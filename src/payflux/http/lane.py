@@ -5,6 +5,8 @@ is safe, as a head that is equal byte for byte holds the same key, and keys do n
 time tell a key: heads are looked up by a hash of the whole, with a secret of the process, and the bytes of two are
 compared only where all 64 bits of their hashes agree, which a guess that shares some bytes with a key does not bring
 about. What is not found there goes the usual way, where every key is compared in constant time.
+
+Where no head comes twice, as it holds a signature, the handler gets the headers too, and proves each request by them.
 """
 
 from typing import Protocol
