@@ -55,10 +55,10 @@ compare: $(VENV)/.dev  ## CPU of an event beside another commit: make compare BA
 bench-detection: $(VENV)/.dev  ## what is found and how soon, beside other detectors; a quarter of an hour, goes on where it was
 	$(BIN)/python -m benchmarks.detection.bench
 
-bench-detection-full: $(VENV)/.dev  ## the same over six times as much traffic
+bench-detection-full: $(VENV)/.dev  ## the same over four times as much traffic
 	$(BIN)/python -m benchmarks.detection.bench --full
 
-scenes: $(VENV)/.dev  ## every trouble of simulate with real Prometheus and Alertmanager, an hour; some: make scenes SCENES="outage silence"
+scenes: $(VENV)/.dev  ## every trouble of simulate with real Prometheus and Alertmanager, 90 minutes; some: make scenes SCENES="outage silence"
 	$(BIN)/python -m scripts.scenes.run $(SCENES)
 
 rehearsal: $(VENV)/.dev  ## the same without servers, in some minutes

@@ -57,8 +57,8 @@ SHARDS = {"corpus": 2, "benign": 1}
 DISTURBED = "p5"
 """Whose events are measured once more for each disturbance."""
 
-FULL = 6
-"""How many times as many `--full` has: ten processor-months and more."""
+FULL = 4
+"""How many times as many `--full` has: ten processor-months and more without incidents."""
 
 
 def shards(times: int, scale: float = 1.0) -> list[Shard]:

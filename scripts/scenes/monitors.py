@@ -15,7 +15,7 @@ from scripts.dashboards.prometheus import Monitor, Prometheus
 from scripts.scenes.outcome import Alerted
 
 DEPLOY = ROOT / "deploy"
-ALERT = "PayFluxIncident"
+ALERT, DEATH = "PayFluxIncident", "PayFluxNodeDown"
 
 
 class Inbox:
@@ -55,6 +55,10 @@ class Inbox:
             first[one["labels"]["incident"]] = one["at"]
         over = {one["labels"]["incident"]: one["at"] for one in self.told(ALERT, "resolved")}
         return {incident: Alerted(at, over.get(incident)) for incident, at in first.items()}
+
+    def death(self, node: str) -> float | None:
+        """When it was told first that a node is down, `host:port`; None: never."""
+        return next((one["at"] for one in self.told(DEATH, "firing") if one["labels"]["instance"] == node), None)
 
     def stop(self) -> None:
         """Close it."""

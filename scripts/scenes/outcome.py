@@ -14,6 +14,9 @@ LATE_SEC = 120.0
 ALERT_SEC = 30.0
 """An alert has to reach somebody so soon after its incident opened."""
 
+DEATH_ALERT_SEC = 120.0
+"""The same of a node that died: the rule waits for a minute, Prometheus and Alertmanager for some seconds each."""
+
 HEAD = ("scene", "injected", "opened after", "driver", "segment", "alert after", "resolved after", "verdict")
 
 
@@ -101,6 +104,20 @@ def rows(scene: Scene, began: float, found: Sequence[Seen]) -> list[Row]:
         made.append(_row(scene, trouble, began, fits[0]) if fits else _missed(scene, trouble, began))
     made += [_extra(scene, one) for one in left]
     return made or [Row(scene.name, "-", "-", "-", "-", "-", "-", ())]
+
+
+def death(scene: Scene, began: float, alerted: float | None) -> Row:
+    """What became of a node that was killed in a scene.
+
+    Args:
+        scene: what happened, with the time of that.
+        began: when its traffic did, Unix seconds.
+        alerted: when somebody was told that the node is down; None: never.
+    """
+    at = began + (scene.killed or 0.0)
+    alert = "never" if alerted is None else f"{alerted - at:.0f} s"
+    late = () if alerted is not None and alerted - at <= DEATH_ALERT_SEC else ("no alert in time",)
+    return Row(scene.name, _at(at), "-", "a node is down", "-", alert, "-", late)
 
 
 def _is_of(one: Seen, trouble: Trouble, began: float) -> bool:

@@ -3,12 +3,14 @@
     python -m scripts.scenes.run [SCENE …]
 
 A scene is a scenario, several that overlap with `+` between them, or `quiet` for an hour in which nothing happens; all
-scenarios and some pairs unless told. Each has a node, a Redis, a Prometheus and an Alertmanager of its own, with the
-configuration that ships, and hours of history before it, so that what is normal is known. Exit codes: 0 all is as it
-should be, 1 it is not, 2 wrong usage.
+scenarios and some pairs unless told. With `+node_down` the node that scores is killed as the trouble begins. Each has a
+node, a Redis, a Prometheus and an Alertmanager of its own, with the configuration that ships, and hours of history
+before it, so that what is normal is known. Exit codes: 0 all is as it should be, 1 it is not (the files of what is not
+are kept), 2 wrong usage.
 """
 
 import argparse
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -67,8 +69,13 @@ def _played(scenes: Sequence[Scene], seed: int, at_once: int) -> Iterator[Row]:
 
 
 def _scene(scene: Scene, seed: int) -> list[Row]:
-    with tempfile.TemporaryDirectory(prefix="pf-scene-") as directory:
-        return play(scene, seed, Path(directory))
+    directory = Path(tempfile.mkdtemp(prefix="pf-scene-"))
+    made = play(scene, seed, directory)
+    if any(row.problems for row in made):
+        sys.stderr.write(f"{scene.name}: see {directory}\n")
+    else:
+        shutil.rmtree(directory)
+    return made
 
 
 def _told(made: Sequence[Row]) -> Sequence[Row]:

@@ -12,14 +12,18 @@ LEAD_SEC = 90.0
 LEARNING_SEC, VOLUME_SEC = 3 * 3600, 26 * 3600
 """History of all processors, in which is learned what is normal; and of one whose absence is to say something."""
 
+NODE_DOWN = "node_down"
+"""No scenario: the node that scores is killed as the trouble begins, and another one has to take over."""
+
 PAIRS = (
     ("partial_geo", "partial_method"),
     ("partial_issuer", "partial_method"),
     ("auth_cluster", "timeout_creep"),
     ("card_testing", "partial_geo"),
     ("outage", "silence"),
+    ("outage", NODE_DOWN),
 )
-"""Two troubles at a time, each in a part of the traffic of its own."""
+"""Two troubles at a time, each in a part of the traffic of its own; or one, and a node that dies."""
 
 
 class Scene(NamedTuple):
@@ -28,10 +32,12 @@ class Scene(NamedTuple):
     Attributes:
         name: of the scenario, of both with a plus between them, or `quiet`.
         incidents: with their starts in seconds after the start of the traffic.
+        killed: when the node that scores is, seconds after the start of the traffic; None: never.
     """
 
     name: str
     incidents: tuple[Incident, ...]
+    killed: float | None = None
 
     @property
     def troubles(self) -> tuple[Incident, ...]:
@@ -52,15 +58,20 @@ class Scene(NamedTuple):
 def scene_of(*names: str) -> Scene:
     """Some scenarios at their usual processors, each begun while the one before is half over.
 
+    Args:
+        names: theirs; after one of them also `NODE_DOWN`, which happens as the first begins.
+
     Raises:
         KeyError: there is no such scenario.
     """
     found: list[Incident] = []
-    for name in names:
+    for name in (name for name in names if name != NODE_DOWN):
         (usual,) = staged([name], lead=LEAD_SEC)
         start = found[-1].start + found[-1].duration / 2 if found else usual.start
         found.append(Incident(name, usual.processor, start, usual.duration, value=usual.value))
-    return Scene("+".join(names), tuple(found))
+    if not found:
+        raise KeyError(NODE_DOWN)  # nothing beside it that could be noticed
+    return Scene("+".join(names), tuple(found), found[0].start if NODE_DOWN in names else None)
 
 
 def named(wanted: Sequence[str]) -> list[Scene]:

@@ -31,6 +31,10 @@ class NodeFailed(Exception):
 class Node:
     """A node whose stdout goes to the file `lines`, and its log to another one.
 
+    Attributes:
+        address: of its HTTP server, `host:port`.
+        url: the same, `http://…`.
+
     Args:
         directory: for its files.
         redis_url: of its Valkey.
@@ -65,7 +69,8 @@ class Node:
                 start_new_session=True,  # Ctrl-C is for this command, which ends the node
             )
         try:
-            self.url = f"http://{self._ready()}"
+            self.address = self._ready()
+            self.url = f"http://{self.address}"
         except BaseException:
             self._process.kill()
             self._process.wait()
@@ -96,6 +101,12 @@ class Node:
             code = self._process.wait()
         if code:
             raise NodeFailed(f"the node ended with exit code {code}; its log:\n{self._log.read_text()}")
+
+    def kill(self) -> None:
+        """End all its processes at once, as a machine does that fails; one that has ended is left alone."""
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
 
 
 def check(directory: Path, arguments: Sequence[str]) -> int:

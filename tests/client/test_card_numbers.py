@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from payflux.client.card_numbers import contains_pan, may_contain_pan
+from payflux.client.card_numbers import contains_pan, may_contain_pan, with_pan
 
 PROPERTY = settings(deadline=None, max_examples=120)  # the machines that run this are shared
 
@@ -220,6 +220,26 @@ def test_the_screen_misses_nothing(text: str) -> None:
     """What the exact check finds in a value, the screen over the JSON does not let pass."""
     if contains_pan(text):
         assert may_contain_pan(msgspec.json.encode({"before": "1", "field": text, "after": "1"}))
+
+
+@PROPERTY
+@given(st.lists(st.one_of(st.lists(PIECES, max_size=4).map("".join), st.sampled_from(['"', 'x"', ""])), max_size=8))
+def test_texts_together_are_judged_as_each_is(texts: list[str]) -> None:
+    """Searched together, texts hide nothing in each other, and make no number of two."""
+    found = {*with_pan({str(index): text for index, text in enumerate(texts)})}
+    assert found == {str(index) for index, text in enumerate(texts) if contains_pan(text)}
+
+
+def test_many_numbers_without_a_card_among_them_are_refused_where_they_are() -> None:
+    """The work that they make must not grow faster than the texts: that with most of them is the one that is named."""
+    wrong = "4111-" * 200
+    assert not contains_pan("4111 1111 1111 1112")
+    assert list(with_pan({"a": "50-200", "b": wrong, "c": "web"})) == ["b"]
+
+
+def test_references_in_every_member_are_not_too_many() -> None:
+    """A dozen references in groups of four, which are no cards, pass."""
+    assert not list(with_pan({str(index): "4111 1111 1111 1112" for index in range(12)}))
 
 
 def test_the_screen_lets_usual_events_pass() -> None:

@@ -1,9 +1,11 @@
 """Ranges of card numbers, independently written down: prefix, length, network."""
 
+import random
+
 import pytest
 
 from payflux.client.card_numbers import contains_pan
-from payflux.client.card_ranges import is_card_number
+from payflux.client.card_ranges import is_card_number, passes_luhn, passing_luhn
 
 ISSUED = [
     *[("4", length) for length in (13, 16, 19)],
@@ -85,3 +87,11 @@ def test_there_are_many_ranges_and_spellings() -> None:
 def test_what_no_network_issues_is_none(digits: str) -> None:
     """Luhn alone makes no card number, nor does a range alone."""
     assert not is_card_number(digits.encode())
+
+
+@pytest.mark.parametrize("count", [0, 1, 8, 9, 10, 300])
+def test_many_are_judged_as_each_is(count: int) -> None:
+    """The check digits of many numbers at once, of all lengths, are as right as one by one."""
+    rng = random.Random(count)
+    numbers = [str(rng.randrange(10 ** rng.randint(1, 19))).encode() for _ in range(count)] + [b"9" * 19] * (count > 8)
+    assert passing_luhn(numbers) == [index for index, digits in enumerate(numbers) if passes_luhn(digits)]

@@ -11,7 +11,7 @@ from payflux.stream.deliveries import RiskNews
 from payflux.stream.protocol import LeaseLost
 from payflux.telemetry.metrics import RISK_SCORE
 from payflux.testing import MemoryStream
-from scoring_node import Node, seconds, stored
+from scoring_node import Node, second, seconds, stored
 
 
 async def test_a_second_is_ticked_when_a_later_entry_is_read(stream: MemoryStream, clock: Clock) -> None:
@@ -55,6 +55,39 @@ async def test_live_is_offline(stream: MemoryStream, clock: Clock) -> None:
     assert live[: len(said)] == said
     assert len(said) > 5
     assert {one.band for one in said} >= {"critical", "low"}
+
+
+DRAINED = 50
+"""Entries a second, where two to three come: twenty seconds' worth."""
+
+
+async def test_a_backlog_is_judged_as_if_it_had_been_read_as_it_came(stream: MemoryStream, clock: Clock) -> None:
+    """A consumer down for ten minutes that reads at twenty times the speed says the same, no second later."""
+    live_clock = Clock()
+    live = await Node(MemoryStream(now=live_clock), live_clock).join()
+    late = await Node(stream, clock).join()
+    calm, down, after = [1, *[0] * 9] * 33, [*[0] * 200, *[9] * 100, *[1, *[0] * 9] * 30], [*[0] * 9, 1] * 40
+    for one in (live, late):
+        await seconds(one, calm)
+    await seconds(live, [*down, *after])
+    for failures in down:
+        await second(late, failures)
+        clock.at += 1
+    assert len(await late.log()) < len(await live.log())
+    for failures in after:
+        await second(late, failures)
+        await late.work(most=DRAINED)
+        clock.at += 1
+    await late.work()
+    said = await late.log()
+    assert said == await live.log()
+    assert {one.band for one in said} >= {"critical", "low"}
+    assert {name for one in said for name in one.names} <= {
+        "high_failure_rate",
+        "insufficient_data",
+    }  # no surge, no drop
+    assert late.scorer.incidents() == live.scorer.incidents()
+    assert late.scorer.snapshot("stripe") == live.scorer.snapshot("stripe")
 
 
 @pytest.mark.parametrize("lost", [True, False])

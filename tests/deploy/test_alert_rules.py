@@ -152,6 +152,17 @@ def test_what_alertmanager_names_are_alerts_that_ship() -> None:
             assert any(re.fullmatch(alternative, alert) for alert in alerts()), alternative
 
 
+def test_an_incident_is_told_within_half_a_minute() -> None:
+    """From scrape to message, with some seconds to spare, whether it is the first one of its processor or another."""
+    shipped = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())
+    group = next(one for one in yaml.safe_load(RULES.read_text())["groups"] if one["name"] == "payflux-risk")
+    routes = yaml.safe_load(ALERTMANAGER.read_text())["route"]["routes"]
+    route = next(one for one in routes if "alertname = PayFluxIncident" in one["matchers"])
+    waits = (shipped["global"]["scrape_interval"], group["interval"], route["group_interval"])
+    assert sum(int(wait.removesuffix("s")) for wait in waits) <= 25
+    assert route["group_wait"] == "1s"
+
+
 @pytest.mark.parametrize(("severity", "repeat"), [("critical", "1h"), ("warning", "12h")])
 def test_every_alert_reaches_somebody(severity: str, repeat: str) -> None:
     """`amtool config routes test` says who: critical ones again and again."""

@@ -1,6 +1,6 @@
 """From a payment incident to a message at somebody's door: real node, Prometheus, Alertmanager and receiver."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -51,16 +51,16 @@ def hurried_routes(directory: Path, receiver: str) -> Path:
     return path
 
 
-def configuration(directory: Path, node: Node, alertmanager: Monitor) -> Path:
+def configuration(directory: Path, nodes: Sequence[Node], alertmanager: Monitor) -> Path:
     """The configuration that ships, with our addresses and short intervals."""
     shipped = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text())
     shipped["global"] = {"scrape_interval": "500ms", "scrape_timeout": "400ms", "evaluation_interval": "500ms"}
     shipped["rule_files"] = [str(hurried_rules(directory))]
-    for part, url in (
-        (shipped["scrape_configs"][0], f"127.0.0.1:{node.port}"),
-        (shipped["alerting"]["alertmanagers"][0], alertmanager.url.removeprefix("http://")),
+    for part, addresses in (
+        (shipped["scrape_configs"][0], [f"127.0.0.1:{node.port}" for node in nodes]),
+        (shipped["alerting"]["alertmanagers"][0], [alertmanager.url.removeprefix("http://")]),
     ):
-        part["static_configs"][0]["targets"] = [url]
+        part["static_configs"][0]["targets"] = addresses
     path = directory / "prometheus.yml"
     path.write_text(yaml.safe_dump(shipped))
     return path
@@ -83,16 +83,20 @@ def receiver() -> Iterator[Inbox]:
 
 
 def test_an_incident_reaches_the_receiver(make_node: MakeNode, directory: Path, receiver: Inbox) -> None:
-    """The incident arrives in place of the alerts on its score, and so does a dead node; what is over is resolved."""
-    node = make_node()
+    """In place of the alerts on its score, and beside a node that is down; what is over is resolved."""
+    node, dying = make_node(), make_node()
     with ExitStack() as running:
         command = (program("prometheus-alertmanager"), f"--config.file={hurried_routes(directory, receiver.url)}")
         flags = ("--storage.path=data", "--web.listen-address=127.0.0.1:{port}", "--cluster.listen-address=")
         alertmanager = Monitor(directory / "alertmanager", (*command, *flags))
         running.callback(alertmanager.stop)
         program("prometheus")
-        prometheus = Prometheus(directory / "prometheus", configuration(directory, node, alertmanager))
+        prometheus = Prometheus(directory / "prometheus", configuration(directory, (node, dying), alertmanager))
         running.callback(prometheus.stop)
+        until(lambda: len(prometheus.instant("up == 1")) == 2, "both nodes to be seen", SECONDS)
+        dying.kill_all()
+        dead = told(receiver, "PayFluxNodeDown")
+        assert (dead["labels"]["instance"], dead["labels"]["severity"]) == (f"127.0.0.1:{dying.port}", "critical")
         send_incident(node)
 
         risky = told(receiver, "PayFluxIncident")
@@ -104,6 +108,4 @@ def test_an_incident_reaches_the_receiver(make_node: MakeNode, directory: Path, 
         assert {alert["metric"]["processor"] for alert in prometheus.instant(firing)} == {"stripe"}
 
         node.kill_all()
-        dead = told(receiver, "PayFluxNodeDown")
-        assert (dead["labels"]["instance"], dead["labels"]["severity"]) == (f"127.0.0.1:{node.port}", "critical")
         assert told(receiver, "PayFluxIncident", "resolved")["labels"]["processor"] == "stripe"

@@ -62,9 +62,11 @@ def each(bodies: list[bytes]) -> list[StoredEvent | InvalidEvent]:
 @given(st.lists(st.one_of(PLAIN, BODIES), min_size=1, max_size=12))
 @PROPERTY
 def test_together_or_not_at_all(bodies: list[bytes]) -> None:
-    """Either the same events come out, or none: whoever asks goes on one by one."""
-    found = decode_events(bodies)
-    assert found is None or found == each(bodies)
+    """Either the same events come out, or none, or those before one with a card number: the rest goes one by one."""
+    found = decode_events(bodies) or []
+    assert found == each(bodies)[: len(found)]
+    if 0 < len(found) < len(bodies):
+        assert isinstance(answer(bodies[len(found)]), InvalidEvent)
 
 
 @given(st.lists(PLAIN, min_size=1, max_size=30), st.integers(0, 30), BODIES)
@@ -75,7 +77,7 @@ def test_one_that_is_not_plain_among_many(bodies: list[bytes], at: int, other: b
     alone = answer(other)
     bodies.insert(at % (len(bodies) + 1), other)
     if isinstance(alone, InvalidEvent) or alone.data != other:
-        assert decode_events(bodies) is None
+        assert len(decode_events(bodies) or []) <= bodies.index(other)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +101,8 @@ def test_a_hash_like_a_card_number_keeps_nobody_from_it() -> None:
     """Of a hundred events with hashes nearly always one has so many digits in a row: it alone is looked at closely."""
     plain, looked_at = compact(EVENT), compact(EVENT | {"merchant_id_hash": "a4111111111111110"})
     assert decode_events([plain, looked_at, plain]) == each([plain, looked_at, plain])
-    assert decode_events([plain, looked_at, compact(EVENT | {"merchant_id_hash": PAN})]) is None
+    refused = compact(EVENT | {"merchant_id_hash": PAN})
+    assert decode_events([plain, looked_at, refused, plain]) == each([plain, looked_at])
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -107,6 +110,6 @@ def test_no_change_slips_through(change: dict[str, Any]) -> None:
     """The same for each of the ways to be special, in the company of itself."""
     bodies = [compact(EVENT | change) for _ in range(3)]
     found = decode_events(bodies)
-    assert found is None or found == each(bodies)
+    assert not found or found == each(bodies)
     if any(isinstance(one, InvalidEvent) for one in each(bodies)):
-        assert found is None
+        assert not found

@@ -50,10 +50,10 @@ class Node:
     async def _stay(self) -> None:
         await self.stream.take_lease(self.ledger, fresh=False)
 
-    async def work(self, *, commit: bool = True) -> None:
-        """Follow what there is, and commit it; then a turn in which nothing was unread."""
+    async def work(self, *, commit: bool = True, most: int = 0) -> None:
+        """Follow what there is, and commit it; then a turn in which nothing was unread. Or follow a few, if told."""
         await self._stay()
-        while found := await self.stream.follow(self.ledger.last_id, PAGE, 0.001):
+        while found := await self.stream.follow(self.ledger.last_id, most or PAGE, 0.001):
             self.lines += [self.enricher.line(delivery, b"").data for delivery in found]
             if not commit:
                 return
@@ -62,6 +62,8 @@ class Node:
             await self.stream.commit(self.ledger, after, len(found), 0, (), changes)
             self.scoring.kept(changes)
             await self.scoring.pass_time(self.ledger, None)
+            if most:
+                return
         tail = await self.stream.unread_tail(self.ledger)
         await self.scoring.pass_time(self.ledger, tail.at_ms if tail else None)
 
@@ -73,8 +75,13 @@ class Node:
 async def seconds(node: Node, traffic: Sequence[int], *, commit: bool = True) -> None:
     """One second after the other with so many failures, each read as it ends; the same events at the same time."""
     for failures in traffic:
-        first = int(node.clock.at) * 1000
-        failed = (stored(number=first + number) for number in range(1, failures + 1))
-        await put(node.stream, *failed, stored(failed=False, number=first))
+        await second(node, failures)
         await node.work(commit=commit)
         node.clock.at += 1
+
+
+async def second(node: Node, failures: int) -> None:
+    """So many failures and a success come, and nobody reads them yet."""
+    first = int(node.clock.at) * 1000
+    failed = (stored(number=first + number) for number in range(1, failures + 1))
+    await put(node.stream, *failed, stored(failed=False, number=first))

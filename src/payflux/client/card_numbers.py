@@ -16,11 +16,15 @@ these in 10 passes Luhn). Send such references hashed, or with letters before th
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from bisect import bisect
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from functools import cache
+from itertools import islice, repeat
+from operator import itemgetter
 
-from payflux.client.card_ranges import SHORTEST, is_card_number, is_issued, passes_luhn
-from payflux.client.digit_groups import SEPARATORS, numbers, stands_alone, tightened
+from payflux.client.card_ranges import is_issued, passing_luhn
+from payflux.client.digit_groups import SEPARATORS, Number, numbers, tightened
 
 _UUID = re.compile(rb"[0-9A-Fa-f]{8}(?<![0-9A-Fa-f].{8})(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}(?![0-9A-Fa-f])")
 _IBAN_DIGITS = {code: str(int(chr(code), 36)) for code in range(0x41, 0x5B)}
@@ -35,7 +39,16 @@ _EMV = re.compile(
     rb"5(?:[Aa](?<![0-9A-Za-z].{2})0[6-9Aa]([0-9]{12,19})[Ff]?(?![0-9A-Za-z])"
     rb"|7(?<![0-9A-Za-z].{2})[01][0-9A-Fa-f]([0-9]{12,19})[Dd][0-9]{4})"
 )
-_TRACK_2 = re.compile(rb"[0-9](?<![0-9A-Za-z].)[0-9]{12,18}(?=[Dd][0-9]{2}(?:0[1-9]|1[0-2])[0-9]*[Ff]?(?![0-9A-Za-z]))")
+_TRACK_2 = re.compile(
+    rb"[0-9](?<![0-9A-Za-z].)[0-9]{12,18}+(?=[Dd][0-9]{2}(?:0[1-9]|1[0-2])[0-9]*+[Ff]?(?![0-9A-Za-z]))"
+)
+
+_EDGE = '"'
+"""Stands between texts that are searched together, and at their ends; where it is part of one it is read as `'`."""
+_EDGES = re.compile(_EDGE.encode())
+_SOME, _APART = 16, 25
+"""So many numbers written as card numbers are texts may hold, and one more for so many characters."""
+_digits, _start = itemgetter(0), itemgetter(1)
 
 _ALPHABETS = (
     *range(0x80, 0x3400),
@@ -53,6 +66,9 @@ _DROPPED = SEPARATORS + b"%"
 _TWELVE = b"0" * 12
 _THIRTEEN = b"0" * 13
 
+_FOREIGN = re.compile("[^\x00-\x7f]+")
+_FEW = 16
+"""Up to so many different characters outside ASCII are replaced one after the other, which costs less than a table."""
 _LOOKALIKES = {"\u2212": "-", "\u00b7": ".", "\u2022": ".", "\u2219": ".", "\u22c5": ".", "\u2044": "/", "\u2215": "/"}
 
 
@@ -81,18 +97,23 @@ def contains_pan(text: str) -> bool:
     Returns:
         True when it must be refused; see the module's documentation for what counts.
     """
-    if not text.isascii():
-        spellings, other = _spellings()
-        text = other.sub("~", text).translate(spellings)
-    data = text.encode("ascii", "replace")
-    if len(data) < SHORTEST or not may_contain_pan(data):
-        return False
-    if (b";" in data or b"%" in data) and _TRACK_WITH_SENTINEL.search(data):
-        return True
-    if not _has_card_number(data):
-        return False
-    bare = _IBAN.sub(_unless_iban, _UUID.sub(b"x", data), _most(data))
-    return bare == data or _has_card_number(bare)
+    return any(True for _ in with_pan({"": text}))
+
+
+def with_pan(texts: Mapping[str, str]) -> Iterator[str]:
+    """Which of some texts hold a card number or card track data: searched together, which costs less.
+
+    Args:
+        texts: any texts, by name.
+
+    Yields:
+        The names of those that must be refused.
+    """
+    joined = _EDGE.join([text.replace(_EDGE, "'") for text in texts.values()])
+    data = f"{_EDGE}{_in_ascii(joined)}{_EDGE}".encode("ascii", "replace")
+    if may_contain_pan(data):
+        names = [*texts]
+        yield from (names[line] for line in _refused(tightened(data)))
 
 
 def is_harmless_hash(member: str, value: object) -> bool:
@@ -107,10 +128,17 @@ def is_harmless_hash(member: str, value: object) -> bool:
     return member.endswith("_hash") and isinstance(value, str) and _DECIMAL_HASH.fullmatch(value) is not None
 
 
-def _unless_iban(match: re.Match[bytes]) -> bytes:
-    """Nothing in place of an international bank account number, which has a check of its own (ISO 13616)."""
-    text = match[0].replace(b" ", b"").decode()
-    return b"x" if int((text[4:] + text[:4]).translate(_IBAN_DIGITS)) % 97 == 1 else match[0]
+def _in_ascii(text: str) -> str:
+    """A text with all characters read as the ASCII that they stand for, or as others that stand for nothing."""
+    if text.isascii():
+        return text
+    spellings, other = _spellings()
+    foreign = {*"".join(_FOREIGN.findall(text))}
+    if len(foreign) > _FEW:
+        return other.sub("~", text).translate(spellings)
+    for character in foreign:
+        text = text.replace(character, spellings.get(ord(character), "~"))
+    return text
 
 
 @cache
@@ -134,36 +162,66 @@ def _plain(character: str) -> str | None:
     digit = unicodedata.digit(character, None)
     if digit is not None:  # circled ones too
         return str(digit)
-    normal = unicodedata.normalize("NFKC", character)
+    normal = unicodedata.normalize("NFKC", character).replace(_EDGE, "'")
     return _LOOKALIKES.get(character, normal if normal.isascii() else None)
 
 
-def _has_card_number(text: bytes) -> bool:
-    tight = tightened(text)
-    left = _most(text)
-    for number in numbers(tight):
-        if is_issued(number.digits):
-            left -= 1
-            if left < 0 or (passes_luhn(number.digits) and stands_alone(tight, number)):
-                return True
-    return any(map(is_card_number, _on_tracks(text)))
+def _refused(tight: bytes) -> Iterator[int]:
+    """Which of the texts between edges are refused, by their place.
 
-
-def _most(text: bytes) -> int:
-    """How many numbers with the beginning and length of a card's a text may hold, and how many account numbers.
-
-    Five or six in a hundred characters: a text with more of them is refused for that, as the work they make must not
-    grow faster than the text. None that is meant well holds so many.
+    Where too many numbers are written as card numbers are, the text with most is refused for that: the work that they
+    make must not grow faster than the texts. None that are meant well hold so many.
     """
-    return 4 + len(text) // 50
+    most = _SOME + len(tight) // _APART
+    found = [*islice(_written(tight), most + 1)]
+    hits = [found[index] for index in passing_luhn([*map(_digits, found)]) if is_issued(found[index][0])]
+    on_track = _TRACK_WITH_SENTINEL.search(tight) if b"%" in tight or b";" in tight else None
+    if not (hits or on_track or len(found) > most):
+        return
+    edges = [match.start() for match in _EDGES.finditer(tight)]
+    refused = set()
+    if on_track:
+        refused.add(bisect(edges, on_track.start()) - 1)
+    if len(found) > most:
+        ((line, _),) = Counter(map(bisect, repeat(edges), map(_start, found))).most_common(1)
+        refused.add(line - 1)
+    yield from refused
+    yield from _with_cards(tight, edges, hits, refused)
 
 
-def _on_tracks(text: bytes) -> Iterator[bytes]:
-    """The digits of what is written as on a track of a card, or in its chip."""
-    if b"D" in text or b"d" in text:
-        yield from _TRACK_2.findall(text)
-    if b"5A" in text or b"5a" in text or b"57" in text:
-        for pair in _EMV.findall(text):
-            yield from pair
-    if b"^" in text:
-        yield from (digits.replace(b" ", b"") for digits in _TRACK_1.findall(text))
+def _with_cards(tight: bytes, edges: list[int], hits: list[Number], known: set[int]) -> Iterator[int]:
+    """The texts with numbers that are no part of a UUID or of an international bank account number."""
+    bare: dict[int, bytes] = {}
+    for _, start, end in hits:
+        line = bisect(edges, start) - 1
+        if line in known:
+            continue
+        if line not in bare:
+            bare[line] = _IBAN.sub(_unless_iban, _UUID.sub(_blank, tight[edges[line] : edges[line + 1] + 1]))
+        if bare[line].startswith(tight[start:end], start - edges[line]):
+            known.add(line)
+            yield line
+
+
+def _written(tight: bytes) -> Iterator[Number]:
+    """What is written as a card number may be: as people do, or as on a track of a card, or in its chip."""
+    yield from numbers(tight)
+    if b"D" in tight or b"d" in tight:
+        for match in _TRACK_2.finditer(tight):
+            yield match[0], *match.span()
+    if b"5A" in tight or b"5a" in tight or b"57" in tight:
+        for match in _EMV.finditer(tight):
+            yield match[match.lastindex or 0], *match.span()
+    if b"^" in tight:
+        for match in _TRACK_1.finditer(tight):
+            yield match[1].replace(b" ", b""), *match.span()
+
+
+def _blank(match: re.Match[bytes]) -> bytes:
+    return b"x" * len(match[0])
+
+
+def _unless_iban(match: re.Match[bytes]) -> bytes:
+    """Nothing in place of an international bank account number, which has a check of its own (ISO 13616)."""
+    text = match[0].replace(b" ", b"").decode()
+    return _blank(match) if int((text[4:] + text[:4]).translate(_IBAN_DIGITS)) % 97 == 1 else match[0]

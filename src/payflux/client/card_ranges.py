@@ -4,6 +4,7 @@ Sources: the networks' published BIN tables, the widest of each, and ISO/IEC 781
 """
 
 import re
+from collections.abc import Sequence
 
 SHORTEST, LONGEST = 12, 19
 
@@ -28,7 +29,12 @@ _ISSUED = re.compile(
 is_issued = _ISSUED.fullmatch
 """A match when a network issues numbers of that beginning and length."""
 
+_SINGLE = bytes(byte & 15 for byte in range(256))
 _DOUBLED = bytes(digit // 10 + digit % 10 for digit in (2 * (byte & 15) for byte in range(256)))
+_WIDTH = LONGEST + LONGEST % 2
+_FEW = 9
+"""Fewer numbers than this are judged one by one, which costs less."""
+_TENS = re.compile(b"[%b]" % re.escape(bytes(range(0, 256, 10))))
 
 
 def is_card_number(digits: bytes) -> bool:
@@ -47,3 +53,23 @@ def passes_luhn(digits: bytes) -> bool:
     """Whether the last of some digits is the right check digit for the others."""
     kept = digits[-1::-2]
     return (sum(kept) - 48 * len(kept) + sum(digits[-2::-2].translate(_DOUBLED))) % 10 == 0
+
+
+def passing_luhn(numbers: Sequence[bytes]) -> list[int]:
+    """Do what `passes_luhn` does for many at once: a tenth of the work for each.
+
+    One big integer holds a byte of each number. That of each column of digits is added to it; 19 digits make 171 at
+    most, so no byte runs over.
+
+    Args:
+        numbers: the digits of each, at most `LONGEST`.
+
+    Returns:
+        The indexes of those whose check digit is right.
+    """
+    if len(numbers) < _FEW:
+        return [index for index, digits in enumerate(numbers) if passes_luhn(digits)]
+    columns = b"".join([digits.rjust(_WIDTH, b"0") for digits in numbers])
+    tables = (_DOUBLED, _SINGLE)
+    total = sum(int.from_bytes(columns[at::_WIDTH].translate(tables[at % 2])) for at in range(_WIDTH))
+    return [match.start() for match in _TENS.finditer(total.to_bytes(len(numbers)))]

@@ -4,13 +4,15 @@ Every accepted request passes through `decode_event`, so the valid path does eac
 and mending to `payflux.event.rules`.
 """
 
+from collections.abc import Collection
+from itertools import islice
 from operator import attrgetter
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from payflux.client.card_numbers import contains_pan, is_harmless_hash, may_contain_pan
+from payflux.client.card_numbers import is_harmless_hash, may_contain_pan, with_pan
 from payflux.event.rules import ADDITIVE_FIELDS as ADDITIVE_FIELDS
 from payflux.event.rules import (
     AMOUNT_LIMIT,
@@ -18,6 +20,7 @@ from payflux.event.rules import (
     GEO_LIMIT,
     LATENCY_LIMIT_MS,
     MAX_UUID,
+    NAMED,
     NIL_UUID,
     RETRY_LIMIT,
     TEXT_LIMIT,
@@ -132,18 +135,18 @@ def decode_event(body: bytes) -> StoredEvent:
     if event_id != (lower := event_id.lower()):
         event.event_id = event_id = lower
     data = _encode(event)
-    if data != body and not _is_surely_strict(body, data, sent, stamp):
-        parse(body)
     # The first three members are judged; the screen would take many a UUID for a card. Escapes only make them longer.
     judged = _HEAD + len(event.event_type) + len(stamp)
-    if may_contain_pan(data[judged:]) and _is_unfit(event):
-        return _mended(body)
+    if may_contain_pan(data[judged:]) and (unfit := _unfit(event)) is not None:
+        return _mended(body, unfit)
+    if data != body and not _is_surely_strict(body, data, sent, stamp):
+        parse(body)
     return StoredEvent(data, event_id, uid, event.processor)
 
 
-def _mended(body: bytes) -> StoredEvent:
+def _mended(body: bytes, with_cards: Collection[str] | None = None) -> StoredEvent:
     """The event in a body that is not plainly right, if all that is wrong can be put right; else its refusal."""
-    event = PaymentEvent(**examine(body))
+    event = PaymentEvent(**examine(body, with_cards))
     try:
         _decode_members(
             body.removeprefix(BOM)
@@ -160,7 +163,8 @@ def decode_events(bodies: list[bytes]) -> list[StoredEvent] | None:
         bodies: JSON as producers sent it, one event each; at least one.
 
     Returns:
-        The events in order; None unless each is plainly valid and already canonical: then ask `decode_event` of each.
+        The events in order, up to the first that holds what must not be stored; None unless each is otherwise plainly
+        valid and already canonical. Ask `decode_event` of those not returned, or of all.
     """
     try:
         first = _decode(bodies[0])
@@ -190,12 +194,13 @@ def decode_events(bodies: list[bytes]) -> list[StoredEvent] | None:
     ):
         return None
     judged = [one[_HEAD + len(kind) + len(stamp) :] for one, kind, stamp in zip(data, types, stamps, strict=True)]
-    if may_contain_pan(b"x".join(judged)) and any(
-        may_contain_pan(one) and _is_unfit(event) for one, event in zip(judged, events, strict=True)
-    ):
-        return None
     uid = [uids[at : at + 16] for at in range(0, len(uids), 16)]
-    return [*map(StoredEvent, data, ids, uid, processors)]
+    stored = [*map(StoredEvent, data, ids, uid, processors)]
+    if may_contain_pan(b"x".join(judged)):
+        for index, (one, event) in enumerate(zip(judged, events, strict=True)):
+            if may_contain_pan(one) and _unfit(event) is not None:
+                return stored[:index]
+    return stored
 
 
 def _is_surely_strict(body: bytes, data: bytes, sent: str, stamp: str) -> bool:
@@ -223,12 +228,17 @@ def _is_surely_strict(body: bytes, data: bytes, sent: str, stamp: str) -> bool:
     return in_strings == in_stamp or in_strings == data.count(b":") - data.count(b'":') - stamp.count(":") + in_stamp
 
 
-def _is_unfit(event: PaymentEvent) -> bool:
-    """Whether a member after the first three holds what must never be stored."""
+def _unfit(event: PaymentEvent) -> list[str] | None:
+    """Which members after the first three hold what must never be stored: card numbers, or control characters.
+
+    Returns:
+        None when none does, else the names of the first with card numbers.
+    """
     values: tuple[Any, ...] = msgspec.structs.astuple(event)
-    texts = [
-        str(value)
+    texts = {
+        name: str(value)
         for name, value in zip(_JUDGED, values[3:], strict=True)
         if value is not UNSET and value and not is_harmless_hash(name, value)
-    ]
-    return has_control("".join(texts)) or any(map(contains_pan, texts))
+    }
+    found = [*islice(with_pan(texts), NAMED)]
+    return found if found or has_control("".join(texts.values())) else None

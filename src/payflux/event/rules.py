@@ -6,12 +6,12 @@ and names every bad member at once, or mends what is unambiguous. Both use the l
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import lru_cache
 from itertools import islice
 from typing import Any
 
-from payflux.client.card_numbers import contains_pan, is_harmless_hash
+from payflux.client.card_numbers import contains_pan, is_harmless_hash, with_pan
 from payflux.errors import FieldError, InvalidEvent
 from payflux.event.timestamps import normal_timestamp
 
@@ -90,7 +90,7 @@ _SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _SHOWABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 _SCANNED = 256  # characters of an over-long string in which card numbers are still looked for
-_NAMED = 3  # members with card numbers that are named; in the rest of such an event none is looked for
+NAMED = 3  # members with card numbers that are named
 
 
 @lru_cache(maxsize=1024)
@@ -132,11 +132,12 @@ _FORMS: dict[str, _Form] = {
 """By member: the code when the predicate is false, the predicate, and what the member must be."""
 
 
-def examine(body: bytes) -> dict[str, Any]:
+def examine(body: bytes, with_cards: Collection[str] | None = None) -> dict[str, Any]:
     """Read a body slowly: what of it is stored, or everything that is wrong with it.
 
     Args:
         body: what the client sent as one event.
+        with_cards: some members that hold card numbers, all that are to be named; None where that is not known.
 
     Returns:
         The members of an event that were sent, `null` counting as not sent, each in the form it is stored in.
@@ -146,7 +147,9 @@ def examine(body: bytes) -> dict[str, Any]:
             wrong, in canonical order, and the code `pan_detected` if any of them has it, else `invalid_event`.
     """
     members = _normalised(parse(body))
-    if errors := tuple(_field_errors(members)):
+    if with_cards is None:
+        with_cards = {*islice(_with_cards(members), NAMED)}
+    if errors := tuple(_field_errors(members, with_cards)):
         found_pan = any(error.code == "pan_detected" for error in errors)
         raise InvalidEvent("pan_detected" if found_pan else "invalid_event", errors)
     return members
@@ -225,8 +228,7 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 _PARSER = json.JSONDecoder(object_pairs_hook=_distinct, parse_constant=_refuse_constant, parse_int=_whole)
 
 
-def _field_errors(members: dict[str, Any]) -> Iterator[FieldError]:
-    found = {*islice((name for name, value in members.items() if _holds_card_number(name, value)), _NAMED)}
+def _field_errors(members: dict[str, Any], with_cards: Collection[str]) -> Iterator[FieldError]:
     for name in EVENT_FIELDS + ADDITIVE_FIELDS:
         if name not in members:
             if name in REQUIRED:
@@ -238,18 +240,22 @@ def _field_errors(members: dict[str, Any]) -> Iterator[FieldError]:
         else:
             wanted = _FORMS[name][2] if name in _FORMS else "a string"
             yield FieldError(name, "type", f"{name} must be {wanted}, sent as a JSON string")
-        if name in found:
+        if name in with_cards:
             message = (
                 f"{name} must not hold a card number or track data; a reference that only looks like one: hash it,"
             )
             yield FieldError(name, "pan_detected", f"{message} or put letters before it")
 
 
-def _holds_card_number(name: str, value: object) -> bool:
-    """Whether a member's value, of the type it must have, holds what must never be stored."""
-    if name in _NUMBERS:
-        return type(value) is int and contains_pan(str(value))
-    return isinstance(value, str) and not is_harmless_hash(name, value) and contains_pan(value[:_SCANNED])
+def _with_cards(members: dict[str, Any]) -> Iterator[str]:
+    """The members whose values, of the type they must have, hold what must never be stored."""
+    return with_pan(
+        {
+            name: str(value)[:_SCANNED]
+            for name, value in members.items()
+            if type(value) is (int if name in _NUMBERS else str) and not is_harmless_hash(name, value)
+        }
+    )
 
 
 def _number_errors(name: str, value: object) -> Iterator[FieldError]:

@@ -203,10 +203,10 @@ class _Batch:
         else:
             self._at = self._size
         together = decode_events(items) if len(items) >= TOGETHER else None
-        if together is not None:
+        if together:
             self.events += together
-        else:
-            self._read_each(start, items)
+            start, items = start + len(together), items[len(together) :]
+        self._read_each(start, items)
         return self._at >= self._size
 
     def _read_each(self, start: int, items: list[bytes]) -> None:

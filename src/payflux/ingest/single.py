@@ -82,14 +82,19 @@ class Ingest:
             self._stream.append(events, partial(self._stored, events, waiting, self._since))
 
     def _decode_together(self, arrived: Sequence[Arrived]) -> tuple[list[StoredEvent], Sequence[Arrived]] | None:
-        """All of them; None when they are few, or one of them is not plainly valid."""
+        """The valid events, as `_decode` tells them; None when they are few, or not all are plainly events."""
         if len(arrived) < TOGETHER:
             return None
         try:
             events = decode_events([body for _, body, _ in arrived])
         except Exception:  # noqa: BLE001 - a defect of ours: one by one it costs the request it belongs to
             return None
-        return None if events is None else (events, arrived)
+        if events is None:
+            return None
+        if len(events) == len(arrived):
+            return events, arrived
+        others, waiting = self._decode(arrived[len(events) :])
+        return [*events, *others], [*arrived[: len(events)], *waiting]
 
     def _passes(self, one: Arrived) -> bool:
         """Whether an event is within the rate of its key; answers it when not."""

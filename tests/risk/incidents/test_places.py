@@ -7,7 +7,7 @@ import pytest
 from payflux.risk.drivers import Driver
 from payflux.risk.incidents.book import SMALL
 from payflux.risk.incidents.incident import EVERYWHERE
-from payflux.risk.incidents.places import is_active, is_certain, is_other, place_of, places_of, share_within
+from payflux.risk.incidents.places import is_active, is_certain, is_other, ordered, place_of, places_of, share_within
 from payflux.risk.observation import Observation
 from risk_traffic import seen
 
@@ -75,3 +75,15 @@ def test_card_tests_are_where_the_small_amounts_are() -> None:
     """They have no segment, but an amount."""
     tests = Driver("card_testing_suspected", "", "small", 0.8, "high", False, 9, 10, 1.0, 0, 9.0, 20.0)
     assert place_of(tests) == SMALL
+
+
+def test_what_an_incident_is_called_is_where_it_is() -> None:
+    """A segment that says most for a while is no name for a trouble of all traffic, nor for one of another segment."""
+    broad, country, wallet = driver(EVERYWHERE, 84, 9.0), driver(GB, 80, 5.0), driver(WALLET, 60, 4.0)
+    retries = Driver("retry_pressure_spike", "", "retries", 0.8, "high", False, 9, 10, 1.0, 0, 9.0, 20.0)
+    assert ordered(EVERYWHERE, [country, retries, broad]) == (broad, country, retries)
+    assert ordered(WALLET, [country, broad, wallet]) == (wallet, country, broad)
+    assert ordered(GB, [country, broad]) == (country, broad)
+    assert ordered(GB, [broad, country]) == (broad, country)
+    assert ordered(EVERYWHERE, [country, retries]) == (country, retries)
+    assert ordered(EVERYWHERE, []) == ()

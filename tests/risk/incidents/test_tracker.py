@@ -202,3 +202,29 @@ def test_more_from_where_much_comes_from_is_no_anomaly() -> None:
     home = driver("geo_entropy_increase", "geo", "US", raises=False, expected=235.0, severity=0.59, band="elevated")
     assert hear(Tracker("stripe"), NOON, home) == []
     assert hear(Tracker("stripe"), NOON, replace(home, value="VN", expected=1.0)) == ["opened"]
+
+
+def test_what_a_detector_sees_goes_on_when_the_failures_beside_it_end() -> None:
+    """Retries that a network forbids are one trouble with the declines they bring, and not over before they are."""
+    tracker = Tracker("stripe")
+    sign = driver("network_retry_violation", "", "", raises=False, severity=0.4, band="elevated", expected=0.1)
+    declines = driver("high_failure_rate", "", "", raises=False, since=NOON + 10)
+    assert hear(tracker, NOON, sign) == ["opened"]
+    tracker.tick(NOON + 19, counted([seen("do_not_honor")] * 500), [])
+    assert hear(tracker, NOON + 20, sign, declines) == ["worsened"]
+    (whole,) = tracker.open
+    assert whole.payments > 0
+    assert hear(tracker, NOON + 400, sign) == []
+    (left,) = tracker.open
+    assert (left.id, left.drivers, left.payments) == (whole.id, (sign,), whole.payments)
+    held = replace(sign, severity=0.0)
+    assert hear(tracker, NOON + 500, held) == []
+    assert hear(tracker, NOON + 800) == ["resolved"]
+
+
+def test_what_a_detector_saw_and_sees_no_more_does_not_keep_an_incident() -> None:
+    """Its band is only held: the incident ends with the failures."""
+    tracker = Tracker("stripe")
+    held = driver("network_retry_violation", "", "", raises=False, severity=0.0, band="elevated", expected=0.1)
+    assert hear(tracker, NOON, driver("high_failure_rate", "", "", raises=False), held) == ["opened"]
+    assert hear(tracker, NOON + 400, held) == ["resolved"]

@@ -1,7 +1,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from scripts.scenes.outcome import Alerted, markdown, rows, seen
+from scripts.scenes.outcome import Alerted, death, markdown, rows, seen
 from scripts.scenes.stages import LEAD_SEC, scene_of
 
 BEGAN = 1_767_960_000.0
@@ -59,3 +59,12 @@ def test_the_better_of_two_is_the_one() -> None:
     """Of two incidents the one that says what happened is the trouble's, whichever came first."""
     other = record("opened", 3, id="i0", dimension="method", value="wallet")
     assert of(other, OPENED, ENDED) == [(), ("one too many",)]
+
+
+def test_a_dead_node_has_a_line_of_its_own() -> None:
+    """Whoever is told of it within two minutes is told in time, and never or later is not."""
+    scene = scene_of("outage", "node_down")
+    row = death(scene, BEGAN, BEGAN + LEAD_SEC + 95)
+    assert row.cells[2:] == ("-", "a node is down", "-", "95 s", "-", "as it should be")
+    assert death(scene, BEGAN, BEGAN + LEAD_SEC + 121).problems == ("no alert in time",)
+    assert death(scene, BEGAN, None).problems == ("no alert in time",)

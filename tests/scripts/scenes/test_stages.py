@@ -20,6 +20,15 @@ def test_a_pair_overlaps() -> None:
     assert first.start < second.start < first.end < second.end
 
 
+def test_a_node_dies_as_a_trouble_begins() -> None:
+    """And is no trouble itself; alone it is no scene."""
+    scene = scene_of("outage", "node_down")
+    assert (scene.incidents, scene.killed) == (scene_of("outage").incidents, LEAD_SEC)
+    assert scene_of("outage").killed is None
+    with pytest.raises(KeyError):
+        scene_of("node_down")
+
+
 def test_whose_silence_counts() -> None:
     """That of a processor from which less comes than usual: only there a day of history is needed."""
     assert scene_of("outage", "silence").absent == {"worldpay"}

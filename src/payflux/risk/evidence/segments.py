@@ -16,6 +16,8 @@ FORGET_SEC = 86400
 Cell = tuple[int, tuple[Segment, ...]]
 """What an attempt of one value in each dimension is expected to do, as a tally, and the segments it belongs to."""
 
+Cells = tuple[dict[Values, Cell], dict[Values, Cell]]
+
 _UNATTRIBUTED = ("", OTHER_VALUE)
 
 
@@ -43,7 +45,8 @@ class Segments:
         self.firsts = (1.0, 1.0)
         self.odds = (0.05, 0.1)
         self.dimensions: tuple[dict[str, Segment], ...] = ({}, {}, {}, {})
-        self.cells: tuple[dict[Values, Cell], dict[Values, Cell]] = ({}, {})
+        self.cells: Cells = ({}, {})
+        self._before: Cells = ({}, {})
 
     def all(self) -> list[Segment]:
         """Every segment of every dimension, in the order they were met."""
@@ -66,7 +69,7 @@ class Segments:
         first, again = self.cells
         strangers = []
         for seen, times in events.items():
-            cell = (again if seen.retried else first).get(seen.values)
+            cell = (again if seen.retried else first).get(seen.values) or self._renewed(seen)
             if cell is None:
                 strangers.append(seen)
             else:
@@ -100,13 +103,23 @@ class Segments:
 
     def cell(self, seen: Observation) -> Cell:
         """The cell of an observation; its values were admitted before, or are `other`."""
+        known = self.cells[seen.retried].get(seen.values)
+        if known is not None:
+            return known
+        parts = tuple(map(self._segment, range(4), seen.values))
+        whole = (*parts, self.retried) if seen.retried else parts
+        return self._expected(seen, whole, keep=all(map(_is_of, parts, seen.values)))
+
+    def _renewed(self, seen: Observation) -> Cell | None:
+        """The cell of an observation met in the block before: it belongs where it did, and is expected to do anew."""
+        known = self._before[seen.retried].get(seen.values)
+        return known and self._expected(seen, known[1], keep=True)
+
+    def _expected(self, seen: Observation, parts: tuple[Segment, ...], *, keep: bool) -> Cell:
+        cell = self._expectation(parts, seen.retried), parts
         known = self.cells[seen.retried]
-        cell = known.get(seen.values)
-        if cell is None:
-            parts = tuple(map(self._segment, range(4), seen.values))
-            cell = self._expectation(parts, seen.retried), (*parts, self.retried) if seen.retried else parts
-            if len(known) < MOST_CELLS and all(map(_is_of, parts, seen.values)):
-                known[seen.values] = cell
+        if keep and len(known) < MOST_CELLS:
+            known[seen.values] = cell
         return cell
 
     def _segment(self, at: int, value: str) -> Segment:
@@ -118,25 +131,19 @@ class Segments:
         return values[value]
 
     def _expectation(self, parts: tuple[Segment, ...], retried: bool) -> int:  # noqa: FBT001
-        counted, other = self.odds
-        if retried:
-            counted *= self.retried.counted.ratio
-            other *= self.retried.other.ratio
-        else:
-            counted *= self.firsts[0]
-            other *= self.firsts[1]
-        for part in parts:
-            counted *= part.counted.ratio
-            other *= part.other.ratio
+        own = (self.retried.counted.ratio, self.retried.other.ratio) if retried else self.firsts
+        a, b, c, d = parts[:4]
+        counted = self.odds[0] * own[0] * a.counted.ratio * b.counted.ratio * c.counted.ratio * d.counted.ratio
+        other = self.odds[1] * own[1] * a.other.ratio * b.other.ratio * c.other.ratio * d.other.ratio
         return expectation(counted / (1.0 + counted), other / (1.0 + other))
 
     def relearned(self, second: int) -> None:
         """The ratios changed: work out cells anew, and forget values not seen for a day."""
-        for cells in self.cells:
-            cells.clear()
+        self._before, self.cells = self.cells, ({}, {})
         for values in self.dimensions:
             for value in [value for value, segment in values.items() if second - segment.seen > FORGET_SEC]:
                 del values[value]
+                self._before = ({}, {})
 
 
 def _is_of(part: Segment, value: str) -> bool:

@@ -38,6 +38,19 @@ def place_of(driver: Driver) -> Place:
     return SMALL if driver.name == "card_testing_suspected" else EVERYWHERE
 
 
+def ordered(place: Place, own: Sequence[Driver]) -> tuple[Driver, ...]:
+    """The drivers of an incident, the first cause first: never a segment that is not its place before one of its place.
+
+    Args:
+        place: of the incident.
+        own: its drivers, the first cause of their processor's trouble first.
+    """
+    there = next((driver for driver in own if driver.name in FAILING and place_of(driver) == place), None)
+    if there is None or own[0].name != "segment_degradation" or place_of(own[0]) == place:
+        return tuple(own)
+    return there, *(driver for driver in own if driver != there)
+
+
 def measured(place: Place, own: Sequence[Driver]) -> Driver:
     """The driver whose numbers are an incident's: that of its place, or the broadest one.
 

@@ -21,6 +21,7 @@ from payflux.risk.incidents.places import (
     is_certain,
     is_other,
     measured,
+    ordered,
     place_of,
     places_of,
     share_within,
@@ -44,7 +45,8 @@ JOINED = {
 }
 """Drivers that go with a trouble of a family when there is one; alone, each is a trouble of its own."""
 
-AT_ONCE = frozenset({"geo_entropy_increase", *(one.driver for one in DETECTORS)})
+SIGNS = frozenset(one.driver for one in DETECTORS)
+AT_ONCE = SIGNS | {"geo_entropy_increase"}
 """Drivers that open an incident although nothing says that they do harm."""
 
 HOME = 0.25
@@ -214,19 +216,27 @@ class Tracker:
         """Bring every incident up to date, and end those of which nothing is left."""
         changes, kept = [], []
         for case in self._cases:
-            own = tuple(driver for driver in said.drivers if key_of(driver) in case.members)
-            if not any(case.family not in FAMILIES or driver.name in FAILING for driver in own):
+            own = ordered(case.incident.place, [driver for driver in said.drivers if key_of(driver) in case.members])
+            going = self._going_on(case, own)
+            if going is None:
                 note = "it is the new normal" if said.note == "baseline_reset" else case.incident.note
                 ended = replace(case.incident, resolved=said.second, updated=said.second, note=note)
                 changes.append(Change("resolved", said.second, ended))
-                self._over[case.family] = case.incident.updated
                 continue
-            now = self._updated(case, own, said.second)
+            now = self._updated(going, own, said.second)
             kept.append(now)
             changes += _changes(before.get(now.incident.id), now.incident, said.second)
         self._cases = kept
         self._book.keep(case.view for case in kept if case.view)
         return changes
+
+    def _going_on(self, case: _Case, own: Sequence[Driver]) -> _Case | None:
+        """The case, if anything is left of it: when the failures are over, what a detector still sees."""
+        if any(case.family not in FAMILIES or driver.name in FAILING for driver in own):
+            return case
+        self._over[case.family] = case.incident.updated
+        sign = next(filter(_lasts, own), None)
+        return replace(case, family=sign.name) if sign else None
 
     def _updated(self, case: _Case, own: tuple[Driver, ...], second: int) -> _Case:
         """The case with the numbers of a second; while it fades, those of its end stand."""
@@ -235,12 +245,9 @@ class Tracker:
         before, measure = case.incident, measured(case.incident.place, own)
         worst = max(own, key=lambda driver: driver.severity)
         severity = max(before.severity, *(driver.band for driver in own), key=BANDS.index)
-        if view_of(measure) != case.view:
+        if case.view is None or (measure.name in FAILING and view_of(measure) != case.view):
             case = self._counted(case, measure)
-        failed, values = self._book.after(view_of(measure), case.before)
-        part = max(measure.excess, 0.0) / max(measure.observed, 1) if measure.name in FAILING else 0.0
-        missing = measure.observed if measure.name == "volume_drop" else 0
-        risk = {currency: round(minor * part) for currency, minor in sorted(values.items())}
+        payments, risk = self._harm(case, measure)
         now = replace(
             case.incident,
             severity=severity,
@@ -248,11 +255,22 @@ class Tracker:
             peak=max(before.peak, worst.severity),
             peak_at=second if worst.severity > before.peak else before.peak_at,
             drivers=own,
-            payments=round(failed * part) + missing,
-            value_at_risk={currency: minor for currency, minor in risk.items() if minor},
+            payments=payments,
+            value_at_risk=risk,
             samples=self._samples.more(before.samples, measure, case.incident.since),
         )
         return replace(case, incident=now)
+
+    def _harm(self, case: _Case, measure: Driver) -> tuple[int, dict[str, int]]:
+        """Payments affected, and the value at risk; a driver that speaks of neither leaves them as they were."""
+        if measure.name == "volume_drop":
+            return measure.observed, {}
+        if measure.name not in FAILING:
+            return case.incident.payments, case.incident.value_at_risk
+        failed, values = self._book.after(view_of(measure), case.before)
+        part = max(measure.excess, 0.0) / max(measure.observed, 1)
+        risk = {currency: round(minor * part) for currency, minor in sorted(values.items())}
+        return round(failed * part), {currency: minor for currency, minor in risk.items() if minor}
 
     def _counted(self, case: _Case, measure: Driver) -> _Case:
         """The case with its payments counted in the view of a driver."""
@@ -283,6 +301,11 @@ class Tracker:
 def _opens_at_once(driver: Driver) -> bool:
     """Whether a sign of a detector is seen, or events come from where they hardly came from."""
     return driver.name in AT_ONCE and driver.expected < HOME * driver.attempts
+
+
+def _lasts(driver: Driver) -> bool:
+    """Whether a sign of a detector is still seen when the failures that went with it are over."""
+    return driver.name in SIGNS and is_active(driver)
 
 
 def key_of(driver: Driver) -> Key:
