@@ -23,7 +23,7 @@ from functools import cache
 from itertools import islice, repeat
 from operator import itemgetter
 
-from payflux.client.card_ranges import is_issued, passing_luhn
+from payflux.client.card_ranges import SHORTEST, is_issued, passing_luhn
 from payflux.client.digit_groups import SEPARATORS, Number, numbers, tightened
 
 _UUID = re.compile(rb"[0-9A-Fa-f]{8}(?<![0-9A-Fa-f].{8})(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}(?![0-9A-Fa-f])")
@@ -109,11 +109,11 @@ def with_pan(texts: Mapping[str, str]) -> Iterator[str]:
     Yields:
         The names of those that must be refused.
     """
-    joined = _EDGE.join([text.replace(_EDGE, "'") for text in texts.values()])
-    data = f"{_EDGE}{_in_ascii(joined)}{_EDGE}".encode("ascii", "replace")
-    if may_contain_pan(data):
-        names = [*texts]
-        yield from (names[line] for line in _refused(tightened(data)))
+    names = [name for name, text in texts.items() if _may_hold(text)]
+    if names:
+        joined = _EDGE.join([texts[name].replace(_EDGE, "'") for name in names])
+        tight = tightened(f"{_EDGE}{_in_ascii(joined)}{_EDGE}".encode("ascii", "replace"))
+        yield from (names[line] for line in _refused(tight))
 
 
 def is_harmless_hash(member: str, value: object) -> bool:
@@ -126,6 +126,10 @@ def is_harmless_hash(member: str, value: object) -> bool:
         value: its value.
     """
     return member.endswith("_hash") and isinstance(value, str) and _DECIMAL_HASH.fullmatch(value) is not None
+
+
+def _may_hold(text: str) -> bool:
+    return not text.isascii() or (len(text) >= SHORTEST and may_contain_pan(text.encode()))
 
 
 def _in_ascii(text: str) -> str:
