@@ -36,6 +36,10 @@ VISA = "4111111111111111"
         ("4111111111111111.5", False),
         ("4111111111111111.0", True),
         ("4111111111111111.55555555", True),  # too long for a float
+        ("pan,4111111111111111.5", True),  # no whole part: it follows something
+        ("visa.4222222222222.12", True),
+        ("2131-012345 67898", True),
+        ("4111%2D1111%2d1111%201111", True),
     ],
 )
 def test_what_is_one_number(text: str, found: bool) -> None:

@@ -161,6 +161,13 @@ def test_a_connection_whose_heads_differ_in_more_is_asked_no_more() -> None:
     assert outcome([sent(), *others, sent([*LINES, b"Y: 1"]), sent(), sent()])[0].alone == 0
 
 
+def test_a_head_of_many_lines_is_not_kept() -> None:
+    """Whoever opens thousands of connections must not make each of them keep much."""
+    for more, alone in ((20, 1), (40, 0)):
+        many = sent([*LINES, *(b"X-%d: 1" % at for at in range(more))])
+        assert outcome([many, many])[0].alone == alone
+
+
 def test_a_body_over_the_limit_is_refused_as_ever() -> None:
     """Although its head is alike."""
     app, written = outcome([sent(), sent(body=b"12345")], limits=Limits(body_bytes=4))

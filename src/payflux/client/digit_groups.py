@@ -8,7 +8,7 @@ here for each number is little.
 import re
 from collections.abc import Iterator
 
-from payflux.client.card_ranges import LONGEST, SHORTEST, is_issued
+from payflux.client.card_ranges import LONGEST, SHORTEST, is_issued, may_be_issued
 
 SEPARATORS = b" -./_,:+|=&()[]{}<>"
 _JOINING = SEPARATORS[: SEPARATORS.index(b"(")]
@@ -18,19 +18,20 @@ _ESCAPED = (b"%20", b"%2D", b"%2d")
 _WORD_AFTER = rb"(?![A-Fa-f]++(?![G-Zg-z])|[A-Za-z]++[0-9])"
 """Letters that follow are a word, up to the end of their token and with one that is no hexadecimal digit."""
 _ONE_PIECE = rb"[0-9]{%d,}+%s" % (SHORTEST - 1, _WORD_AFTER)
+_FLOAT_AFTER = rb"(?!\.(?!0+(?![0-9]))[0-9]{1,5}+(?![0-9])(?<![0-9.]{19}))"
+"""It is not the whole part of a float of 64 bits, which has 17 digits and a point at most."""
 _ALONE = re.compile(
-    rb"[0-9](?<![0-9].)(?=[0-9]{%d})(?<![0-9]\..)(?<![^0-9][0-9],.)" % (SHORTEST - 1)
-    + _ONE_PIECE
-    # Nor the whole part of a float of 64 bits, which has 17 digits and a point at most.
-    + rb"(?!\.(?!0+(?![0-9]))[0-9]{1,5}+(?![0-9])(?<![0-9.]{19}))"
+    rb"[0-9](?<![0-9].)(?=[0-9]{%d})(?<![0-9]\..)(?<![^0-9][0-9],.)(?:(?<=[.,].)%b|(?<![.,].)%b%b)"
+    % (SHORTEST - 1, _ONE_PIECE, _ONE_PIECE, _FLOAT_AFTER)
 )
+"""What follows a point or a comma is no whole part, whatever follows it."""
 _AFTER_POINT = re.compile(rb"[.,](?<=[0-9].)[0-9]" + _ONE_PIECE + rb"(?<=[0-9.,]{19})(?<![^0-9]0[.,].{17})")
 """Digits after a point too many for a float, perhaps."""
 _S = r"[ \-./_,:+|=&]"
 _JOINED = re.compile(f"[0-9]{_S}".encode())
 _END = rf"(?![0-9]){_WORD_AFTER.decode()}"
 _PRINTED = re.compile(
-    rf"[^0-9](?=4|6|5[0-8]|2[2-7]|3[04-9]|8[126]|9[78])(?:(?<![0-9]\.)|(?<=[0-9]{{14}}\.))(?<![^0-9][0-9],)[0-9]{{4}}"
+    rf"[^0-9](?=4|6|5[0-8]|2[1-7]|3[04-9]|8[126]|9[78])(?:(?<![0-9]\.)|(?<=[0-9]{{14}}\.))(?<![^0-9][0-9],)[0-9]{{4}}"
     rf"(?=({_S}(?:[0-9]{{6}}{_S}[0-9]{{4,5}}|[0-9]{{5}}{_S}[0-9]{{6}}"
     rf"|[0-9]{{4}}{_S}[0-9]{{4}}{_S}[0-9]{{1,4}}){_END})({_S}[0-9]{{1,3}}{_END})?)".encode()
 )
@@ -81,7 +82,7 @@ def numbers(text: bytes) -> Iterator[Number]:
         yield from _as_printed(text)
     for joint, row in _ROWS:
         if joint in text and _ROW in text.translate(_SHAPE, joint):
-            yield from _in_rows(text, joint, row)
+            yield from (number for number in _in_rows(text, joint, row) if may_be_issued(number[0]))
 
 
 def tightened(text: bytes) -> bytes:

@@ -10,8 +10,8 @@ import re
 from payflux.http.limits import Limits
 from payflux.http.messages import Request, SignedHandler
 
-MOST_BYTES = 4096
-"""A head of more is not kept."""
+MOST_BYTES, MOST_LINES = 2048, 32
+"""A head of more is not kept: every connection may have one."""
 FUTILE_HEADS = 64
 """A connection of which so many heads on end differed in more than values: it is asked no more."""
 
@@ -47,7 +47,9 @@ class LastHead:
         announced = b"content-length" in request.headers and request.content_length == len(data) - end
         if not announced or end > self._most or self._misses > FUTILE_HEADS:
             return
-        lines = data[: end - 4].split(b"\r\n")
+        lines = data[: end - 4].split(b"\r\n", MOST_LINES)
+        if len(lines) > MOST_LINES:
+            return
         names = [line.partition(b":")[0].lower() for line in lines]
         self._lines = [
             (line, _begin(line), b"" if at == 0 or name in _FIXED or names.count(name) > 1 else name)

@@ -194,32 +194,39 @@ class WebhookEndpoint:
 
     def _take(self, ready: Sequence[Ready]) -> None:
         """All of them at once, as one costs less among others; one by one where that meets a defect of ours."""
-        if not self._parts.bucket.take_each(self._parts.number, sum(max(1, len(found)) for found, _ in ready)):
-            ready = [one for one in ready if self._passes(*one)]
+        ready = self._within_rate(ready)
+        if told := [one for one in ready if one[0]]:
+            try:
+                self._append(told)
+            except Exception:  # noqa: BLE001 - it costs the one it belongs to
+                for one in told:
+                    self._guarded(one[1], partial(self._append, [one]))
+        for found, respond in ready:
+            if not found:  # it says nothing of payments
+                self._count("ignored")
+                self._guarded(respond, partial(respond, self._accepted))
+
+    def _within_rate(self, ready: Sequence[Ready]) -> Sequence[Ready]:
+        """Those that are; the others are answered."""
         try:
-            self._store(ready)
-        except Exception:  # noqa: BLE001 - it costs the one it belongs to
-            for one in ready:
-                self._guarded(one[1], partial(self._store, [one]))
+            if self._parts.bucket.take_each(self._parts.number, sum(max(1, len(found)) for found, _ in ready)):
+                return ready
+        except Exception as error:  # noqa: BLE001 - it costs those that asked
+            for _, respond in ready:
+                respond(defect(error))
+            return ()
+        return [one for one in ready if self._passes(*one)]
 
     def _passes(self, found: Sequence[Normal], respond: Respond) -> bool:
-        """Whether a webhook is within the rate; answers it when not."""
         cost = max(1, len(found))
         wait = self._parts.bucket.take(self._parts.number, cost)
         if wait:
             respond(self._refuse("rate_limited", too_fast(wait), cost))
         return not wait
 
-    def _store(self, ready: Sequence[Ready]) -> None:
-        """In one step, and what says nothing of payments is acknowledged."""
-        told = [one for one in ready if one[0]]
-        if told:
-            events = [one.event for found, _ in told for one in found]
-            self._parts.stream.append(events, partial(self._stored, told, self._since))
-        for found, respond in ready:
-            if not found:
-                self._count("ignored")
-                respond(self._accepted)
+    def _append(self, told: Sequence[Ready]) -> None:
+        events = [one.event for found, _ in told for one in found]
+        self._parts.stream.append(events, partial(self._stored, told, self._since))
 
     def _stored(self, told: Sequence[Ready], started: float, results: bytes, error: StreamUnavailable | None) -> None:
         """Answer: success where all of a webhook is stored, or was before."""
