@@ -1,4 +1,4 @@
-"""What batches of hostile text cost others: thirteen of a megabyte in fifteen seconds, beside single events.
+"""What hostile text costs others: thirteen batches of a megabyte in fifteen seconds, beside events and `/livez`.
 
 Run with `.venv/bin/python -m benchmarks.hostile_batches`; the figures stand in `docs/performance.md`. It starts a node
 of its own on an embedded server. The texts are the worst that `benchmarks.card_numbers` knows.
@@ -10,7 +10,8 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 from statistics import quantiles
@@ -23,7 +24,7 @@ from payflux.event.intake import BATCH_EVENTS, BATCH_PATH, EVENT_PATH
 from payflux.http.limits import BODY_BYTES
 
 SECONDS, BATCHES, PAUSE = 15.0, 13, 0.005
-WORST = ("chip data", "fractions", "account numbers", "track 1")
+WORST = ("every separator", "rows in rows", "chip data", "cards in account numbers", "fractions and foreign blanks")
 
 
 def batch(kind: str) -> bytes:
@@ -50,18 +51,30 @@ def post(connection: http.client.HTTPConnection, path: str, kind: str, body: byt
     return answer.status
 
 
-def singles(url: str, seconds: float) -> list[float]:
-    """How long single events take, one after the other, in milliseconds."""
+def answered(url: str, seconds: float, ask: Callable[[http.client.HTTPConnection], int]) -> list[float]:
+    """How long requests take, one after the other, in milliseconds."""
     took, end = [], time.monotonic() + seconds
     with connected(url) as connection:
         while time.monotonic() < end:
-            body = json.dumps(EXAMPLE | {"event_id": str(uuid.uuid4())}).encode()
             began = time.perf_counter()
-            if post(connection, EVENT_PATH, "json", body) != http.HTTPStatus.ACCEPTED:
-                raise RuntimeError("an event was refused")
+            if ask(connection) not in {http.HTTPStatus.OK, http.HTTPStatus.ACCEPTED}:
+                raise RuntimeError("a request was refused")
             took.append(1000 * (time.perf_counter() - began))
             time.sleep(PAUSE)
     return took
+
+
+def single(connection: http.client.HTTPConnection) -> int:
+    """Send an event; the status of the answer."""
+    return post(connection, EVENT_PATH, "json", json.dumps(EXAMPLE | {"event_id": str(uuid.uuid4())}).encode())
+
+
+def alive(connection: http.client.HTTPConnection) -> int:
+    """Ask whether the node lives, as Kubernetes does; the status of the answer."""
+    connection.request("GET", "/livez")
+    answer = connection.getresponse()
+    answer.read()
+    return answer.status
 
 
 def attack(url: str) -> None:
@@ -74,12 +87,19 @@ def attack(url: str) -> None:
             time.sleep(max(0.0, SECONDS / BATCHES - (time.monotonic() - began)))
 
 
-def told(took: list[float]) -> str:
+def told(what: str, took: list[float]) -> str:
     """The quantiles that count."""
     cut = quantiles(took, n=100)
-    return (
-        f"p50 {cut[49]:.1f}, p95 {cut[94]:.1f}, p99 {cut[98]:.1f}, longest {max(took):.0f} ms of {len(took):,} events"
-    )
+    figures = f"p50 {cut[49]:.1f}, p95 {cut[94]:.1f}, p99 {cut[98]:.1f}, longest {max(took):.0f} ms"
+    return f"  {what:<13} {figures} of {len(took):,}"
+
+
+def measure(title: str, url: str) -> None:
+    """Ask for both at once, and show."""
+    with ThreadPoolExecutor() as pool:
+        events = pool.submit(answered, url, SECONDS, single)
+        probes = pool.submit(answered, url, SECONDS, alive)
+    print(title, told("single events", events.result()), told("/livez", probes.result()), sep="\n")
 
 
 def main() -> None:
@@ -87,10 +107,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as path:
         node = Node(Path(path))
         try:
-            print("alone:        ", told(singles(node.url, SECONDS)))
+            measure("alone", node.url)
             attacker = threading.Thread(target=attack, args=(node.url,))
             attacker.start()
-            print("beside hostile:", told(singles(node.url, SECONDS)))
+            measure("beside hostile batches", node.url)
             attacker.join()
         finally:
             node.stop()

@@ -237,6 +237,20 @@ def test_many_numbers_without_a_card_among_them_are_refused_where_they_are() -> 
     assert list(with_pan({"a": "50-200", "b": wrong, "c": "web"})) == ["b"]
 
 
+def test_all_with_track_data_are_named() -> None:
+    """So that they are mended at once; and of too many numbers, who holds them, not the longest text."""
+    assert [*with_pan({"a": "2026-11-27 " * 200, "b": "4111-" * 200})] == ["b"]
+    assert [*with_pan({"a": ";9999999999999=2512", "b": "x", "c": ";1111111111111=2512"})] == ["a", "c"]
+
+
+@pytest.mark.parametrize("form", ["114-{:07d}-{:07d}", "20261127-{:06d}-{:03d}", "2026-11-27-{:02d}-{:02d}-00-{:03d}"])
+def test_a_list_of_numbers_that_begin_as_no_card_does_is_none(form: str) -> None:
+    """However long it is."""
+    rng = random.Random(form)
+    listed = [form.format(*(rng.randrange(24) for _ in range(3))) for _ in range(300)]
+    assert not contains_pan(", ".join(listed))
+
+
 def test_references_in_every_member_are_not_too_many() -> None:
     """A dozen references in groups of four, which are no cards, pass."""
     assert not list(with_pan({str(index): "4111 1111 1111 1112" for index in range(12)}))

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from payflux.client.card_numbers import contains_pan
-from payflux.client.card_ranges import is_card_number, passes_luhn, passing_luhn
+from payflux.client.card_ranges import is_card_number, is_issued, may_be_issued, passes_luhn, passing_luhn
 
 ISSUED = [
     *[("4", length) for length in (13, 16, 19)],
@@ -87,6 +87,13 @@ def test_there_are_many_ranges_and_spellings() -> None:
 def test_what_no_network_issues_is_none(digits: str) -> None:
     """Luhn alone makes no card number, nor does a range alone."""
     assert not is_card_number(digits.encode())
+
+
+def test_nothing_is_issued_that_may_not_be() -> None:
+    """No network has ranges finer than four digits here; every beginning, of every length."""
+    numbers = [b"%04d" % first + b"0" * (length - 4) for first in range(10_000) for length in range(12, 20)]
+    assert not [digits for digits in numbers if is_issued(digits) and not may_be_issued(digits)]
+    assert not may_be_issued(b"20261127120000123")
 
 
 @pytest.mark.parametrize("count", [0, 1, 8, 9, 10, 300])

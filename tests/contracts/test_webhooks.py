@@ -4,13 +4,13 @@ import contextlib
 import io
 import json
 import re
-from dataclasses import replace
 
 import hypothesis
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from payflux.event.outcome import outcome_of
 from payflux.webhooks import Unreadable, Unverified, Webhook, vocabulary

@@ -21,7 +21,7 @@ from scripts.docs import tables
 BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 SHOWS = re.compile(r"^(.*?)\s*# → (.+)$")
 MARK = "@@ command {} @@"
-SECONDS = 90
+SECONDS = 240
 PAGES = [path for path in tables.PAGES if BLOCK.search(path.read_text())]
 ALONE = {"quickstart.md"}
 """Pages that start a node themselves."""

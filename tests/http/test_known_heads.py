@@ -2,6 +2,8 @@
 
 from http_client import post
 from payflux.http.known_heads import FUTILE_HEADS, MOST_HEADS, KnownHeads, Learner
+from payflux.http.last_head import LastHead
+from payflux.http.limits import Limits
 from payflux.http.messages import Request
 
 
@@ -29,12 +31,12 @@ def test_the_head_of_exactly_one_request_is_learnt() -> None:
 def test_a_head_is_recalled_with_the_body_it_announced() -> None:
     """What was learnt on one connection is known on the next one."""
     known, data = KnownHeads(), post("/x", b"abc")
-    one, two = Learner(known), Learner(known)
+    one, two = Learner(known, LastHead(Limits())), Learner(known, LastHead(Limits()))
     assert one.recall(data, len(data) - 3) is None
     assert one.watch()
     one.see(request(3), usual=True)
     one.see(request(9), usual=True)  # a second one in the same read is not looked at
-    one.learn(data)
+    one.learn(data, 4096)
     assert two.recall(data, len(data) - 3) is known.find(data[:-3])
     assert two.recall(data + b"d", len(data) - 3) is None
 
@@ -42,12 +44,12 @@ def test_a_head_is_recalled_with_the_body_it_announced() -> None:
 def test_what_is_not_usual_is_not_learnt() -> None:
     """Nor is a request that ends in a later read than it began."""
     known, data = KnownHeads(), post("/x", b"abc")
-    one = Learner(known)
+    one = Learner(known, LastHead(Limits()))
     assert one.watch()
     one.see(request(3), usual=False)
-    one.learn(data)
+    one.learn(data, 4096)
     one.see(request(3), usual=True)
-    one.learn(data)
+    one.learn(data, 4096)
     assert len(known) == 0
 
 
@@ -55,7 +57,7 @@ def test_a_connection_whose_heads_never_repeat_learns_no_more() -> None:
     """After so many new ones on end, whatever comes; one that is known before that begins the count again."""
     known, data = KnownHeads(), post("/x", b"abc")
     known.learn(data, request(3))
-    one = Learner(known)
+    one = Learner(known, LastHead(Limits()))
     for number in range(FUTILE_HEADS):
         assert one.recall(post(f"/{number}", b"abc"), 9) is None
         assert one.watch()

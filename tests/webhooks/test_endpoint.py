@@ -12,6 +12,7 @@ from ingesting import PAN, Answer
 from payflux.event.decode import StoredEvent
 from payflux.http.limits import BODY_BYTES
 from payflux.http.messages import Request, Response
+from payflux.ingest.token_bucket import TokenBucket
 from payflux.stream.protocol import OnAppended
 from payflux.webhooks import Payment, Webhook
 from payflux.webhooks.endpoint import Challenge
@@ -168,6 +169,43 @@ def test_a_defect_at_the_end_costs_one_request(receiver: Receiver, monkeypatch: 
     receiver.stream.work()
     assert [[one.status for one in each] for each in answers] == [[500], [500], [200]]
     assert len(receiver.events()) == 1
+
+
+def test_a_rate_that_cannot_be_asked_leaves_nobody_waiting(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is stored, and each is told to come again."""
+    later: list[Callable[[], None]] = []
+    monkeypatch.setattr(receiver.endpoint, "_soon", later.append)
+
+    class Broken:
+        def take_each(self, key: int, requests: int) -> bool:
+            raise OSError(key, requests)
+
+    broken = cast("TokenBucket", Broken())
+    monkeypatch.setattr(receiver.endpoint, "_parts", receiver.endpoint._parts._replace(bucket=broken))
+    answers = [receiver.begin(signed("stripe", sample("stripe", "charge.failed", seed))) for seed in (1, 2)]
+    later[0]()
+    assert [[one.status for one in each] for each in answers] == [[500], [500]]
+    assert receiver.events() == []
+
+
+def test_an_answer_that_fails_makes_nothing_twice(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That to a webhook without payments: those beside it are stored and counted once."""
+    later: list[Callable[[], None]] = []
+    monkeypatch.setattr(receiver.endpoint, "_soon", later.append)
+    begun = [receiver.begin(signed("stripe", sample("stripe", name, 1))) for name in ("charge.failed", "plan.created")]
+    arrived = receiver.endpoint._arrived
+    webhook, (same, respond) = arrived[1]
+
+    def failing(response: Response) -> None:
+        if response.status == 200:
+            raise RuntimeError
+        respond(response)
+
+    arrived[1] = (webhook, (same, failing))
+    later[0]()
+    receiver.stream.work()
+    assert [[one.status for one in each] for each in begun] == [[200], [500]]
+    assert receiver.counted() == {"accepted": 1, "ignored": 1}
 
 
 def test_those_that_arrive_together_are_stored_in_one_step(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,6 +46,14 @@ def test_only_what_is_known_is_stored() -> None:
     }
 
 
+@pytest.mark.parametrize("nothing", [None, 0, False, (), ""])
+def test_an_adapter_may_say_nothing_in_any_way(nothing: Any) -> None:
+    """What is said by one of somebody's own is not checked: it leaves no mark, and the event is whole."""
+    told = {"instrument": nothing, "event": nothing, "account": nothing, "intent": nothing, "retries": nothing}
+    assert event(**told) == event()
+    assert event(amount=True, currency="EUR", latency_ms=True) == event(amount=1, currency="EUR", latency_ms=1)
+
+
 @pytest.mark.parametrize("category", [name for name in CATEGORIES if name != "unknown"])
 def test_what_is_stored_counts_as_what_was_read(category: str) -> None:
     """Storing who caused a failure never changes whether it counts against the processor."""

@@ -23,7 +23,7 @@ from functools import cache
 from itertools import islice, repeat
 from operator import itemgetter
 
-from payflux.client.card_ranges import is_issued, passing_luhn
+from payflux.client.card_ranges import SHORTEST, is_issued, passing_luhn
 from payflux.client.digit_groups import SEPARATORS, Number, numbers, tightened
 
 _UUID = re.compile(rb"[0-9A-Fa-f]{8}(?<![0-9A-Fa-f].{8})(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}(?![0-9A-Fa-f])")
@@ -63,6 +63,7 @@ _ALPHABETS = (
 _OPAQUE = (0x5C, *range(0x20), *range(0x7F, 0x100))
 _SCREEN = bytes(0xFF if byte in _OPAQUE else 0x30 if 0x30 <= byte <= 0x39 else 0x78 for byte in range(256))
 _DROPPED = SEPARATORS + b"%"
+_HYPHENS = (b"%2D", b"%2d")
 _TWELVE = b"0" * 12
 _THIRTEEN = b"0" * 13
 
@@ -82,6 +83,8 @@ def may_contain_pan(data: bytes) -> bool:
         False only when every byte is printable ASCII, none is a backslash, and no string or number in it can hold a
         card number or track data. True means that only the exact checks can tell.
     """
+    for hyphen in _HYPHENS if b"%2" in data else ():
+        data = data.replace(hyphen, b"-")
     screened = data.translate(_SCREEN)
     if not screened.isascii() or screened.find(_TWELVE) >= 0:
         return True
@@ -109,11 +112,11 @@ def with_pan(texts: Mapping[str, str]) -> Iterator[str]:
     Yields:
         The names of those that must be refused.
     """
-    joined = _EDGE.join([text.replace(_EDGE, "'") for text in texts.values()])
-    data = f"{_EDGE}{_in_ascii(joined)}{_EDGE}".encode("ascii", "replace")
-    if may_contain_pan(data):
-        names = [*texts]
-        yield from (names[line] for line in _refused(tightened(data)))
+    names = [name for name, text in texts.items() if _may_hold(text)]
+    if names:
+        joined = _EDGE.join([texts[name].replace(_EDGE, "'") for name in names])
+        tight = tightened(f"{_EDGE}{_in_ascii(joined)}{_EDGE}".encode("ascii", "replace"))
+        yield from (names[line] for line in _refused(tight))
 
 
 def is_harmless_hash(member: str, value: object) -> bool:
@@ -126,6 +129,10 @@ def is_harmless_hash(member: str, value: object) -> bool:
         value: its value.
     """
     return member.endswith("_hash") and isinstance(value, str) and _DECIMAL_HASH.fullmatch(value) is not None
+
+
+def _may_hold(text: str) -> bool:
+    return not text.isascii() or (len(text) >= SHORTEST and may_contain_pan(text.encode()))
 
 
 def _in_ascii(text: str) -> str:
@@ -169,24 +176,29 @@ def _plain(character: str) -> str | None:
 def _refused(tight: bytes) -> Iterator[int]:
     """Which of the texts between edges are refused, by their place.
 
-    Where too many numbers are written as card numbers are, the text with most is refused for that: the work that they
-    make must not grow faster than the texts. None that are meant well hold so many.
+    Where too many numbers are written as card numbers are, the texts they stand in are refused for that: the work that
+    they make must not grow faster than the texts. None that are meant well hold so many.
     """
     most = _SOME + len(tight) // _APART
     found = [*islice(_written(tight), most + 1)]
     hits = [found[index] for index in passing_luhn([*map(_digits, found)]) if is_issued(found[index][0])]
-    on_track = _TRACK_WITH_SENTINEL.search(tight) if b"%" in tight or b";" in tight else None
-    if not (hits or on_track or len(found) > most):
+    tracked = b"%" in tight or b";" in tight
+    on_tracks = [match.start() for match in _TRACK_WITH_SENTINEL.finditer(tight)] if tracked else []
+    if not (hits or on_tracks or len(found) > most):
         return
     edges = [match.start() for match in _EDGES.finditer(tight)]
-    refused = set()
-    if on_track:
-        refused.add(bisect(edges, on_track.start()) - 1)
+    refused = {bisect(edges, start) - 1 for start in on_tracks}
     if len(found) > most:
-        ((line, _),) = Counter(map(bisect, repeat(edges), map(_start, found))).most_common(1)
-        refused.add(line - 1)
+        refused |= _crowded(edges, found)
     yield from refused
     yield from _with_cards(tight, edges, hits, refused)
+
+
+def _crowded(edges: list[int], found: list[Number]) -> set[int]:
+    """The texts that hold too many numbers each by itself; the one with most, where all only do together."""
+    held = Counter(map(bisect, repeat(edges), map(_start, found)))
+    alone = {line - 1 for line, many in held.items() if many > _SOME + (edges[line] - edges[line - 1]) // _APART}
+    return alone or {held.most_common(1)[0][0] - 1}
 
 
 def _with_cards(tight: bytes, edges: list[int], hits: list[Number], known: set[int]) -> Iterator[int]:

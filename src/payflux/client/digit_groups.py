@@ -8,7 +8,7 @@ here for each number is little.
 import re
 from collections.abc import Iterator
 
-from payflux.client.card_ranges import LONGEST, SHORTEST, is_issued
+from payflux.client.card_ranges import LONGEST, SHORTEST, is_issued, may_be_issued
 
 SEPARATORS = b" -./_,:+|=&()[]{}<>"
 _JOINING = SEPARATORS[: SEPARATORS.index(b"(")]
@@ -18,18 +18,20 @@ _ESCAPED = (b"%20", b"%2D", b"%2d")
 _WORD_AFTER = rb"(?![A-Fa-f]++(?![G-Zg-z])|[A-Za-z]++[0-9])"
 """Letters that follow are a word, up to the end of their token and with one that is no hexadecimal digit."""
 _ONE_PIECE = rb"[0-9]{%d,}+%s" % (SHORTEST - 1, _WORD_AFTER)
+_FLOAT_AFTER = rb"(?!\.(?!0+(?![0-9]))[0-9]{1,5}+(?![0-9])(?<![0-9.]{19}))"
+"""It is not the whole part of a float of 64 bits, which has 17 digits and a point at most."""
 _ALONE = re.compile(
-    rb"[0-9](?<![0-9].)(?=[0-9]{%d})(?<![0-9]\..)(?<![^0-9][0-9],.)" % (SHORTEST - 1)
-    + _ONE_PIECE
-    # Nor the whole part of a float of 64 bits, which has 17 digits and a point at most.
-    + rb"(?!\.(?!0+(?![0-9]))[0-9]{1,5}+(?![0-9])(?<![0-9.]{19}))"
+    rb"[0-9](?<![0-9].)(?=[0-9]{%d})(?<![0-9]\..)(?<![^0-9][0-9],.)(?:(?<=[.,].)%b|(?<![.,].)%b%b)"
+    % (SHORTEST - 1, _ONE_PIECE, _ONE_PIECE, _FLOAT_AFTER)
 )
+"""What follows a point or a comma is no whole part, whatever follows it."""
 _AFTER_POINT = re.compile(rb"[.,](?<=[0-9].)[0-9]" + _ONE_PIECE + rb"(?<=[0-9.,]{19})(?<![^0-9]0[.,].{17})")
 """Digits after a point too many for a float, perhaps."""
 _S = r"[ \-./_,:+|=&]"
+_JOINED = re.compile(f"[0-9]{_S}".encode())
 _END = rf"(?![0-9]){_WORD_AFTER.decode()}"
 _PRINTED = re.compile(
-    rf"[^0-9](?=4|6|5[0-8]|2[2-7]|3[04-9]|8[126]|9[78])(?:(?<![0-9]\.)|(?<=[0-9]{{14}}\.))(?<![^0-9][0-9],)[0-9]{{4}}"
+    rf"[^0-9](?=4|6|5[0-8]|2[1-7]|3[04-9]|8[126]|9[78])(?:(?<![0-9]\.)|(?<=[0-9]{{14}}\.))(?<![^0-9][0-9],)[0-9]{{4}}"
     rf"(?=({_S}(?:[0-9]{{6}}{_S}[0-9]{{4,5}}|[0-9]{{5}}{_S}[0-9]{{6}}"
     rf"|[0-9]{{4}}{_S}[0-9]{{4}}{_S}[0-9]{{1,4}}){_END})({_S}[0-9]{{1,3}}{_END})?)".encode()
 )
@@ -42,13 +44,14 @@ def _row(joint: bytes, groups_after: int) -> re.Pattern[bytes]:
     )
 
 
-_ROWS = {one: _row(re.escape(bytes([one])), 1 + (one in b".,")) for one in _JOINING}
+_JOINTS = [bytes([one]) for one in _JOINING]
+_ROWS = [(joint, _row(re.escape(joint), 1 + (joint in b".,"))) for joint in _JOINTS]
 """Groups joined alike, from the first separator on: so each looks at its own separators alone. Two groups joined by a
 point are a number with a fraction, and none of these."""
 _EDGES = bytes(0x30 if byte in b"0123456789" else 0x2D for byte in range(256))
 _SHAPE = bytes.maketrans(b"123456789" + _JOINING, b"000000000" + b"-" * len(_JOINING))
 _PIECE, _ROW = b"0" * SHORTEST, b"0" * (SHORTEST + 1)
-_PRINTED_SHAPES = (b"0000-0000-0000-0", b"0000-000000-0000", b"0000-00000-000000")
+_PRINTED_A, _PRINTED_B, _PRINTED_C = b"0000-0000-0000-0", b"0000-000000-0000", b"0000-00000-000000"
 _DIGITS = b"0123456789"
 _LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _HEX_LETTERS = b"ABCDEFabcdef"
@@ -73,13 +76,13 @@ def numbers(text: bytes) -> Iterator[Number]:
     shape = text.translate(_SHAPE)
     if _PIECE in shape:
         yield from _in_one_piece(text)
-    if any(map(shape.__contains__, _PRINTED_SHAPES)):
+    if not _JOINED.search(text):
+        return
+    if _PRINTED_A in shape or _PRINTED_B in shape or _PRINTED_C in shape:
         yield from _as_printed(text)
-    edges = text.translate(_EDGES)
-    for separator in _JOINING:
-        joint = bytes([separator])
+    for joint, row in _ROWS:
         if joint in text and _ROW in text.translate(_SHAPE, joint):
-            yield from _in_rows(text, edges, separator)
+            yield from (number for number in _in_rows(text, joint, row) if may_be_issued(number[0]))
 
 
 def tightened(text: bytes) -> bytes:
@@ -92,10 +95,11 @@ def tightened(text: bytes) -> bytes:
         for escaped in _ESCAPED:
             text = text.replace(escaped, b" ")
     text = text.translate(_BRACKETS)
+    if b" " not in text:
+        return text
     while b"  " in text:
         text = text.replace(b"  ", b" ")
-    for separator in _JOINING[1:]:
-        joint = bytes([separator])
+    for joint in _JOINTS[1:]:
         if joint in text:
             text = text.replace(b" " + joint, joint).replace(joint + b" ", joint)
     return text
@@ -143,14 +147,14 @@ def _as_printed(text: bytes) -> Iterator[Number]:
                 yield text[start:longer].translate(None, _JOINING), start, longer
 
 
-def _in_rows(text: bytes, edges: bytes, separator: int) -> Iterator[Number]:
+def _in_rows(text: bytes, joint: bytes, row: re.Pattern[bytes]) -> Iterator[Number]:
     """Groups of any sizes, joined alike: all of them, or all but the first or the last.
 
     Two groups joined by a point are another number, and two that begin with 1 the id of an entry.
     """
-    joint = bytes([separator])
-    two_may_be_one = separator not in b".,"
-    for match in _ROWS[separator].finditer(text):
+    edges = text.translate(_EDGES)
+    two_may_be_one = joint not in b".,"
+    for match in row.finditer(text):
         at, end = match.span()
         start = edges.rfind(b"-", 0, at) + 1
         digits = text[start:end].replace(joint, b"")

@@ -1,7 +1,6 @@
 """The producer client's firewall: a card number leaves the application in no member, whether a node knows it or not.
 
-`card_numbers`, `card_ranges` and `digit_groups` are copies of those in `payflux.event`, letter by letter: the client
-imports nothing of ours, and both must refuse the same.
+It refuses by `card_numbers`, as the node does.
 """
 
 import json

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import cast
 
 from payflux.http.lane import Lane
+from payflux.http.last_head import LastHead
 from payflux.http.limits import TIMED_OUT
 from payflux.http.messages import Response
 from payflux.http.pipeline import Pipeline, Shared
@@ -50,8 +51,9 @@ class Connection(asyncio.Protocol):
         self._shared, self._opened, self._closed = shared, opened, closed
         self._transport: asyncio.Transport | None = None
         self._pipeline = Pipeline(shared, self)
-        self._reader = Reader(self._pipeline, shared.limits, shared.now, shared.known)
-        self._lane = Lane(shared, self._pipeline, self)
+        last = LastHead(shared.limits)
+        self._reader = Reader(self._pipeline, shared.limits, shared.now, shared.known, last)
+        self._lane = Lane(shared, self._pipeline, self, last)
         self._pending = b""  # received and not read
         self._busy_at = -math.inf  # when last seen with a request
         self._unsent = self._pipeline.unsent

@@ -7,6 +7,7 @@ request with a known head needs no parser: half of the cost of a request.
 from collections.abc import Callable
 from typing import NamedTuple
 
+from payflux.http.last_head import LastHead
 from payflux.http.messages import BodyHandler, Request
 
 MOST_HEADS = 1024
@@ -58,12 +59,13 @@ class Learner:
 
     Args:
         known: the heads remembered by the server.
+        last: keeps heads that do not come twice.
     """
 
-    __slots__ = ("_first", "_futile", "_known", "_watching")
+    __slots__ = ("_first", "_futile", "_known", "_last", "_watching")
 
-    def __init__(self, known: KnownHeads) -> None:
-        self._known = known
+    def __init__(self, known: KnownHeads, last: LastHead) -> None:
+        self._known, self._last = known, last
         self._futile = 0  # new heads on end
         self._watching = False
         self._first: Request | None = None  # seen since it watches, if it is one to be learnt
@@ -97,9 +99,19 @@ class Learner:
             self._first = request
         self._watching = False
 
-    def learn(self, data: bytes) -> None:
-        """Remember the head of data, if that was exactly one request to be learnt."""
+    def learn(self, data: bytes, most: int) -> None:
+        """Remember the head of data, if that was exactly one request to be learnt.
+
+        Args:
+            data: what was read.
+            most: bytes of a request that is learnt for all connections.
+        """
         self._watching = False
         request, self._first = self._first, None
-        if request is not None:
+        if request is None:
+            return
+        if request.signed_handler is not None:
+            self._futile = 0
+            self._last.learn(data, request)
+        elif len(data) <= most:
             self._known.learn(data, request)

@@ -5,13 +5,16 @@ is safe, as a head that is equal byte for byte holds the same key, and keys do n
 time tell a key: heads are looked up by a hash of the whole, with a secret of the process, and the bytes of two are
 compared only where all 64 bits of their hashes agree, which a guess that shares some bytes with a key does not bring
 about. What is not found there goes the usual way, where every key is compared in constant time.
+
+Where no head comes twice, as it holds a signature, the handler gets the headers too, and proves each request by them.
 """
 
 from typing import Protocol
 
 from payflux.http.head import PLAIN
 from payflux.http.known_heads import KnownHeads
-from payflux.http.messages import Request, Response
+from payflux.http.last_head import LastHead
+from payflux.http.messages import Request, Response, SignedHandler
 from payflux.http.pipeline import Exchange, Pipeline, Shared, defect
 
 
@@ -29,15 +32,16 @@ class Lane:
         shared: what its connection has in common with the server's others.
         pipeline: of its connection; what overtakes a request waits there, behind a place that is kept for it.
         sender: its connection.
+        last: the head it sent last, where none comes twice.
 
     Attributes:
         busy: a handler has a request.
     """
 
-    __slots__ = ("_find", "_pipeline", "_place", "_respond", "_sender", "_shared", "_used", "busy")
+    __slots__ = ("_find", "_last", "_pipeline", "_place", "_respond", "_sender", "_shared", "_used", "busy")
 
-    def __init__(self, shared: Shared, pipeline: Pipeline, sender: Sender) -> None:
-        self._shared, self._pipeline, self._sender = shared, pipeline, sender
+    def __init__(self, shared: Shared, pipeline: Pipeline, sender: Sender, last: LastHead) -> None:
+        self._shared, self._pipeline, self._sender, self._last = shared, pipeline, sender, last
         known: KnownHeads = shared.known
         self._find, self._respond = known.find, self._answer
         self._place: Exchange | None = None  # of the request in hand, once others follow it
@@ -48,10 +52,21 @@ class Lane:
         end = data.find(b"\r\n\r\n") + 4
         known = self._find(data[:end])
         if known is None or known.body_handler is None or len(data) - end != known.length:
-            return False
+            return self._last.handler is not None and self._take_alike(self._last.handler, data, end)
         self.busy = self._used = True
         try:
             known.body_handler(data[end:], self._respond)
+        except Exception as error:  # noqa: BLE001 - a defect of the handler costs one request
+            self._answer(defect(error))
+        return True
+
+    def _take_alike(self, handler: SignedHandler, data: bytes, end: int) -> bool:
+        headers = self._last.alike(data, end)
+        if headers is None:
+            return False
+        self.busy = self._used = True
+        try:
+            handler(headers, data[end:], self._respond)
         except Exception as error:  # noqa: BLE001 - a defect of the handler costs one request
             self._answer(defect(error))
         return True

@@ -23,9 +23,13 @@ class Request:
         body: the decoded body.
         connection: a place where handlers may remember what they learnt from this connection's earlier requests.
         body_handler: set by `Handler.admit` when further requests with this very head need nothing but their body read.
+        signed_handler: set by `Handler.admit` when no head comes twice, and further requests of this connection whose
+            heads differ in values alone need nothing but these and their body read; see `payflux.http.last_head`.
     """
 
-    __slots__ = ("body", "body_handler", "connection", "content_length", "headers", "method", "path", "query")
+    __slots__ = (
+        "body", "body_handler", "connection", "content_length", "headers", "method", "path", "query", "signed_handler",
+    )  # fmt: skip
 
     def __init__(  # noqa: PLR0917 - made by position: it is on the path of every event
         self,
@@ -45,6 +49,7 @@ class Request:
         self.content_length = content_length
         self.connection = connection if connection is not None else {}
         self.body_handler: BodyHandler | None = None
+        self.signed_handler: SignedHandler | None = None
 
     def complete(self, body: bytes) -> None:
         """Its body has been read."""
@@ -88,6 +93,9 @@ Respond = Callable[[Response], None]
 
 BodyHandler = Callable[[bytes, Respond], None]
 """Answers a request whose head is, byte for byte, one that was admitted before: gets the body alone."""
+
+SignedHandler = Callable[[dict[bytes, bytes], bytes, Respond], None]
+"""Answers a request whose head differs from one admitted before in values alone: gets its headers and its body."""
 
 
 Refused = Callable[[Request, Response, str], None]

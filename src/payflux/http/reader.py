@@ -11,6 +11,7 @@ from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrad
 
 from payflux.http.head import PLAIN, BadHead, HeadReader, replay, size
 from payflux.http.known_heads import KnownHeads, Learner
+from payflux.http.last_head import LastHead
 from payflux.http.limits import BAD_REQUEST, BODY_TOO_LARGE, HEAD_TOO_LARGE, INTERNAL_ERROR, Limits
 from payflux.http.messages import Request, Response
 from payflux.log import log
@@ -104,6 +105,7 @@ class Reader:
         limits: what a request may take.
         now: a monotonic clock.
         known: the heads remembered by the server.
+        last: keeps heads that do not come twice.
 
     Attributes:
         phase: what is read next.
@@ -115,11 +117,11 @@ class Reader:
         "_sink", "_slice", "_spanned", "_url", "phase", "since",
     )  # fmt: skip
 
-    def __init__(self, sink: Sink, limits: Limits, now: Callable[[], float], known: KnownHeads) -> None:
+    def __init__(self, sink: Sink, limits: Limits, now: Callable[[], float], known: KnownHeads, last: LastHead) -> None:
         self._sink = sink
         self._limits = limits
         self._now = now
-        self._learner = Learner(known)
+        self._learner = Learner(known, last)
         self._slice = min(SLICE_BYTES, limits.head_bytes)
         self._parser = HttpRequestParser(self)
         self._head = HeadReader()
@@ -147,7 +149,7 @@ class Reader:
             self._spanned = 0
             if self._recall(data):
                 return b""
-            learning = len(data) <= self._slice and self._learner.watch()
+            learning = self._learner.watch()
         begin, end = 0, len(data)
         while begin < end and self.phase != DEAF:
             if begin and self._sink.crowded():
@@ -155,7 +157,7 @@ class Reader:
             stop = begin + (self._slice if self.phase != BODY else max(self._slice, self._body.missing))
             begin += self._feed(data if end <= stop and not begin else data[begin:stop])
         if learning:
-            self._learner.learn(data)
+            self._learner.learn(data, self._slice)
         return data[begin:] if begin < end and self.phase != DEAF else b""
 
     def stop(self) -> None:

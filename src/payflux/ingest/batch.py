@@ -31,7 +31,7 @@ usual events takes a quarter of it."""
 
 SLICE_BYTES, SMALL_SLICE_BYTES = 49_152, 4096
 """So much of a batch is read before the clock is looked at; and so much once it has taken longer than a turn. What is
-usual is read fastest in large slices; the worst text there is takes about 20 ms for the first one."""
+usual is read fastest in large slices; the worst text there is takes about 10 ms for the first one."""
 
 NDJSON_TYPES = (b"application/x-ndjson", b"application/ndjson", b"application/jsonl", b"application/jsonlines")
 

@@ -7,7 +7,7 @@ and the processor sends all of it again.
 import asyncio
 import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple, TypeVar
 
@@ -83,8 +83,8 @@ class Parts(NamedTuple):
     number: int
 
 
-Waiting = tuple[Request, Respond]
-"""A request whose webhook is worked off, and who waits for its answer."""
+Waiting = tuple[Webhook, Respond]
+"""A webhook that is worked off, and who waits for its answer."""
 
 Ready = tuple[Sequence[Normal], Respond]
 """The events of one webhook, and who waits for the answer."""
@@ -124,16 +124,24 @@ class WebhookEndpoint:
         encoding = request.headers.get(b"content-encoding")
         if encoding is not None and encoding.lower() not in (b"identity", b"gzip"):
             return self._refuse("invalid", BAD_ENCODING)
+        request.signed_handler = self._arrive
         return None
 
     def handle(self, request: Request, respond: Respond) -> None:
         """Store what it says and answer, or say why not."""
-        body = unpacked(request)
+        self._arrive(request.headers, request.body, respond)
+
+    def _arrive(self, headers: Mapping[bytes, bytes], packed: bytes, respond: Respond) -> None:
+        body = unpacked(headers, packed)
         if isinstance(body, Response):
             reason = "body_too_large" if body is BODY_TOO_LARGE else "invalid"
             respond(self._refuse(reason, body))
-            return
-        self._arrived.append((Webhook(body, request.headers), (request, respond)))
+        else:
+            self._await_others(Webhook(body, headers), respond)
+
+    def _await_others(self, webhook: Webhook, respond: Respond) -> None:
+        """Keep it until all that came with it is there."""
+        self._arrived.append((webhook, (webhook, respond)))
         if len(self._arrived) == 1:
             self._since = self._counters.now()
             self._soon(self._work)
@@ -173,7 +181,7 @@ class WebhookEndpoint:
         except Exception as error:  # noqa: BLE001
             respond(defect(error))
 
-    def _answer(self, error: Unverified | Unready | Unreadable, request: Request, respond: Respond) -> None:
+    def _answer(self, error: Unverified | Unready | Unreadable, webhook: Webhook, respond: Respond) -> None:
         if isinstance(error, Unverified):
             respond(self._refuse(error.code, UNVERIFIED[error.code]))
         elif isinstance(error, Unreadable):
@@ -182,36 +190,43 @@ class WebhookEndpoint:
         elif error.then is None:
             respond(self._refuse("unavailable", NOT_YET))
         else:
-            error.then(partial(self.handle, request, respond))
+            error.then(partial(self._await_others, webhook, respond))
 
     def _take(self, ready: Sequence[Ready]) -> None:
         """All of them at once, as one costs less among others; one by one where that meets a defect of ours."""
-        if not self._parts.bucket.take_each(self._parts.number, sum(max(1, len(found)) for found, _ in ready)):
-            ready = [one for one in ready if self._passes(*one)]
+        ready = self._within_rate(ready)
+        if told := [one for one in ready if one[0]]:
+            try:
+                self._append(told)
+            except Exception:  # noqa: BLE001 - it costs the one it belongs to
+                for one in told:
+                    self._guarded(one[1], partial(self._append, [one]))
+        for found, respond in ready:
+            if not found:  # it says nothing of payments
+                self._count("ignored")
+                self._guarded(respond, partial(respond, self._accepted))
+
+    def _within_rate(self, ready: Sequence[Ready]) -> Sequence[Ready]:
+        """Those that are; the others are answered."""
         try:
-            self._store(ready)
-        except Exception:  # noqa: BLE001 - it costs the one it belongs to
-            for one in ready:
-                self._guarded(one[1], partial(self._store, [one]))
+            if self._parts.bucket.take_each(self._parts.number, sum(max(1, len(found)) for found, _ in ready)):
+                return ready
+        except Exception as error:  # noqa: BLE001 - it costs those that asked
+            for _, respond in ready:
+                respond(defect(error))
+            return ()
+        return [one for one in ready if self._passes(*one)]
 
     def _passes(self, found: Sequence[Normal], respond: Respond) -> bool:
-        """Whether a webhook is within the rate; answers it when not."""
         cost = max(1, len(found))
         wait = self._parts.bucket.take(self._parts.number, cost)
         if wait:
             respond(self._refuse("rate_limited", too_fast(wait), cost))
         return not wait
 
-    def _store(self, ready: Sequence[Ready]) -> None:
-        """In one step, and what says nothing of payments is acknowledged."""
-        told = [one for one in ready if one[0]]
-        if told:
-            events = [one.event for found, _ in told for one in found]
-            self._parts.stream.append(events, partial(self._stored, told, self._since))
-        for found, respond in ready:
-            if not found:
-                self._count("ignored")
-                respond(self._accepted)
+    def _append(self, told: Sequence[Ready]) -> None:
+        events = [one.event for found, _ in told for one in found]
+        self._parts.stream.append(events, partial(self._stored, told, self._since))
 
     def _stored(self, told: Sequence[Ready], started: float, results: bytes, error: StreamUnavailable | None) -> None:
         """Answer: success where all of a webhook is stored, or was before."""
@@ -240,19 +255,19 @@ class WebhookEndpoint:
         self._metrics.values[self._slots[result]] += events
 
 
-def unpacked(request: Request) -> bytes | Response:
+def unpacked(headers: Mapping[bytes, bytes], packed: bytes) -> bytes | Response:
     """The body as it was before it was packed for the way; what is signed is that. Or why it cannot be had."""
-    encoding = request.headers.get(b"content-encoding")
+    encoding = headers.get(b"content-encoding")
     if encoding is None or encoding.lower() != b"gzip":
-        return request.body
-    packed = zlib.decompressobj(GZIP)
+        return packed
+    unpacking = zlib.decompressobj(GZIP)
     try:
-        body = packed.decompress(request.body, BODY_BYTES + 1)
+        body = unpacking.decompress(packed, BODY_BYTES + 1)
     except zlib.error:
         return NO_GZIP
     if len(body) > BODY_BYTES:
         return BODY_TOO_LARGE
-    return body if packed.eof else NO_GZIP
+    return body if unpacking.eof else NO_GZIP
 
 
 class Challenge:

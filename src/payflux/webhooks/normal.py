@@ -108,18 +108,18 @@ class Normaliser:
         amount = None
         if usual.currency and payment.amount is not None:
             amount = minor_units(payment.amount, payment.exponent, usual.currency)
-        owner, hashed = self._owner(payment.account)
+        owner, hashed = self._owner(payment.account or "")
         data = usual.form % (
             at,
             event_id,
             owner,
             hashed(payment.intent),
-            payment.retries and min(max(payment.retries, 0), RETRY_LIMIT),
+            min(max(payment.retries, 0), RETRY_LIMIT) if payment.retries else 0,
             "" if amount is None else bucket_of(amount, usual.currency),
-            payment.instrument and f',"payment_method_fingerprint_hash":"{hashed(payment.instrument)}"',
-            "" if amount is None else f',"amount_minor":{amount}',
+            f',"payment_method_fingerprint_hash":"{hashed(payment.instrument)}"' if payment.instrument else "",
+            "" if amount is None else f',"amount_minor":{amount:d}',
             _latency(payment.latency_ms),
-            payment.event and f',"processor_event_id":"{hashed(payment.event)}"',
+            f',"processor_event_id":"{hashed(payment.event)}"' if payment.event else "",
         )
         if not at or (amount or 0) >= _LONG_AMOUNT:
             return Normal(_checked(data.encode()), usual.unmapped)
@@ -262,7 +262,7 @@ def _method(method: str, funding: str) -> str:
 
 def _latency(milliseconds: int | None) -> str:
     known = milliseconds is not None and 0 <= milliseconds <= LATENCY_LIMIT_MS
-    return f',"latency_ms":{milliseconds}' if known else ""
+    return f',"latency_ms":{milliseconds:d}' if known else ""
 
 
 def _timestamp(at: str | float) -> str:

@@ -207,7 +207,7 @@ def test_more_from_where_much_comes_from_is_no_anomaly() -> None:
 def test_what_a_detector_sees_goes_on_when_the_failures_beside_it_end() -> None:
     """Retries that a network forbids are one trouble with the declines they bring, and not over before they are."""
     tracker = Tracker("stripe")
-    sign = driver("network_retry_violation", "", "", raises=False, severity=0.4, band="elevated", expected=0.1)
+    sign = SIGN
     declines = driver("high_failure_rate", "", "", raises=False, since=NOON + 10)
     assert hear(tracker, NOON, sign) == ["opened"]
     tracker.tick(NOON + 19, counted([seen("do_not_honor")] * 500), [])
@@ -220,6 +220,33 @@ def test_what_a_detector_sees_goes_on_when_the_failures_beside_it_end() -> None:
     held = replace(sign, severity=0.0)
     assert hear(tracker, NOON + 500, held) == []
     assert hear(tracker, NOON + 800) == ["resolved"]
+
+
+SIGN = driver("network_retry_violation", "", "", raises=False, severity=0.4, band="elevated", expected=0.1)
+
+
+@pytest.mark.parametrize("name", ["traffic_volatility", "latency_increase", "volume_drop"])
+def test_what_went_with_the_failures_alone_ends_with_them(name: str) -> None:
+    """A sign goes on, and when it is over nothing that only accompanied the declines keeps the incident open."""
+    tracker, beside = Tracker("stripe"), driver(name, "", "", raises=False, severity=0.35, band="elevated")
+    declines = driver("high_failure_rate", "", "", raises=False, since=NOON + 10)
+    hear(tracker, NOON, SIGN)
+    hear(tracker, NOON + 20, SIGN, declines, beside)
+    assert hear(tracker, NOON + 400, SIGN, beside) == []
+    (left,) = tracker.open
+    assert left.drivers == (SIGN,)
+    assert hear(tracker, NOON + 500, beside) == ["resolved"]
+
+
+def test_declines_that_come_back_where_a_sign_goes_on_are_the_same_trouble() -> None:
+    """However much later: one place, one incident."""
+    tracker, gb = Tracker("stripe"), driver(raises=False)
+    hear(tracker, NOON, SIGN)
+    hear(tracker, NOON + 20, SIGN, gb)
+    (first,) = tracker.open
+    hear(tracker, NOON + 400, SIGN)
+    assert hear(tracker, NOON + 900, SIGN, replace(gb, since=NOON + 890)) == []
+    assert [one.id for one in tracker.open] == [first.id]
 
 
 def test_what_a_detector_saw_and_sees_no_more_does_not_keep_an_incident() -> None:

@@ -223,7 +223,7 @@ class Tracker:
                 ended = replace(case.incident, resolved=said.second, updated=said.second, note=note)
                 changes.append(Change("resolved", said.second, ended))
                 continue
-            now = self._updated(going, own, said.second)
+            now = self._updated(going, tuple(driver for driver in own if key_of(driver) in going.members), said.second)
             kept.append(now)
             changes += _changes(before.get(now.incident.id), now.incident, said.second)
         self._cases = kept
@@ -232,11 +232,16 @@ class Tracker:
 
     def _going_on(self, case: _Case, own: Sequence[Driver]) -> _Case | None:
         """The case, if anything is left of it: when the failures are over, what a detector still sees."""
-        if any(case.family not in FAMILIES or driver.name in FAILING for driver in own):
+        if case.family not in FAMILIES:
+            return case if any(_upholds(driver, case.family) for driver in own) else None
+        if any(driver.name in FAILING for driver in own):
             return case
         self._over[case.family] = case.incident.updated
-        sign = next(filter(_lasts, own), None)
-        return replace(case, family=sign.name) if sign else None
+        sign = next((driver for driver in own if driver.name in SIGNS and is_active(driver)), None)
+        if sign is None:
+            return None
+        stay = tuple(key for key in case.members if key[0] in SIGNS or sign.name in JOINED.get(key[0], ()))
+        return replace(case, family=sign.name, members=stay)
 
     def _updated(self, case: _Case, own: tuple[Driver, ...], second: int) -> _Case:
         """The case with the numbers of a second; while it fades, those of its end stand."""
@@ -303,9 +308,9 @@ def _opens_at_once(driver: Driver) -> bool:
     return driver.name in AT_ONCE and driver.expected < HOME * driver.attempts
 
 
-def _lasts(driver: Driver) -> bool:
-    """Whether a sign of a detector is still seen when the failures that went with it are over."""
-    return driver.name in SIGNS and is_active(driver)
+def _upholds(driver: Driver, family: str) -> bool:
+    """Whether a driver keeps open what is of no failures: what went with a sign does only while it is seen."""
+    return family not in SIGNS or driver.name in SIGNS or driver.name in FAILING or is_active(driver)
 
 
 def key_of(driver: Driver) -> Key:
@@ -328,7 +333,8 @@ def _takes(  # noqa: PLR0917 - all that decides
     place = place_of(lead)
     if case.family != family:
         soon = second - case.incident.opened <= TOGETHER_SEC
-        return family in JOINED.get(case.family, ()) and (soon or place[0] in {"", "amount"})
+        there = soon or place == case.incident.place or place[0] in {"", "amount"}
+        return there and family in JOINED.get(case.family, ())
     if case.incident.place in places:
         return False
     return EVERYWHERE in {case.incident.place, place} or not is_other(lead, [case.incident.place], latest)
