@@ -85,7 +85,14 @@ def identifiers(rng: random.Random) -> dict[str, Callable[[], str]]:
         "number with a fraction": lambda: repr(rng.uniform(0, 10 ** rng.randint(0, 12))),
         "decimal hash of 64 bits": lambda: str(rng.getrandbits(64)),
         "decimal reference of 16 digits": lambda: f"{rng.randrange(10**16):016d}",
+        "article number (EAN-13)": lambda: article(rng.randrange(10**12)),
     }
+
+
+def article(number: int) -> str:
+    """Twelve digits and their check digit, which is not that of cards (GS1 General Specifications, 7.9.1)."""
+    digits = f"{number:012d}"
+    return digits + str(-sum(int(digit) * (1, 3)[at % 2] for at, digit in enumerate(digits)) % 10)
 
 
 def refused(make: Callable[[], str], member: str, samples: int = SAMPLES) -> float:

@@ -275,3 +275,9 @@ def test_the_share_of_random_references_refused_is_as_documented() -> None:
     digits = random.Random(7)
     refused = sum(contains_pan(f"{digits.randrange(10**16):016d}") for _ in range(10_000))
     assert 300 < refused < 500
+
+
+def test_article_numbers_pass_but_those_that_are_card_numbers_too() -> None:
+    """An EAN has a check digit of another kind: a right one makes nothing a card, nor does it save what is one."""
+    assert not contains_pan("4006381333931")
+    assert contains_pan("4222222222222")
