@@ -6,11 +6,9 @@ run counts.
 
 import time
 from collections.abc import Iterator, Sequence
-from itertools import takewhile
 from random import Random
 from typing import NamedTuple, TypeVar
 
-from benchmarks.detection.columns import SPAN
 from benchmarks.detection.seconds import counted, parts
 from benchmarks.detection.shard import START as MIDNIGHT
 from benchmarks.detection.tables import CostRow
@@ -79,10 +77,9 @@ def _traffic(stretch: Stretch) -> tuple[Seconds, Seconds]:
     name, until = stretch.processor, stretch.learned + stretch.seconds
     lane = Traffic(SEED, START, (), {name: PROCESSORS[name]}).lanes()[0]
     known: dict[int, Observation] = {}
-    every = [one for rows in parts(lane, -(-until // SPAN) * SPAN) for one in counted(rows, known)]
-    of_it = list(takewhile(lambda one: one[0] < until, every))
-    learned = sum(second < stretch.learned for second, _ in of_it)
-    return of_it[:learned], of_it[learned:]
+    every = [one for rows in parts(lane, until) for one in counted(rows, known)]
+    learned = sum(second < stretch.learned for second, _ in every)
+    return every[:learned], every[learned:]
 
 
 def _charts(stretch: Stretch, before: Seconds, during: Seconds, runs: int) -> int:

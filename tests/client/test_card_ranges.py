@@ -5,7 +5,7 @@ import random
 import pytest
 
 from payflux.client.card_numbers import contains_pan
-from payflux.client.card_ranges import is_card_number, is_issued, may_be_issued, passes_luhn, passing_luhn
+from payflux.client.card_ranges import is_issued, may_be_issued, passes_luhn, passing_luhn
 
 ISSUED = [
     *[("4", length) for length in (13, 16, 19)],
@@ -26,6 +26,11 @@ ISSUED = [
     ("9704", 19),
     ("2200", 19),
 ]
+
+
+def is_card_number(digits: bytes) -> bool:
+    """Whether a network issues numbers of that beginning and length, and the check digit is right."""
+    return is_issued(digits) is not None and passes_luhn(digits)
 
 
 def numbered(first: str, length: int) -> str:

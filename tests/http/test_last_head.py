@@ -93,12 +93,19 @@ def outcome(pieces: Sequence[bytes], *, signed: bool = True, limits: Limits | No
     return app, wire.written
 
 
+def agreed(pieces: Sequence[bytes]) -> Signing:
+    """The handler of a connection that received these pieces; it saw, and answered, what one does that parses all."""
+    app, written = outcome(pieces)
+    plain, as_parsed = outcome(pieces, signed=False)
+    assert (app.seen, written) == (plain.seen, as_parsed)
+    return app
+
+
 def test_where_values_alone_differ_no_parser_is_needed() -> None:
     """Each request has its own headers and its own body, of whatever length."""
     others = [sent(with_line(4, b"Signature:  t=%d, v1=x y" % at), b"x" * at) for at in range(200)]
-    app, written = outcome([sent(), *others, sent()])
+    app = agreed([sent(), *others, sent()])
     assert app.alone == 201
-    assert (app.seen, written) == ((plain := outcome([sent(), *others, sent()], signed=False))[0].seen, plain[1])
     assert app.seen[7][0][b"signature"] == b"t=6, v1=x y"
 
 
@@ -128,9 +135,7 @@ def test_where_values_alone_differ_no_parser_is_needed() -> None:
 )
 def test_more_than_a_value_is_left_to_the_parser(other: bytes) -> None:
     """Other lines, another order, what a head is judged by, what is no plain text, less or more than one request."""
-    app, written = outcome([sent(), other])
-    assert app.alone == 0
-    assert (app.seen, written) == ((plain := outcome([sent(), other], signed=False))[0].seen, plain[1])
+    assert agreed([sent(), other]).alone == 0
 
 
 LINE = st.sampled_from([*LINES, b"Connection: close", b"Transfer-Encoding: chunked", b"Expect: 100-continue"])
@@ -149,9 +154,7 @@ def test_whatever_follows_is_understood_as_the_parser_does(
             lines[at] = lines[at].partition(b":")[0] + b": " + value
     if more:
         lines.insert(*more)
-    pieces = [sent(with_line(4, b"Signature: t=1")), sent(lines, body, length), sent()]
-    app, written = outcome(pieces)
-    assert (app.seen, written) == ((plain := outcome(pieces, signed=False))[0].seen, plain[1])
+    agreed([sent(with_line(4, b"Signature: t=1")), sent(lines, body, length), sent()])
 
 
 def test_a_connection_whose_heads_differ_in_more_is_asked_no_more() -> None:

@@ -24,7 +24,7 @@ from itertools import islice, repeat
 from operator import itemgetter
 
 from payflux.client.card_ranges import SHORTEST, is_issued, passing_luhn
-from payflux.client.digit_groups import SEPARATORS, Number, numbers, tightened
+from payflux.client.digit_groups import SEPARATORS, Number, numbers, tightened, unescaped
 
 _UUID = re.compile(rb"[0-9A-Fa-f]{8}(?<![0-9A-Fa-f].{8})(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}(?![0-9A-Fa-f])")
 _IBAN_DIGITS = {code: str(int(chr(code), 36)) for code in range(0x41, 0x5B)}
@@ -63,7 +63,6 @@ _ALPHABETS = (
 _OPAQUE = (0x5C, *range(0x20), *range(0x7F, 0x100))
 _SCREEN = bytes(0xFF if byte in _OPAQUE else 0x30 if 0x30 <= byte <= 0x39 else 0x78 for byte in range(256))
 _DROPPED = SEPARATORS + b"%"
-_HYPHENS = (b"%2D", b"%2d")
 _TWELVE = b"0" * 12
 _THIRTEEN = b"0" * 13
 
@@ -83,8 +82,7 @@ def may_contain_pan(data: bytes) -> bool:
         False only when every byte is printable ASCII, none is a backslash, and no string or number in it can hold a
         card number or track data. True means that only the exact checks can tell.
     """
-    for hyphen in _HYPHENS if b"%2" in data else ():
-        data = data.replace(hyphen, b"-")
+    data = unescaped(data)
     screened = data.translate(_SCREEN)
     if not screened.isascii() or screened.find(_TWELVE) >= 0:
         return True

@@ -43,18 +43,6 @@ _FEW = 9
 _TENS = re.compile(b"[%b]" % re.escape(bytes(range(0, 256, 10))))
 
 
-def is_card_number(digits: bytes) -> bool:
-    """Whether digits are a card number, as far as digits can tell.
-
-    Args:
-        digits: decimal digits of ASCII, nothing else.
-
-    Returns:
-        True when a network issues numbers of that beginning and length, and the check digit is right.
-    """
-    return is_issued(digits) is not None and passes_luhn(digits)
-
-
 def may_be_issued(digits: bytes) -> bool:
     """Whether a network may issue numbers that begin so: a tenth of the work of `is_issued`, which may still deny it.
 

@@ -85,16 +85,21 @@ def numbers(text: bytes) -> Iterator[Number]:
             yield from (number for number in _in_rows(text, joint, row) if may_be_issued(number[0]))
 
 
+def unescaped(text: bytes) -> bytes:
+    """A text with blanks for the separators that are written as in an address on the web."""
+    if b"%2" in text:
+        for escaped in _ESCAPED:
+            text = text.replace(escaped, b" ")
+    return text
+
+
 def tightened(text: bytes) -> bytes:
     """A text whose separators are one character each.
 
     Args:
         text: ASCII.
     """
-    if b"%2" in text:
-        for escaped in _ESCAPED:
-            text = text.replace(escaped, b" ")
-    text = text.translate(_BRACKETS)
+    text = unescaped(text).translate(_BRACKETS)
     if b" " not in text:
         return text
     while b"  " in text:
